@@ -1,0 +1,40 @@
+# Targets: install up test lint bench soak. Each one installs first; installing does nothing when up to date.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+AWSCLI := .venv-awscli/.installed
+
+.PHONY: install up test lint bench soak
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "stsd needs Python 3.11 or newer: make install PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lab,dev]'
+	@touch $@
+
+# The aws command line lives in an environment of its own: its pins of botocore are not ours.
+$(AWSCLI): tests/compat/awscli-constraints.txt
+	@test -x .venv-awscli/bin/python || $(PYTHON) -m venv .venv-awscli
+	.venv-awscli/bin/python -m pip install --quiet --disable-pip-version-check -c $< awscli
+	@touch $@
+
+up: install
+	@exec $(BIN)/python -m cluster up $(ARGS)
+
+test: install $(AWSCLI)
+	$(BIN)/python -m pytest -m 'not soak' $(ARGS)
+
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: install
+	@$(BIN)/python -m loadtest.bench $(ARGS)
+
+soak: install $(AWSCLI)
+	$(BIN)/python -m pytest -m soak $(ARGS)

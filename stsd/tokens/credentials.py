@@ -1,0 +1,74 @@
+"""Temporary credentials: access key id, secret access key and session token, issued without storing anything."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass, field
+
+from stsd import key_ids
+from stsd.principal import Ancestor, Caller, Principal, Session
+from stsd.tokens import session_token
+from stsd.tokens.keyset import Entropy, KeySet
+
+MAX_CHAIN = 16
+"""A token names at most this many sessions that it was chained from (contract 6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What the caller receives; `expiration` is in Unix seconds."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str = field(repr=False)
+    expiration: int
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a new session may be: for whom, for how long (seconds), narrowed by which session policies."""
+
+    principal: Principal
+    duration_s: int
+    session_policies: tuple[str, ...] = ()
+    session_policy_arns: tuple[str, ...] = ()
+
+
+def issue(
+    grant: Grant, caller: Caller, *, keys: KeySet, issuer: str, region: str, entropy: Entropy, now: float
+) -> Credentials:
+    """New credentials for `grant`, signed with the active token key; expiry is issue second + duration (3.2.3)."""
+    access_key_id = key_ids.new_access_key_id("ASIA", grant.principal.account, entropy)
+    token_id = urlsafe_b64encode(entropy(15)).decode("ascii")
+    session = Session(
+        access_key_id=access_key_id,
+        principal=grant.principal,
+        token_id=token_id,
+        key_id=keys.active.kid,
+        issuer=issuer,
+        region=region,
+        issued_at_ms=int(now * 1000),
+        expires_at=int(now) + grant.duration_s,
+        ancestors=lineage(caller),
+        session_policies=grant.session_policies,
+        session_policy_arns=grant.session_policy_arns,
+    )
+    return Credentials(
+        access_key_id=access_key_id,
+        secret_access_key=session_token.secret_access_key(keys.active, access_key_id, token_id),
+        session_token=session_token.sign(session, keys.active),
+        expiration=session.expires_at,
+    )
+
+
+def lineage(caller: Caller) -> tuple[Ancestor, ...]:
+    """The credentials that a session made by `caller` is chained from: the long-term key first (contract 6)."""
+    if caller.session is None:
+        return (Ancestor(caller.access_key_id, caller.principal.arn, 0),)
+    session = caller.session
+    return (*session.ancestors, Ancestor(session.access_key_id, session.principal.arn, session.issued_at_ms))
+
+
+def chain_length(caller: Caller) -> int:
+    """How many sessions a session made by `caller` would be chained from."""
+    return sum(1 for ancestor in lineage(caller) if ancestor.issued_at_ms)

@@ -1,0 +1,66 @@
+"""The request context: the condition keys of spec 4.7 that one request has, by lower-cased name.
+
+A key that does not apply is absent, because absence means something to every operator (spec 4.5).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from stsd.principal import Caller, Kind
+from stsd.view import GLOBAL_ENDPOINT_REGION, View
+from stsd.wire.messages import Request
+
+Context = dict[str, str | tuple[str, ...]]
+
+PRINCIPAL_TYPES: dict[Kind, str] = {
+    "root": "Account",
+    "user": "User",
+    "assumed_role": "AssumedRole",
+    "federated_user": "FederatedUser",
+}
+
+
+def build(request: Request, caller: Caller, view: View, now: float) -> Context:
+    """The global keys of a request by `caller` at `now` (Unix seconds); operations add their own."""
+    principal = caller.principal
+    context: Context = {
+        "aws:principalarn": principal.policy_arn,
+        "aws:principalaccount": principal.account,
+        "aws:principaltype": PRINCIPAL_TYPES[principal.kind],
+        "aws:userid": principal.user_id,
+        "aws:sourceip": request.source_ip,
+        "aws:currenttime": instant(now),
+        "aws:epochtime": str(int(now)),
+        "aws:requestedregion": GLOBAL_ENDPOINT_REGION if request.endpoint == "global" else view.region,
+        "aws:securetransport": "true" if request.secure else "false",
+        "aws:principalisawsservice": "false",
+        "aws:viaawsservice": "false",
+    }
+    if principal.kind == "user":
+        context["aws:username"] = principal.name
+    for key, header in (("aws:useragent", "user-agent"), ("aws:referer", "referer")):
+        value = request.headers.get(header)
+        if value is not None:
+            context[key] = value
+    if caller.session is not None:
+        _add_session(context, caller, now)
+    return context
+
+
+def _add_session(context: Context, caller: Caller, now: float) -> None:
+    """Keys that only temporary credentials have (spec 3.2.9, 4.7)."""
+    session = caller.session
+    assert session is not None
+    context["aws:tokenissuetime"] = instant(session.issued_at_ms / 1000)
+    context["aws:multifactorauthpresent"] = "false" if session.mfa_at is None else "true"
+    if session.mfa_at is not None:
+        context["aws:multifactorauthage"] = str(int(now) - session.mfa_at)
+    if session.source_identity:
+        context["aws:sourceidentity"] = session.source_identity
+
+
+def instant(at: float) -> str:
+    """An instant as policies write it: ISO 8601 in UTC, with milliseconds when there are any (spec 4.5)."""
+    text = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+    return text.removesuffix("+00:00").removesuffix(".000") + "Z"

@@ -1,0 +1,128 @@
+"""Settings of one node, read once. Everything else receives the values it needs.
+
+Relative paths are of the working directory. Errors are ConfigError: one line per fault that says what, where and how
+to mend it; the command line prints them and exits 2.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+DEFAULT_REGION = "us-east-1"
+DEFAULT_PORT = 8711
+REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]+")
+MIN_RESOURCE_SERVER_KEY_CHARACTERS = 16
+
+
+class ConfigError(ValueError):
+    """Settings that cannot be used; each line of the text is one fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One node's settings.
+
+    `port` 0 takes any free port. `peers` maps the other regions to their URLs; each costs one exchange of heads a
+    second. `cluster_key` None means `cluster.key` in the data directory. `issuer` None means the node's own URL.
+    `metrics_listen` is an extra `host:port` for /metrics, needed when the node does not listen on loopback.
+    """
+
+    region: str = DEFAULT_REGION
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    data_dir: Path = Path(".stsd-node")
+    world: Path | None = None
+    issuer: str | None = None
+    cluster_key: Path | None = None
+    peers: Mapping[str, str] = field(default_factory=dict)
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    log_format: Literal["text", "json"] = "text"
+    metrics_listen: tuple[str, int] | None = None
+    resource_server_keys: Path | None = None
+    unsafe_test_hooks: bool = False
+
+    @property
+    def cluster_key_file(self) -> Path:
+        """Where the cluster key is read from, or made for a node of its own."""
+        return self.cluster_key or self.data_dir / "cluster.key"
+
+    @property
+    def scheme(self) -> str:
+        """`https` when TLS was asked for."""
+        return "https" if self.tls_cert else "http"
+
+
+def region(text: str) -> str:
+    """A region's name (contract 2). Raises ConfigError."""
+    if not REGION.fullmatch(text):
+        raise ConfigError(f"--region: {text!r} is not a region name; examples: us-east-1, eu-west-1")
+    return text
+
+
+def peers(texts: tuple[str, ...], own: str) -> dict[str, str]:
+    """`REGION=URL` texts as a mapping. Raises ConfigError."""
+    found: dict[str, str] = {}
+    for text in texts:
+        name, _, url = text.partition("=")
+        if not REGION.fullmatch(name) or not _is_url(url):
+            raise ConfigError(f"--peer: {text!r} is not REGION=URL; example: eu-west-1=http://127.0.0.1:8702")
+        if name == own or name in found:
+            raise ConfigError(f"--peer: region {name} is given twice or is this node's own")
+        found[name] = url.rstrip("/")
+    return found
+
+
+def issuer(text: str) -> str:
+    """An issuer URL, without a final slash (OpenID Connect Discovery 1.0 section 4). Raises ConfigError."""
+    if not _is_url(text):
+        raise ConfigError(f"--issuer: {text!r} is not an http or https URL")
+    return text.rstrip("/")
+
+
+def address(text: str) -> tuple[str, int]:
+    """`HOST:PORT`, for IPv6 `[HOST]:PORT`. Raises ConfigError."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise ConfigError(f"--metrics-listen: {text!r} is not HOST:PORT; example: 127.0.0.1:9100")
+    return host.strip("[]"), int(port)
+
+
+def read_resource_server_keys(path: Path) -> tuple[str, ...]:
+    """The keys of a file, one a line, `#` for comments. Raises ConfigError; the file must be private."""
+    try:
+        mode, lines = path.stat().st_mode, path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--resource-server-keys: {path} cannot be read: {error}") from error
+    if mode & 0o077:
+        raise ConfigError(f"--resource-server-keys: {path} can be read by others; chmod 600 it")
+    keys = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+    short = [n for n, key in enumerate(keys, 1) if len(key) < MIN_RESOURCE_SERVER_KEY_CHARACTERS or not key.isascii()]
+    if short or not keys:
+        raise ConfigError(
+            f"--resource-server-keys: {path}: each line holds one key of at least"
+            f" {MIN_RESOURCE_SERVER_KEY_CHARACTERS} ASCII characters"
+        )
+    return keys
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        return False
+
+
+def is_loopback_host(host: str) -> bool:
+    """Whether listening on `host` reaches this machine only."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,186 @@
+"""A regional node without sockets, disk or clock: bytes → caller → decision → token → bytes.
+
+`respond` answers everything that needs no storing. A revocation is decided by `decide_revocation`; the shell stores
+it, tells the replica and only then answers with `revocation_answer`. `now` is service time, which judges tokens and
+policies; `wall_now` is real time, which judges signatures (contract 8). Both are Unix seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from hmac import compare_digest
+from ipaddress import ip_address
+
+
+from stsd import operations
+from stsd.authn.authenticate import authenticate
+from stsd.authn.sigv4 import SigningKeys
+from stsd.errors import AccessDenied, BareAnswer, InternalFailure, StsError
+from stsd.operations.v1 import revocations, revoke, verify
+from stsd.principal import Caller
+from stsd.revocation.replica import Replica
+from stsd.revocation.revocation_set import Revocation
+from stsd.view import View
+from stsd.wire import forwarded, json_api, query, xml
+from stsd.wire.messages import Request, Response
+
+KNOWN_ACTIONS = frozenset(action for _, action in operations.OPERATIONS)
+NOT_FOUND = Response(404, b"<UnknownOperationException/>", operation="unknown", code="UnknownOperationException")
+
+
+@dataclass(slots=True)
+class Node:
+    """One node's pure state and its answers."""
+
+    view: View
+    replica: Replica
+    router_key: bytes = field(repr=False)
+    resource_server_keys: tuple[str, ...] = field(default=(), repr=False)
+    signing_keys: SigningKeys = field(default_factory=SigningKeys, repr=False)
+
+    def respond(self, request: Request, now: float, wall_now: float) -> Response:
+        """The answer to any request that changes nothing. Never raises: an internal failure is a denial."""
+        self._believe_router(request, wall_now)
+        if request.path == "/":
+            return self._query(request, now, wall_now)
+        route = ROUTES.get((request.method, request.path))
+        if route is None:
+            return NOT_FOUND
+        return self._json(route, request, now)
+
+    def decide_revocation(self, request: Request, now: float, wall_now: float) -> Revocation | Response:
+        """What POST /v1/revocations is to record, or the refusal (contract 6)."""
+        self._believe_router(request, wall_now)
+        caller: Caller | None = None
+        try:
+            caller = authenticate(request, self.view, self.signing_keys, now, wall_now)
+            return revoke.run(request, caller, self.view, now)
+        except StsError as error:
+            response = json_api.error(error, request.id, revoke.OPERATION)
+            response.event = _event(caller, error.reason)
+            return response
+        except Exception as error:
+            return json_api.error(_internal(error), request.id, revoke.OPERATION)
+
+    def _believe_router(self, request: Request, wall_now: float) -> None:
+        """Take the client's address and endpoint from the router's mark, if it is genuine."""
+        value = request.headers.get(forwarded.HEADER)
+        if value is None:
+            return
+        binding = request.headers.get("authorization") or request.query
+        told = forwarded.read(self.router_key, value, wall_now, binding)
+        if told is not None:
+            request.endpoint, request.source_ip, request.secure = told
+
+    def _query(self, request: Request, now: float, wall_now: float) -> Response:
+        """The Query API, in the dispatch order of spec 1.1.2."""
+        action, caller = "unknown", None
+        as_json = xml.wants_json(request.headers)
+        try:
+            call = query.parse(request)
+            operation = operations.find(call)
+            action = call.action
+            caller = authenticate(request, self.view, self.signing_keys, now, wall_now)
+            members = operation(call, caller, request, self.view, now).members()
+        except BareAnswer as bare:
+            return Response(bare.bare_status, bare.body, "text/xml", bare.headers, action, bare.reason)
+        except StsError as error:
+            return self._refusal(error, request, action, caller, as_json)
+        except Exception as error:
+            return self._refusal(_internal(error), request, action, caller, as_json)
+        if as_json:
+            return Response(
+                200, xml.render_json(action, members, request.id), "application/json", (), action, "", _event(caller)
+            )
+        return Response(200, xml.render(action, members, request.id), "text/xml", (), action, "", _event(caller))
+
+    def _refusal(
+        self, error: StsError, request: Request, action: str, caller: Caller | None, as_json: bool
+    ) -> Response:
+        event = _event(caller, error.reason)
+        if as_json:
+            body = xml.render_error_json(error, request.id)
+            return Response(error.status, body, "application/json", (), action, error.code, event)
+        return Response(error.status, xml.render_error(error, request.id), "text/xml", (), action, error.code, event)
+
+    def _json(self, route: Route, request: Request, now: float) -> Response:
+        try:
+            return route(self, request, now)
+        except StsError as error:
+            response = json_api.error(error, request.id, OPERATION_NAMES.get(request.path, "unknown"))
+            response.event = {"reason": error.reason}
+            return response
+        except Exception as error:
+            return json_api.error(_internal(error), request.id, OPERATION_NAMES.get(request.path, "unknown"))
+
+    def verify(self, request: Request, now: float) -> Response:
+        """POST /v1/verify."""
+        return verify.run(request, self.view, self.replica, now)
+
+    def revocations(self, request: Request, now: float) -> Response:
+        """GET /v1/revocations: open on loopback, else for holders of a resource-server key."""
+        self.admit_resource_server(request)
+        return revocations.run(request, self.replica)
+
+    def jwks(self, request: Request, now: float) -> Response:
+        """The published token keys (RFC 7517)."""
+        headers = (("Cache-Control", "public, max-age=300"),)
+        return json_api.answer(self.view.keys.jwks(), "jwks", headers)
+
+    def openid_configuration(self, request: Request, now: float) -> Response:
+        """The issuer's metadata (OpenID Connect Discovery 1.0 section 3)."""
+        issuer = self.view.issuer
+        content = {
+            "issuer": issuer,
+            "jwks_uri": f"{issuer}/.well-known/jwks.json",
+            "response_types_supported": ["id_token"],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["EdDSA"],
+        }
+        return json_api.answer(content, "openid_configuration", (("Cache-Control", "public, max-age=300"),))
+
+    def admit_resource_server(self, request: Request) -> None:
+        """Raises AccessDenied for a client that is neither on loopback nor holds a resource-server key."""
+        if is_loopback(request.source_ip):
+            return
+        scheme, _, given = (request.headers.get("authorization") or "").partition(" ")
+        offered = given.strip().encode("utf-8", "surrogateescape")
+        known = [key for key in self.resource_server_keys if compare_digest(key.encode(), offered)]
+        if scheme.lower() != "bearer" or not known:
+            raise AccessDenied("A resource-server key is required", reason="resource_server_key")
+
+
+Route = Callable[[Node, Request, float], Response]
+
+ROUTES: Mapping[tuple[str, str], Route] = {
+    ("POST", "/v1/verify"): Node.verify,
+    ("GET", "/v1/revocations"): Node.revocations,
+    ("GET", "/.well-known/jwks.json"): Node.jwks,
+    ("GET", "/.well-known/openid-configuration"): Node.openid_configuration,
+}
+OPERATION_NAMES = {"/v1/verify": "verify", "/v1/revocations": "revocations"}
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address is of this machine (127.0.0.0/8, ::1)."""
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def _event(caller: Caller | None, reason: str = "") -> dict[str, object]:
+    """What a request adds to its log event: never a token, a signature or a secret."""
+    event: dict[str, object] = {"reason": reason} if reason else {}
+    if caller is not None:
+        event["principal"] = caller.principal.arn
+        event["access_key_id"] = caller.access_key_id
+    return event
+
+
+def _internal(error: Exception) -> InternalFailure:
+    """Only the kind of failure reaches the log: its text could hold what a client sent."""
+    return InternalFailure(reason=f"internal_{type(error).__name__}")
+
+

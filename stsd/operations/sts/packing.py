@@ -1,0 +1,30 @@
+"""PackedPolicySize: which percentage of a session's packing budget its policies use (spec 3.2.8).
+
+AWS's packing is opaque. These numbers reproduce the reported sizes within a few points: a minimal policy is 4 %,
+32 actions are 91 %, 42 actions with three tags 157 %.
+"""
+
+from __future__ import annotations
+
+from stsd.policy import Policy
+
+BUDGET = 460
+POLICY = 4
+ACTION = 13
+POLICY_ARN = 20
+
+
+def packed_size(policy: Policy | None, policy_arns: tuple[str, ...]) -> int | None:
+    """Percent of the budget, rounded up, at least 1; None when no policy was passed."""
+    if policy is None and not policy_arns:
+        return None
+    used = POLICY_ARN * len(policy_arns)
+    if policy is not None:
+        used += _policy(policy)
+    return -(-used * 100 // BUDGET)
+
+
+def _policy(policy: Policy) -> int:
+    actions = {action for statement in policy.statements for action in statement.action_texts}
+    literals = {text for statement in policy.statements for text in statement.literal_texts if text != "*"}
+    return POLICY + ACTION * len(actions) + sum(len(text.encode()) for text in literals)

@@ -1,0 +1,178 @@
+"""POST /v1/revocations: what no longer holds. Decides what to record; the shell stores it, then answers (contract 6).
+
+One table says which member names which kind, whose account owns it and on which ARN `stsd:Revoke` is asked.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from stsd import arn
+from stsd.authz import authorize, context
+from stsd.errors import AccessDenied, ValidationError
+from stsd.operations.sts.get_access_key_info import account_of
+from stsd.principal import Caller
+from stsd.revocation.revocation_set import Kind, Revocation
+from stsd.tokens import session_token
+from stsd.tokens.session_token import TokenError
+from stsd.view import View
+from stsd.wire import json_api
+from stsd.wire.messages import Request
+
+OPERATION = "Revoke"
+ACTION = "stsd:Revoke"
+LONGEST_SESSION_S = 36 * 3600
+"""No session lives longer (spec 3.0.2), so no revocation of sessions has to be kept longer."""
+MAX_REASON_CHARACTERS = 256
+LATER = ("kid", "wait", "timeout_s")
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is to be revoked: `resource` is the ARN that permission is asked on, `own` the caller's own session."""
+
+    kind: Kind
+    value: str
+    account: str
+    resource: str
+    applies_until: int | None
+    own: bool = False
+
+
+def run(request: Request, caller: Caller, view: View, now: float) -> Revocation:
+    """The revocation to record. Raises ValidationError, MalformedInput, InvalidParameterValue or AccessDenied."""
+    content = json_api.parse(request.body, (*SUBJECTS, "issued_before", "reason"), LATER)
+    subject = _subject(content, caller, view, now)
+    issued_before_ms = _issued_before_ms(content, subject.kind, now)
+    reason = content.get("reason", "")
+    if not isinstance(reason, str) or len(reason) > MAX_REASON_CHARACTERS:
+        raise ValidationError(f"reason must be text of at most {MAX_REASON_CHARACTERS} characters", reason="reason")
+    _authorize(subject, request, caller, view, now)
+    return Revocation(subject.kind, subject.value, issued_before_ms, subject.applies_until, reason)
+
+
+def _authorize(subject: Subject, request: Request, caller: Caller, view: View, now: float) -> None:
+    """A session may always revoke itself; everything else needs `stsd:Revoke` in the owning account."""
+    if subject.own:
+        return
+    if caller.principal.account != subject.account:
+        raise AccessDenied(
+            f"User: {caller.principal.arn} is not authorized to perform: {ACTION} on resource: {subject.resource}",
+            reason="foreign_account",
+        )
+    authorize.by_identity(caller, ACTION, subject.resource, context.build(request, caller, view, now), view)
+
+
+def _subject(content: dict[str, Any], caller: Caller, view: View, now: float) -> Subject:
+    named = [name for name in SUBJECTS if name in content]
+    if named == ["source_identity", "account_id"]:
+        named = ["source_identity"]
+    if len(named) != 1:
+        raise ValidationError(f"Exactly one subject is required: {', '.join(SUBJECTS)}", reason="subject_count")
+    value = content[named[0]]
+    if not isinstance(value, str) or not 1 <= len(value) <= session_token.MAX_TOKEN_CHARACTERS:
+        raise ValidationError(f"{named[0]} must be text", reason="subject_type")
+    return SUBJECTS[named[0]](value, content, caller, view, now)
+
+
+def _access_key_id(value: str, content: dict[str, Any], caller: Caller, view: View, now: float) -> Subject:
+    account = account_of(value, view) if re.fullmatch(r"[A-Z2-7]{16,128}", value) else None
+    if account is None:
+        raise ValidationError(f"access_key_id: {value[:128]} is not an access key id of any account", reason="subject")
+    temporary = value.startswith("ASIA")
+    return Subject(
+        "access_key",
+        value,
+        account,
+        f"arn:aws:stsd::{account}:access-key/{value}",
+        int(now) + LONGEST_SESSION_S if temporary else None,
+        own=caller.session is not None and caller.access_key_id == value,
+    )
+
+
+def _token(value: str, content: dict[str, Any], caller: Caller, view: View, now: float) -> Subject:
+    try:
+        session = view.tokens.open(value).session
+        session_token.check_time(session, now)
+    except TokenError as error:
+        raise ValidationError(f"token: this session token is not valid: {error.reason}", reason="subject") from None
+    principal = session.principal
+    own = caller.session is not None and caller.access_key_id == session.access_key_id
+    return Subject("access_key", session.access_key_id, principal.account, principal.arn, session.expires_at, own=own)
+
+
+def _session_arn(value: str, content: dict[str, Any], caller: Caller, view: View, now: float) -> Subject:
+    account = _owner(value, "session_arn", r"arn:aws:sts::(\d{12}):assumed-role/[\w+=,.@-]+/[\w+=,.@-]+")
+    own = caller.session is not None and caller.principal.arn == value
+    return Subject("session", value, account, value, int(now) + LONGEST_SESSION_S, own=own)
+
+
+def _source_identity(value: str, content: dict[str, Any], caller: Caller, view: View, now: float) -> Subject:
+    account = content.get("account_id", caller.principal.account)
+    if not isinstance(account, str) or not re.fullmatch(r"[0-9]{12}", account):
+        raise ValidationError("account_id: 12 digits are expected", reason="subject")
+    if not re.fullmatch(r"[\w+=,.@-]{2,256}", value, re.ASCII):
+        raise ValidationError("source_identity: 2 to 256 characters of [\\w+=,.@-] are expected", reason="subject")
+    resource = f"arn:aws:stsd::{account}:source-identity/{value}"
+    return Subject("source_identity", f"{account}/{value}", account, resource, int(now) + LONGEST_SESSION_S)
+
+
+def _role_arn(value: str, content: dict[str, Any], caller: Caller, view: View, now: float) -> Subject:
+    account = _owner(value, "role_arn", r"arn:aws:iam::(\d{12}):role/[!-~]+")
+    return Subject("role", value, account, value, int(now) + LONGEST_SESSION_S)
+
+
+def _principal_arn(value: str, content: dict[str, Any], caller: Caller, view: View, now: float) -> Subject:
+    if ":role/" in value:
+        return _role_arn(value, content, caller, view, now)
+    account = _owner(
+        value, "principal_arn", r"arn:aws:(?:iam::(?=\d{12}:(?:user/|root$))|sts::(?=\d{12}:fed))(\d{12}):[!-~]+"
+    )
+    return Subject("principal", value, account, value, int(now) + LONGEST_SESSION_S)
+
+
+def _account_id(value: str, content: dict[str, Any], caller: Caller, view: View, now: float) -> Subject:
+    if not re.fullmatch(r"[0-9]{12}", value):
+        raise ValidationError("account_id: 12 digits are expected", reason="subject")
+    return Subject("account", value, value, arn.root(value), int(now) + LONGEST_SESSION_S)
+
+
+def _owner(value: str, member: str, pattern: str) -> str:
+    match = re.fullmatch(pattern, value, re.ASCII)
+    if match is None:
+        raise ValidationError(f"{member}: {value[:256]} is not an ARN of that kind", reason="subject")
+    return match[1]
+
+
+def _issued_before_ms(content: dict[str, Any], kind: Kind, now: float) -> int:
+    """The cut-off in Unix milliseconds; `now` rounded up, so that everything issued before this call is meant."""
+    if kind == "access_key":
+        default = 0
+    else:
+        default = math.ceil(now * 1000)
+    if "issued_before" not in content:
+        return default
+    if kind in ("access_key", "session"):
+        raise ValidationError("issued_before goes with cut-offs only", reason="issued_before")
+    value = content["issued_before"]
+    valid = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= now + _AHEAD_S
+    if not valid:
+        raise ValidationError("issued_before must be Unix seconds, not in the future", reason="issued_before")
+    return math.ceil(round(value * 1000, 3))
+
+
+_AHEAD_S = session_token.CLOCK_SKEW_S
+
+SUBJECTS: dict[str, Callable[[str, dict[str, Any], Caller, View, float], Subject]] = {
+    "access_key_id": _access_key_id,
+    "token": _token,
+    "session_arn": _session_arn,
+    "source_identity": _source_identity,
+    "role_arn": _role_arn,
+    "principal_arn": _principal_arn,
+    "account_id": _account_id,
+}

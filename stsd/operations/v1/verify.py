@@ -1,0 +1,97 @@
+"""POST /v1/verify: is this session token good, here and now? Answered from memory, for anyone who holds the token.
+
+The reasons are given in the order of contract 4: what the token is, then time, then revocation, then its principal.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from stsd.errors import RevocationStateStale, ValidationError
+from stsd.revocation.replica import Replica, TokenShapeError
+from stsd.tokens import session_token
+from stsd.tokens.cache import Verified
+from stsd.tokens.session_token import TokenError
+from stsd.view import View
+from stsd.wire import json_api
+from stsd.wire.messages import Request, Response
+
+OPERATION = "verify"
+MEMBERS = ("token", "tokens", "at_least")
+MAX_TOKENS = 1_000
+
+
+def run(request: Request, view: View, replica: Replica, now: float) -> Response:
+    """Verify one token, or up to 1,000. Raises ValidationError, MalformedInput or RevocationStateStale."""
+    content = json_api.parse(request.body, MEMBERS)
+    if "at_least" in content:
+        _check_fresh(content["at_least"], replica)
+    if ("token" in content) == ("tokens" in content):
+        raise ValidationError("Exactly one of token and tokens is required", reason="token_members")
+    if "token" in content:
+        body = verdict(_text(content["token"], "token"), view, now)
+    else:
+        verdicts = [verdict(_text(token, "tokens"), view, now) for token in _list(content["tokens"])]
+        body = b'{"results":[' + b",".join(verdicts) + b"]}"
+    return Response(200, body, json_api.CONTENT_TYPE, operation=OPERATION)
+
+
+def verdict(token: str, view: View, now: float) -> bytes:
+    """The answer about one token, as JSON."""
+    reason, verified = check(token, view, now)
+    if verified is None:
+        return orjson.dumps({"active": False, "reason": reason})
+    if verified.answer is None:
+        verified.answer = orjson.dumps(_active(verified))
+    return verified.answer
+
+
+def check(token: str, view: View, now: float) -> tuple[str, Verified | None]:
+    """The verified token, or the first reason against it."""
+    try:
+        verified = view.tokens.open(token)
+        session_token.check_time(verified.session, now)
+    except TokenError as error:
+        return error.reason, None
+    if view.revocations.check(verified.session, now) is not None:
+        return "revoked", None
+    if view.holder(verified.session.principal) is None:
+        return "principal_gone", None
+    return "active", verified
+
+
+def _active(verified: Verified) -> dict[str, Any]:
+    session = verified.session
+    return {
+        "active": True,
+        "principal": session.principal.arn,
+        "account": session.principal.account,
+        "access_key_id": session.access_key_id,
+        "expires_at": session.expires_at,
+        "claims": verified.claims,
+    }
+
+
+def _check_fresh(at_least: object, replica: Replica) -> None:
+    try:
+        fresh = isinstance(at_least, str) and replica.fresh_enough(at_least)
+    except TokenShapeError:
+        raise ValidationError("at_least is not a revocation token", reason="at_least") from None
+    if not isinstance(at_least, str):
+        raise ValidationError("at_least is not a revocation token", reason="at_least")
+    if not fresh:
+        raise RevocationStateStale("This node has not heard of that revocation yet", reason="stale")
+
+
+def _text(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        raise ValidationError(f"{name} must hold text", reason="token_type")
+    return value
+
+
+def _list(value: object) -> list[object]:
+    if not isinstance(value, list) or len(value) > MAX_TOKENS:
+        raise ValidationError(f"tokens must be a list of at most {MAX_TOKENS}", reason="tokens_type")
+    return value

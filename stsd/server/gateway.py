@@ -1,0 +1,107 @@
+"""From an HTTP request to the node and back: one plain function for everything that changes nothing.
+
+What must be stored or sent elsewhere (a revocation, a peer's message, a test hook) has its own coroutine in `routes`.
+Every answer carries the request id, the region and the staleness (contract 4), is counted and is logged once.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+
+from aiohttp.web_request import BaseRequest
+
+from stsd.node import Node
+from stsd.server.clock import Clock, entropy, request_id
+from stsd.server.http import Answer, http_date
+from stsd.server.log import EventLog
+from stsd.server.metrics import Metrics
+from stsd.wire.messages import Request, Response
+
+AsyncRoute = Callable[[Request], Awaitable[Response]]
+
+
+class Gateway:
+    """Answers requests of one listener. `secure` says whether it speaks TLS."""
+
+    def __init__(
+        self,
+        node: Node,
+        clock: Clock,
+        metrics: Metrics,
+        log: EventLog,
+        staleness_ms: Callable[[], int],
+        *,
+        secure: bool,
+    ) -> None:
+        self._node, self._clock, self._metrics, self._log = node, clock, metrics, log
+        self._staleness_ms = staleness_ms
+        self._secure = secure
+        self.routes: dict[tuple[str, str], AsyncRoute] = {}
+
+    async def handle(self, http: BaseRequest, body: bytes) -> Answer:
+        """Answer one request."""
+        started = perf_counter()
+        path, _, query = http.raw_path.partition("?")
+        request = Request(
+            http.method, path, query, http.headers, body, request_id(), http.remote or "", self._secure
+        )
+        route = self.routes.get((request.method, path))
+        if route is None:
+            response = self._node.respond(request, self._clock.service(), self._clock.wall())
+        else:
+            response = await route(request)
+        answer = self._answer(http, request, response)
+        self._account(request, response, perf_counter() - started)
+        return answer
+
+    def _answer(self, http: BaseRequest, request: Request, response: Response) -> Answer:
+        head = (
+            f"Content-Type: {response.content_type}\r\nDate: {http_date()}\r\nx-amzn-RequestId: {request.id}\r\n"
+            f"x-stsd-region: {self._node.view.region}\r\nx-stsd-staleness-ms: {self._staleness_ms()}\r\n"
+        )
+        if request.path == "/":
+            head += f"x-amz-sts-extended-request-id: {self._extended_request_id()}\r\n"
+            if "Origin" in request.headers:
+                head += CORS
+        for name, value in response.headers:
+            head += f"{name}: {value}\r\n"
+        return Answer(
+            response.status,
+            head,
+            response.body,
+            keep_alive=http.keep_alive,
+            body_allowed=request.method != "HEAD" and response.status != 304,
+        )
+
+    def _extended_request_id(self) -> str:
+        """Region, instant and a nonce, in base64 (spec 1.2)."""
+        nonce = b64encode(entropy(6), b"Ab").decode()
+        text = f"1:{self._node.view.region}:S:{int(self._clock.wall() * 1000)}:R:{nonce}"
+        return b64encode(text.encode()).decode()
+
+    def _account(self, request: Request, response: Response, seconds: float) -> None:
+        operation = response.operation or "unknown"
+        self._metrics.request(operation, response.code or "OK", seconds)
+        self._log.emit(
+            self._clock.wall(),
+            {
+                "event": "request",
+                "request_id": request.id,
+                "operation": operation,
+                "status": response.status,
+                "code": response.code,
+                "ms": round(seconds * 1000, 3),
+                "source_ip": request.source_ip,
+                "endpoint": request.endpoint,
+                **response.event,
+            },
+        )
+
+
+CORS = (
+    "Access-Control-Allow-Origin: *\r\n"
+    "Access-Control-Expose-Headers: x-amzn-RequestId,x-amzn-ErrorType,x-amzn-ErrorMessage,Date\r\n"
+)
+"""Browsers may call STS (spec 1.1): nothing is decided by cookies, every call is signed."""

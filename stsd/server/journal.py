@@ -1,0 +1,107 @@
+"""The revocation journal: SQLite in WAL mode with `synchronous=FULL`, so that what was committed survives kill -9.
+
+One writer, the node; every commit syncs before it returns. A journal that cannot be written refuses changes, it never
+stops reads (contract 10).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from pathlib import Path
+
+import aiosqlite
+
+from stsd.config import ConfigError
+
+FORMAT = "1"
+Row = tuple[str, int, bytes]
+"""Origin, sequence, entry."""
+
+
+class JournalError(Exception):
+    """The journal did not store a change; the text is for the log."""
+
+
+class Journal:
+    """An open journal. All times a transaction takes are off the event loop."""
+
+    def __init__(self, connection: aiosqlite.Connection, created: bool) -> None:
+        self._connection = connection
+        self._lock = asyncio.Lock()
+        self.created = created
+
+    @classmethod
+    async def open(cls, path: Path) -> Journal:
+        """Open or make the journal. Raises ConfigError when the file is not ours or not readable."""
+        created = not path.exists()
+        if created:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        connection = await aiosqlite.connect(path)
+        try:
+            await connection.execute("PRAGMA journal_mode=WAL")
+            await connection.execute("PRAGMA synchronous=FULL")
+            if created:
+                await connection.executescript(resources.files("stsd.server").joinpath("schema.sql").read_text())
+                await connection.execute("INSERT INTO meta VALUES ('format', ?)", (FORMAT,))
+                await connection.commit()
+            journal = cls(connection, created)
+            if (await journal.meta()).get("format") != FORMAT:
+                raise ConfigError(f"{path}: not a journal of format {FORMAT}")
+        except sqlite3.Error as error:
+            await connection.close()
+            raise ConfigError(f"{path}: not a readable journal ({error}); restore it, or move it away") from error
+        except ConfigError:
+            await connection.close()
+            raise
+        return journal
+
+    async def meta(self) -> dict[str, str]:
+        """Settings kept with the journal."""
+        async with self._connection.execute("SELECT name, value FROM meta") as rows:
+            return {str(name): str(value) async for name, value in rows}
+
+    async def rows(self) -> list[Row]:
+        """Every entry, each origin's in order."""
+        async with self._connection.execute(
+            "SELECT origin, sequence, body FROM entries ORDER BY origin, sequence"
+        ) as rows:
+            return [(str(origin), int(sequence), bytes(body)) async for origin, sequence, body in rows]
+
+    async def append(self, rows: Sequence[Row]) -> None:
+        """Store entries, synced, all or none. Raises JournalError."""
+        if rows:
+            await self._transaction([("INSERT OR IGNORE INTO entries VALUES (?, ?, ?)", rows)])
+
+    async def set_meta(self, **values: str) -> None:
+        """Store settings, synced. Raises JournalError."""
+        await self._transaction([("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(values.items()))])
+
+    async def reset(self, **values: str) -> None:
+        """Forget every entry and store settings, in one transaction (contract 8). Raises JournalError."""
+        await self._transaction(
+            [("DELETE FROM entries", [()]), ("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(values.items()))]
+        )
+
+    async def close(self) -> None:
+        """Close the file; everything in it is already synced."""
+        await self._connection.close()
+
+    async def _transaction(self, statements: Iterable[tuple[str, Sequence[tuple[object, ...]]]]) -> None:
+        async with self._lock:
+            try:
+                for sql, rows in statements:
+                    await self._connection.executemany(sql, rows)
+                await self._connection.commit()
+            except (sqlite3.Error, ValueError) as error:
+                await self._roll_back()
+                raise JournalError(str(error)) from error
+
+    async def _roll_back(self) -> None:
+        try:
+            await self._connection.rollback()
+        except (sqlite3.Error, ValueError):
+            return  # nothing was begun, or the file is gone: either way nothing was stored

@@ -1,0 +1,90 @@
+"""Structured log events, one per request and one per noteworthy change, written away from the request path.
+
+An event is a flat mapping; tokens appear as hashes only. Events are collected and handed to a writer thread every
+FLUSH_S seconds, so that a slow terminal or disk never holds up a request; when it falls far behind, events are
+dropped and their number is logged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sys
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import BinaryIO, Literal
+
+import orjson
+
+Format = Literal["text", "json"]
+FLUSH_S = 0.1
+MAX_WAITING_CHUNKS = 200
+
+
+class EventLog:
+    """Writes events to `stream` (default: standard error) as JSON lines or as readable text."""
+
+    def __init__(self, region: str, form: Format, stream: BinaryIO | None = None) -> None:
+        self._region = region
+        self._render = _json if form == "json" else _text
+        self._stream = stream if stream is not None else sys.stderr.buffer
+        self._pending: list[tuple[float, Mapping[str, object]]] = []
+        self._chunks: queue.Queue[list[tuple[float, Mapping[str, object]]] | None] = queue.Queue(MAX_WAITING_CHUNKS)
+        self._dropped = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._thread = threading.Thread(target=self._write, name="event-log", daemon=True)
+        self._thread.start()
+
+    def emit(self, at: float, event: Mapping[str, object]) -> None:
+        """Record an event that happened at `at` (Unix seconds). Call from the event loop."""
+        self._pending.append((at, event))
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._flush)
+
+    def close(self) -> None:
+        """Write what is left and end the writer."""
+        self._flush()
+        self._chunks.put(None)
+        self._thread.join(timeout=5)
+
+    def _flush(self) -> None:
+        self._timer = None
+        pending, self._pending = self._pending, []
+        if not pending:
+            return
+        if self._dropped:
+            pending.append((pending[-1][0], {"event": "log_dropped", "count": self._dropped}))
+        try:
+            self._chunks.put_nowait(pending)
+            self._dropped = 0
+        except queue.Full:
+            self._dropped += len(pending)
+
+    def _write(self) -> None:
+        while (chunk := self._chunks.get()) is not None:
+            lines = b"".join(self._render(at, self._region, event) for at, event in chunk)
+            try:
+                self._stream.write(lines)
+                self._stream.flush()
+            except (OSError, ValueError):
+                continue  # a closed terminal must not end the service
+
+
+def _instant(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _json(at: float, region: str, event: Mapping[str, object]) -> bytes:
+    return orjson.dumps({"at": _instant(at), "region": region, **event}, option=orjson.OPT_APPEND_NEWLINE, default=str)
+
+
+def _text(at: float, region: str, event: Mapping[str, object]) -> bytes:
+    members = " ".join(f"{name}={_word(value)}" for name, value in event.items() if name != "event" and value != "")
+    return f"{_instant(at)} {region} {event.get('event', '-')} {members}\n".encode("utf-8", "backslashreplace")
+
+
+def _word(value: object) -> str:
+    """A value on one line: quoted when it holds white space or control characters, so that lines cannot be forged."""
+    text = str(value)
+    return text if text.isprintable() and " " not in text else orjson.dumps(text, default=str).decode()

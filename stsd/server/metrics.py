@@ -1,0 +1,107 @@
+"""What a node counts, in Prometheus's exposition format (contract 9).
+
+Counting is two dictionary updates per request; the library renders when someone asks. Staleness and key ages are
+computed at that moment, so that they are never stale themselves.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from stsd.tokens.keyset import KeySet
+
+BUCKETS_S = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+class Metrics(Collector):
+    """Counters of one node; `keys`, `revocations` and `staleness` are asked at scrape time."""
+
+    def __init__(
+        self,
+        keys: Callable[[], KeySet],
+        revocations: Callable[[], Mapping[str, int]],
+        staleness: Callable[[], Mapping[str, float]],
+        now: Callable[[], float],
+    ) -> None:
+        self._keys, self._revocations, self._staleness, self._now = keys, revocations, staleness, now
+        self._requests: dict[tuple[str, str], int] = {}
+        self._seconds: dict[str, list[float]] = {}
+        self._verifications: dict[str, int] = {}
+        self._peer_messages: dict[str, int] = {}
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    def request(self, operation: str, code: str, seconds: float) -> None:
+        """Count one answered request."""
+        key = (operation, code)
+        self._requests[key] = self._requests.get(key, 0) + 1
+        counts = self._seconds.get(operation)
+        if counts is None:
+            counts = self._seconds[operation] = [0.0] * (len(BUCKETS_S) + 2)
+        counts[bisect_left(BUCKETS_S, seconds)] += 1
+        counts[-1] += seconds
+
+    def verification(self, result: str) -> None:
+        """Count one judged session token: `active` or the reason against it."""
+        self._verifications[result] = self._verifications.get(result, 0) + 1
+
+    def peer_message(self, result: str) -> None:
+        """Count one replication message: `accepted` or why it changed nothing."""
+        self._peer_messages[result] = self._peer_messages.get(result, 0) + 1
+
+    def render(self) -> bytes:
+        """The exposition text."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterable[Metric]:
+        """All families, as the library asks for them."""
+        yield self._counter("stsd_requests", "Requests by operation and error code.", self._requests)
+        yield self._histogram()
+        by_result = {(result,): count for result, count in self._verifications.items()}
+        yield self._counter("stsd_token_verifications", "Judged session tokens.", by_result, ("result",))
+        peers = {(result,): count for result, count in self._peer_messages.items()}
+        yield self._counter("stsd_peer_messages", "Replication messages received.", peers, ("result",))
+        yield self._gauge("stsd_revocations", "Revocations known, by origin.", self._revocations())
+        yield self._gauge("stsd_staleness_seconds", "Age of what is known of an origin.", self._staleness())
+        yield self._key_ages()
+
+    def _counter(
+        self,
+        name: str,
+        text: str,
+        values: Mapping[tuple[str, ...], int],
+        labels: tuple[str, ...] = ("operation", "code"),
+    ) -> Metric:
+        family = CounterMetricFamily(name, text, labels=labels)
+        for key, value in values.items():
+            family.add_metric(key, value)
+        return family
+
+    def _gauge(self, name: str, text: str, values: Mapping[str, float]) -> Metric:
+        family = GaugeMetricFamily(name, text, labels=("origin",))
+        for origin, value in values.items():
+            family.add_metric((origin,), value)
+        return family
+
+    def _histogram(self) -> Metric:
+        family = HistogramMetricFamily("stsd_request_seconds", "Time to answer.", labels=("operation",))
+        for operation, counts in self._seconds.items():
+            total = 0.0
+            buckets = []
+            for bound, count in zip((*map(str, BUCKETS_S), "+Inf"), counts[:-1], strict=True):
+                total += count
+                buckets.append((bound, total))
+            family.add_metric((operation,), buckets, counts[-1])
+        return family
+
+    def _key_ages(self) -> Metric:
+        family = GaugeMetricFamily("stsd_token_key_age_seconds", "Age of a token key.", labels=("kid", "state"))
+        for key in self._keys().keys:
+            family.add_metric((key.kid, key.state), self._now() - key.created_at)
+        return family

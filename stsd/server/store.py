@@ -1,0 +1,143 @@
+"""The data directory of a node: made once, private (0700, files 0600), owned by one process at a time.
+
+An empty directory becomes a node of its own: cluster key, token keys, a materialised world and the files that AWS
+SDKs read. A directory of something else is never touched.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stsd import provision
+from stsd.config import Config, ConfigError
+from stsd.provision import NodeFiles, ProvisionError
+from stsd.server import clock
+from stsd.world import default_text, load_world, materialise, profiles
+
+LOCK_FILE = "lock"
+JOURNAL_FILE = "journal.db"
+
+
+@dataclass(slots=True)
+class DataDirectory:
+    """An open data directory; the lock is held until the process ends."""
+
+    path: Path
+    cluster_key: bytes
+    files: NodeFiles
+    lock: int
+
+    @property
+    def journal(self) -> Path:
+        """Where the revocation journal lies."""
+        return self.path / JOURNAL_FILE
+
+    def settled(self) -> None:
+        """The journal exists: from now on a node without one is a node that lost it, and joins."""
+        if self.files.founding:
+            content = provision.node_file(founding=False, world_digest=self.files.world_digest)
+            write_private(self.path / provision.NODE_FILE, content)
+
+    def write_profiles(self, url: str, region: str) -> None:
+        """The credentials and config files of a node of its own: every endpoint is this node."""
+        credentials, config = profiles.render(
+            self.files.world, endpoints={"global": url, region: url}, regions=(region,), global_region=region
+        )
+        write_private(self.path / "credentials", credentials.encode())
+        write_private(self.path / "config", config.encode())
+
+
+def open_directory(config: Config, now: float) -> DataDirectory:
+    """Open or make the data directory. Raises ConfigError with the mend."""
+    path = config.data_dir
+    fresh = _make(path)
+    lock = _lock(path)
+    if fresh:
+        _found(config, now)
+    elif not (path / provision.NODE_FILE).exists():
+        raise ConfigError(f"--data-dir: {path} is not empty and not a node's data directory; choose another one")
+    try:
+        key_file = config.cluster_key_file
+        cluster_key = provision.read_cluster_key(_read(key_file, "--cluster-key").decode("ascii", "replace"), str(key_file))
+        files = provision.read_node_files(cluster_key, _existing(path), str(path))
+    except ProvisionError as error:
+        raise ConfigError(str(error)) from error
+    if config.world is not None and _digest(config.world) != files.world_digest:
+        raise ConfigError(f"--world: {path} was made from another world; use the same file or another --data-dir")
+    return DataDirectory(path, cluster_key, files, lock)
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replace a file by `content` at once, readable by its owner alone."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _make(path: Path) -> bool:
+    """Whether the directory is new or empty; the lock of a start that failed does not count."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return not {entry.name for entry in path.iterdir()} - {LOCK_FILE}
+    except OSError as error:
+        raise ConfigError(f"--data-dir: {path} cannot be used: {error.strerror}") from error
+
+
+def _lock(path: Path) -> int:
+    try:
+        descriptor = os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ConfigError(f"--data-dir: {path} is in use by another node; stop it or choose another directory") from error
+    except OSError as error:
+        raise ConfigError(f"--data-dir: {path} cannot be used: {error.strerror}") from error
+    return descriptor
+
+
+def _found(config: Config, now: float) -> None:
+    """Fill an empty directory: a cluster of one node."""
+    if config.peers:
+        raise ConfigError(
+            f"--peer: {config.data_dir} is empty, and a node with peers needs its cluster's state;"
+            " `python -m cluster up` makes it"
+        )
+    text = default_text() if config.world is None else _read(config.world, "--world").decode("utf-8", "replace")
+    source = "default world" if config.world is None else str(config.world)
+    world: Mapping[str, Any] = materialise(load_world(text, source), clock.entropy)
+    if config.cluster_key is None:
+        write_private(config.cluster_key_file, provision.new_cluster_key(clock.entropy).encode())
+    key_text = _read(config.cluster_key_file, "--cluster-key").decode("ascii", "replace")
+    cluster_key = provision.read_cluster_key(key_text, str(config.cluster_key_file))
+    keys = provision.new_token_keys(clock.entropy, now)
+    digest = provision.world_digest(text)
+    files = provision.node_files(
+        cluster_key, keys, world, founding=True, world_digest=digest, entropy=clock.entropy
+    )
+    for name, content in files.items():
+        write_private(config.data_dir / name, content)
+
+
+def _existing(path: Path) -> dict[str, bytes]:
+    names = (provision.NODE_FILE, provision.WORLD_FILE, provision.TOKEN_KEYS_FILE)
+    return {name: _read(path / name, "--data-dir") for name in names if (path / name).exists()}
+
+
+def _digest(path: Path) -> str:
+    return provision.world_digest(_read(path, "--world").decode("utf-8", "replace"))
+
+
+def _read(path: Path, flag: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{flag}: {path} cannot be read: {error.strerror}") from error

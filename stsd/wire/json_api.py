@@ -1,0 +1,48 @@
+"""The JSON side of the wire (contract 4): strict objects in, answers and errors out.
+
+Unknown members are refused by name and never ignored, so that a misspelt safeguard cannot look like an accepted one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import orjson
+
+from stsd.errors import InvalidParameterValue, MalformedInput, StsError, ValidationError
+from stsd.wire.messages import Response
+
+CONTENT_TYPE = "application/json"
+
+
+def parse(body: bytes, members: Collection[str], later: Collection[str] = ()) -> dict[str, Any]:
+    """The JSON object in `body`, with no member outside `members`; those in `later` are not supported yet.
+
+    Raises MalformedInput, InvalidParameterValue or ValidationError.
+    """
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise MalformedInput("The body is not JSON", reason="not_json") from None
+    if not isinstance(content, dict):
+        raise MalformedInput("The body is not a JSON object", reason="not_an_object")
+    for name in content:
+        if name in later:
+            raise InvalidParameterValue(f"{name} is not supported yet", reason="later_member")
+        if name not in members:
+            allowed = ", ".join(members)
+            raise ValidationError(f"Unknown member '{name[:64]}'; allowed: {allowed}", reason="unknown_member")
+    return content
+
+
+def answer(content: Mapping[str, Any], operation: str, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+    """A 200 with a JSON body."""
+    return Response(200, orjson.dumps(content), CONTENT_TYPE, headers, operation)
+
+
+def error(failure: StsError, request_id: str, operation: str) -> Response:
+    """`{"error": {"code", "message", "request_id"}}` with the error's status (contract 4)."""
+    content = {"error": {"code": failure.code, "message": failure.message or failure.code, "request_id": request_id}}
+    headers = (("Retry-After", "1"),) if failure.status == 503 else ()
+    return Response(failure.status, orjson.dumps(content), CONTENT_TYPE, headers, operation, failure.code)

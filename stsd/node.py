@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from hmac import compare_digest
 from ipaddress import ip_address
 
-
 from stsd import operations
 from stsd.authn.authenticate import authenticate
 from stsd.authn.sigv4 import SigningKeys
@@ -182,5 +181,3 @@ def _event(caller: Caller | None, reason: str = "") -> dict[str, object]:
 def _internal(error: Exception) -> InternalFailure:
     """Only the kind of failure reaches the log: its text could hold what a client sent."""
     return InternalFailure(reason=f"internal_{type(error).__name__}")
-
-

@@ -24,7 +24,7 @@ from stsd.tokens.keyset import Entropy, KeySet
 FORMAT = 1
 NODE_FILE = "node.json"
 WORLD_FILE = "world.sealed"
-TOKEN_KEYS_FILE = "token-keys.sealed"  # noqa: S105: a file's name
+TOKEN_KEYS_FILE = "token-keys.sealed"  # noqa: S105 - a file's name
 
 
 class ProvisionError(ValueError):
@@ -114,4 +114,6 @@ def _node_head(content: bytes, directory: str) -> dict[str, Any]:
             return dict(head)
     except (ValueError, TypeError, KeyError):
         pass
-    raise ProvisionError(f"{directory}: {NODE_FILE} is not of format {FORMAT}: this directory belongs to something else")
+    raise ProvisionError(
+        f"{directory}: {NODE_FILE} is not of format {FORMAT}: this directory belongs to something else"
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-
 from stsd.operations.sts import assume_role, get_access_key_info, get_caller_identity, get_session_token
 from stsd.principal import Caller
 from stsd.view import View
@@ -40,5 +39,3 @@ def find(call: Call) -> Operation:
     if operation is None:
         raise query.unknown_action(call.action, call.version)
     return operation
-
-

@@ -44,9 +44,7 @@ class Gateway:
         """Answer one request."""
         started = perf_counter()
         path, _, query = http.raw_path.partition("?")
-        request = Request(
-            http.method, path, query, http.headers, body, request_id(), http.remote or "", self._secure
-        )
+        request = Request(http.method, path, query, http.headers, body, request_id(), http.remote or "", self._secure)
         route = self.routes.get((request.method, path))
         if route is None:
             response = self._node.respond(request, self._clock.service(), self._clock.wall())

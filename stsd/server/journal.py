@@ -37,17 +37,14 @@ class Journal:
     @classmethod
     async def open(cls, path: Path) -> Journal:
         """Open or make the journal. Raises ConfigError when the file is not ours or not readable."""
-        created = not path.exists()
-        if created:
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
         connection = await aiosqlite.connect(path)
         try:
             await connection.execute("PRAGMA journal_mode=WAL")
             await connection.execute("PRAGMA synchronous=FULL")
+            created = await _is_empty(connection)
             if created:
                 await connection.executescript(resources.files("stsd.server").joinpath("schema.sql").read_text())
-                await connection.execute("INSERT INTO meta VALUES ('format', ?)", (FORMAT,))
-                await connection.commit()
             journal = cls(connection, created)
             if (await journal.meta()).get("format") != FORMAT:
                 raise ConfigError(f"{path}: not a journal of format {FORMAT}")
@@ -105,3 +102,9 @@ class Journal:
             await self._connection.rollback()
         except (sqlite3.Error, ValueError):
             return  # nothing was begun, or the file is gone: either way nothing was stored
+
+
+async def _is_empty(connection: aiosqlite.Connection) -> bool:
+    async with connection.execute("SELECT count(*) FROM sqlite_master") as rows:
+        row = await rows.fetchone()
+    return row is not None and row[0] == 0

@@ -43,7 +43,7 @@ def run(subject: str, reason: str | None, profile_name: str | None, endpoint_url
     body = _body(subject, reason)
     profile = _profile(profile_name, endpoint_url)
     url = profile.endpoint_url.rstrip("/") + PATH
-    request = urllib.request.Request(url, body, _headers(profile, body), method="POST")  # noqa: S310: scheme checked
+    request = urllib.request.Request(url, body, _headers(profile, body), method="POST")  # noqa: S310 - the scheme is checked
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
             click.echo(answer.read().decode())
@@ -97,9 +97,7 @@ def _profile(name: str | None, endpoint_url: str | None) -> Profile:
     if url is None or urlsplit(url).scheme not in ("http", "https"):
         raise ConfigError("--endpoint-url: give the URL of a node or router, or a profile with an endpoint_url")
     region = settings.get("region") or os.environ.get("AWS_REGION") or "us-east-1"
-    return Profile(
-        keys["aws_access_key_id"], region, url, keys["aws_secret_access_key"], keys.get("aws_session_token")
-    )
+    return Profile(keys["aws_access_key_id"], region, url, keys["aws_secret_access_key"], keys.get("aws_session_token"))
 
 
 KEY_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")

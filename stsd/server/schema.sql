@@ -1,4 +1,7 @@
 -- The journal of a node: what a restart must find again. Written before it is acknowledged.
+-- One transaction: a process that dies while it makes the file leaves an empty one, and the next start makes it again.
+
+BEGIN;
 
 CREATE TABLE meta (
   name  TEXT PRIMARY KEY,   -- format, incarnation, epoch, joined
@@ -12,3 +15,6 @@ CREATE TABLE entries (
   body     BLOB NOT NULL,      -- the entry as its origin encoded it
   PRIMARY KEY (origin, sequence)
 ) WITHOUT ROWID;
+
+INSERT INTO meta VALUES ('format', '1');
+COMMIT;

@@ -63,7 +63,9 @@ def open_directory(config: Config, now: float) -> DataDirectory:
         raise ConfigError(f"--data-dir: {path} is not empty and not a node's data directory; choose another one")
     try:
         key_file = config.cluster_key_file
-        cluster_key = provision.read_cluster_key(_read(key_file, "--cluster-key").decode("ascii", "replace"), str(key_file))
+        cluster_key = provision.read_cluster_key(
+            _read(key_file, "--cluster-key").decode("ascii", "replace"), str(key_file)
+        )
         files = provision.read_node_files(cluster_key, _existing(path), str(path))
     except ProvisionError as error:
         raise ConfigError(str(error)) from error
@@ -98,7 +100,9 @@ def _lock(path: Path) -> int:
         descriptor = os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise ConfigError(f"--data-dir: {path} is in use by another node; stop it or choose another directory") from error
+        raise ConfigError(
+            f"--data-dir: {path} is in use by another node; stop it or choose another directory"
+        ) from error
     except OSError as error:
         raise ConfigError(f"--data-dir: {path} cannot be used: {error.strerror}") from error
     return descriptor
@@ -120,9 +124,7 @@ def _found(config: Config, now: float) -> None:
     cluster_key = provision.read_cluster_key(key_text, str(config.cluster_key_file))
     keys = provision.new_token_keys(clock.entropy, now)
     digest = provision.world_digest(text)
-    files = provision.node_files(
-        cluster_key, keys, world, founding=True, world_digest=digest, entropy=clock.entropy
-    )
+    files = provision.node_files(cluster_key, keys, world, founding=True, world_digest=digest, entropy=clock.entropy)
     for name, content in files.items():
         write_private(config.data_dir / name, content)
 

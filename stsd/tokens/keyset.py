@@ -21,7 +21,7 @@ from nacl.secret import SecretBox
 Entropy = Callable[[int], bytes]
 State = Literal["prepared", "active", "retired"]
 
-TOKEN_TYPE = "stsd-session+jwt"  # noqa: S105: a media type, not a secret
+TOKEN_TYPE = "stsd-session+jwt"  # noqa: S105 - a media type
 CLUSTER_KEY_BYTES = 32
 
 

@@ -126,7 +126,9 @@ def _check_managed(policy_arns: tuple[str, ...], role: Role, view: View) -> None
     for policy_arn in policy_arns:
         owner = policy_arn.split(":")[4:5]
         if view.directory.managed_policy(policy_arn) is None or owner not in ([role.account], ["aws"]):
-            raise MalformedPolicyDocument(f"Policy {policy_arn} does not exist or is not attachable.", reason="policy_arn")
+            raise MalformedPolicyDocument(
+                f"Policy {policy_arn} does not exist or is not attachable.", reason="policy_arn"
+            )
 
 
 def _duration(arguments: dict[str, Any], role: Role, caller: Caller) -> int:

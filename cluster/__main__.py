@@ -1,0 +1,208 @@
+"""`python -m cluster`: a cluster on this machine, and what one does with it (contract 2)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from cluster import control, data_dir, local, routing
+from cluster.data_dir import ROUTER, DataDir, Wanted
+from cluster.errors import ClusterError, Refused
+from cluster.supervisor import RunFlags, Supervisor, command
+
+DATA = click.option(
+    "--data-dir", type=click.Path(path_type=Path), default=Path(".stsd"), show_default=True, help="The cluster's state."
+)
+POLICY = click.option("--policy", metavar="NAME", help=f"How the router chooses: {' or '.join(routing.POLICIES)}.")
+SEED = click.option("--seed", type=int, help="Of the router's latency jitter and every other chance.")
+HOOKS = click.option("--unsafe-test-hooks", is_flag=True, help="Reset and clock hooks, on loopback. For tests only.")
+
+
+def filling(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that decide what an empty data directory is filled with."""
+    for option in (
+        click.option("--world", type=click.Path(path_type=Path), metavar="FILE", help="What the cluster starts from."),
+        DATA,
+        click.option("--base-port", type=int, metavar="N", help="The router's port; the others follow. 8700 at first."),
+        click.option("--topology", metavar="NAME|FILE", help="Regions and distances. three_regions at first."),
+    ):
+        function = option(function)
+    return function
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cluster() -> None:
+    """Several regions on one machine.
+
+    Example: python -m cluster up
+    """
+
+
+@cluster.command()
+@filling
+@POLICY
+@SEED
+@HOOKS
+def up(
+    topology: str | None,
+    base_port: int | None,
+    data_dir: Path,
+    world: Path | None,
+    policy: str | None,
+    seed: int | None,
+    unsafe_test_hooks: bool,
+) -> int:
+    """Start every region and the router; Ctrl-C stops them.
+
+    Example: python -m cluster up --topology two_continents --base-port 9700 --data-dir /tmp/two
+    """
+    data = _prepare(data_dir, Wanted(topology, base_port, world), policy)
+    local.check_not_running(data)
+    local.check_ports(data.ports.named())
+    return asyncio.run(local.Local(data, RunFlags(policy, seed, unsafe_test_hooks)).run())
+
+
+@cluster.command()
+@click.argument("name")
+@filling
+@POLICY
+@SEED
+@HOOKS
+def supervise(
+    name: str,
+    topology: str | None,
+    base_port: int | None,
+    data_dir: Path,
+    world: Path | None,
+    policy: str | None,
+    seed: int | None,
+    unsafe_test_hooks: bool,
+) -> int:
+    """Run one region, or the router, under a supervisor: one line of the Procfile.
+
+    Example: python -m cluster supervise us-east-1
+    """
+    data = _prepare(data_dir, Wanted(topology, base_port, world), policy)
+    _check_name(data, name)
+    own = {port: use for port, use in data.ports.named().items() if (use in data.topology.regions) == (name != ROUTER)}
+    local.check_ports({port: use for port, use in own.items() if name == ROUTER or use == name})
+    flags = RunFlags(policy, seed, unsafe_test_hooks)
+
+    async def run() -> int:
+        return await Supervisor(data, name, command(data, name, flags)).run()
+
+    return asyncio.run(run())
+
+
+@cluster.command()
+@DATA
+@POLICY
+@SEED
+@HOOKS
+def router(data_dir: Path, policy: str | None, seed: int | None, unsafe_test_hooks: bool) -> int:
+    """Run the router alone, without a supervisor.
+
+    Example: python -m cluster router --data-dir .stsd --policy home-2011
+    """
+    from cluster.router_process import run
+
+    return run(_find(data_dir), _policy(policy), seed, unsafe_test_hooks)
+
+
+@cluster.command()
+@DATA
+def status(data_dir: Path) -> int:
+    """Show every process; exit 1 if one is not well.
+
+    Example: python -m cluster status
+    """
+    from cluster import status as state
+
+    data = _find(data_dir)
+    found = asyncio.run(state.rows(data))
+    state.show(data, found)
+    return 0 if all(row.well for row in found) else 1
+
+
+@cluster.command()
+@click.argument("name", metavar="R")
+@DATA
+def kill(name: str, data_dir: Path) -> None:
+    """End the process of a region (or the router) at once, as a crash would.
+
+    Example: python -m cluster kill us-east-1
+    """
+    answer = _ask(data_dir, name, "kill")
+    click.echo(f"{name}: process {answer['pid']} is killed; `python -m cluster start {name}` starts it again")
+
+
+@cluster.command()
+@click.argument("name", metavar="R")
+@DATA
+def start(name: str, data_dir: Path) -> None:
+    """Start the process of a region (or the router) again and wait until it is ready.
+
+    Example: python -m cluster start us-east-1
+    """
+    answer = _ask(data_dir, name, "start")
+    click.echo(f"{name}: process {answer['pid']} {'runs already' if answer.get('already') else 'is ready'}")
+
+
+def _ask(path: Path, name: str, verb: str) -> dict[str, Any]:
+    data = _find(path)
+    _check_name(data, name)
+    answer = control.ask(data.run, name, verb)
+    if answer is None:
+        raise ClusterError(f"{name}: nothing supervises it in {path}: is the cluster up?")
+    if not answer["ok"]:
+        raise Refused(*answer["fault"].splitlines())
+    return answer
+
+
+def _check_name(data: DataDir, name: str) -> None:
+    if name not in data.names:
+        raise ClusterError(f"{name}: not a part of this cluster; choose from {', '.join(data.names)}")
+
+
+def _find(path: Path) -> DataDir:
+    return data_dir.find(path.absolute())
+
+
+def _prepare(path: Path, wanted: Wanted, policy: str | None) -> DataDir:
+    _policy(policy)
+    return data_dir.prepare(path, wanted)
+
+
+def _policy(name: str | None) -> str:
+    try:
+        routing.find(name or routing.DEFAULT_POLICY)
+    except routing.PolicyError as error:
+        raise ClusterError(str(error)) from error
+    return name or routing.DEFAULT_POLICY
+
+
+def main() -> NoReturn:
+    """The command line: one clear line per fault on stderr, never a traceback for what the user can mend."""
+    os.umask(0o077)
+    try:
+        code = cluster.main(prog_name="python -m cluster", standalone_mode=False)
+    except ClusterError as error:
+        for fault in error.faults:
+            click.echo(f"cluster: {fault}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        click.echo(f"cluster: {error.format_message()}", err=True)
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    sys.exit(code or 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""Holds a message back as long as the latency model says, and measures how well that went.
+
+Deadlines are absolute, so that what comes before a wait does not lengthen it. uvloop's timers count in whole
+milliseconds and may fire early: waits are rounded up and looked at again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from math import ceil
+from random import Random
+from time import monotonic
+
+from prometheus_client import Histogram
+
+from cluster import latency
+
+
+async def sleep_until(deadline: float) -> None:
+    """Returns at `deadline` (monotonic seconds) or up to some two milliseconds later, never before."""
+    while (left_s := deadline - monotonic()) > 0:  # noqa: ASYNC110 what is awaited is time itself
+        await asyncio.sleep(ceil(left_s * 1000) / 1000)
+
+
+@dataclass(slots=True)
+class Path:
+    """Both directions between a place of clients and a region; each draws from a generator of its own."""
+
+    link: latency.Link
+    rng: Random
+    requested: Histogram
+    error: Histogram
+
+    async def hold(self, since: float) -> float:
+        """Waits for one message that began at `since`; the seconds that it took in fact."""
+        delay_s = latency.one_way_ms(self.link, self.rng) / 1000
+        await sleep_until(since + delay_s)
+        taken_s = monotonic() - since
+        self.requested.observe(delay_s)
+        self.error.observe(max(0.0, taken_s - delay_s))
+        return taken_s

@@ -1,0 +1,73 @@
+"""What a request looks like on its way through the router: the client's bytes, less what ends here, plus our mark.
+
+A signature covers the raw path, query, headers and body, so all of them pass untouched, Host included. Removed are
+the hop-by-hop fields (RFC 9110 7.6.1) and every `x-stsd-` field of the client: those are ours to say (contract 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+RawHeaders = Iterable[tuple[bytes, bytes]]
+
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+NEVER_HOP_BY_HOP = frozenset({b"authorization", b"content-length", b"content-type", b"host"})
+"""Fields that a Connection field cannot remove: without them the request would mean something else."""
+
+OWN_PREFIX = b"x-stsd-"
+
+
+def origin_form(target: str) -> str:
+    """Path and query of a request target; who takes us for a proxy sends the absolute form (RFC 9112 3.2)."""
+    if target.startswith("/") or target == "*":
+        return target
+    _, scheme, rest = target.partition("://")
+    if not scheme:
+        return target
+    cut = min((i for i in (rest.find("/"), rest.find("?")) if i >= 0), default=len(rest))
+    return rest[cut:] if rest[cut : cut + 1] == "/" else "/" + rest[cut:]
+
+
+def request_head(method: str, target: str, headers: RawHeaders, body_length: int, mark: tuple[str, str]) -> bytes:
+    """The request line and header fields for a region."""
+    headers = tuple(headers)
+    dropped = HOP_BY_HOP | _named_by_connection(headers)
+    lines = [f"{method} {target} HTTP/1.1".encode("utf-8", "surrogateescape")]
+    has_length = False
+    for name, value in headers:
+        lower = name.lower()
+        if lower in dropped or lower.startswith(OWN_PREFIX):
+            continue
+        has_length = has_length or lower == b"content-length"
+        lines.append(name + b": " + value)
+    if body_length and not has_length:
+        lines.append(b"Content-Length: %d" % body_length)
+    lines.append(f"{mark[0]}: {mark[1]}\r\n\r\n".encode("utf-8", "surrogateescape"))
+    return b"\r\n".join(lines)
+
+
+def response_fields(headers: RawHeaders) -> bytes:
+    """A region's header fields for the client, each with its line end; lengths are said anew with the body."""
+    headers = tuple(headers)
+    dropped = HOP_BY_HOP | _named_by_connection(headers) | {b"content-length"}
+    return b"".join(name + b": " + value + b"\r\n" for name, value in headers if name.lower() not in dropped)
+
+
+def _named_by_connection(headers: RawHeaders) -> frozenset[bytes]:
+    named: set[bytes] = set()
+    for name, value in headers:
+        if name.lower() == b"connection":
+            named.update(token.strip().lower() for token in value.split(b","))
+    return frozenset(named - NEVER_HOP_BY_HOP)

@@ -1,0 +1,198 @@
+"""One process of a cluster and its supervisor, which outlives it (contract 1). (I/O)
+
+The supervisor starts its process, tells `cluster.json` its id, and obeys `kill`, `start` and `status` on its control
+socket. It never restarts by itself: what an experiment killed stays dead. Until its process was ready once, the end
+of the process is the end of the supervisor, so that a wrong start is seen at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cluster import control, data_dir, probe
+from cluster.children import spawn, terminate
+from cluster.data_dir import HOST, ROUTER, DataDir
+from cluster.errors import ClusterError, Refused
+from cluster.files import locked
+
+READY_TIMEOUT_S = 30.0
+POLL_S = 0.05
+STOP_TIMEOUT_S = 10.0
+LOG_TAIL_LINES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class RunFlags:
+    """What every process of one run is started with."""
+
+    policy: str | None = None
+    seed: int | None = None
+    unsafe_test_hooks: bool = False
+
+
+def command(data: DataDir, name: str, flags: RunFlags) -> list[str]:
+    """The command line of a region's node or of the router."""
+    hooks = ["--unsafe-test-hooks"] if flags.unsafe_test_hooks else []
+    if name == ROUTER:
+        policy = ["--policy", flags.policy] if flags.policy else []
+        seed = ["--seed", str(flags.seed)] if flags.seed is not None else []
+        return [sys.executable, "-m", "cluster", "router", "--data-dir", str(data.path), *policy, *seed, *hooks]
+    peers = [part for r in data.topology.regions if r != name for part in ("--peer", f"{r}={data.url(r)}")]
+    return [
+        *(sys.executable, "-m", "stsd", "serve", "--region", name),
+        *("--host", HOST, "--port", str(data.ports.regions[name]), "--data-dir", str(data.path / name)),
+        *("--issuer", data.url(ROUTER), "--cluster-key", str(data.key_file), "--log-format", "json"),
+        *peers,
+        *hooks,
+    ]
+
+
+class Supervisor:
+    """Runs one process of the cluster in `data`."""
+
+    def __init__(self, data: DataDir, name: str, program: Sequence[str]) -> None:
+        self._data = data
+        self._name = name
+        self._program = program
+        self._process: asyncio.subprocess.Process | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._ready = False
+        self._one_at_a_time = asyncio.Lock()
+        self._ended = asyncio.Event()
+
+    async def run(self) -> int:
+        """Until a signal: exit code 0; 1 when the process did not get ready the first time. Raises ClusterError."""
+        lock = self._claim()
+        server = await asyncio.start_unix_server(self._serve, sock=control.listen(self._data.run, self._name))
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._ended.set)
+        try:
+            starting = asyncio.create_task(self._start())
+            ended = asyncio.create_task(self._ended.wait())
+            await asyncio.wait((starting, ended), return_when=asyncio.FIRST_COMPLETED)
+            if starting.done() and (fault := starting.result()):
+                raise Refused(*fault.splitlines())
+            await ended
+            starting.cancel()
+            return 0
+        finally:
+            server.close()
+            await self._stop()
+            control.socket_path(self._data.run, self._name).unlink(missing_ok=True)
+            os.close(lock)
+
+    def _claim(self) -> int:
+        """Takes the lock of this name; the first supervisor of a run begins `cluster.json` anew."""
+        with locked(self._data.path):
+            others = [name for name in self._data.names if name != self._name]
+            alone = not any(control.is_alive(self._data.run, name) for name in others)
+            lock = control.take_lock(self._data.run, self._name)
+            if lock is None:
+                raise ClusterError(f"{self._name} of {self._data.path} is supervised already: stop that one first")
+            if alone:
+                data_dir.begin_cluster_file(self._data)
+            return lock
+
+    # -- the process -------------------------------------------------------------------------------------------------
+
+    async def _start(self) -> str:
+        """Starts the process and waits until it is ready; what went wrong, or nothing."""
+        self._process = process = await spawn(self._program, signal.SIGKILL, self._data.log(self._name))
+        data_dir.set_pid(self._data, self._name, process.pid)
+        self._watch = asyncio.create_task(self._note_end(process))
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                while process.returncode is None:
+                    answer = await probe.readiness(self._data.url(self._name))
+                    if answer is not None and answer[0] and process.returncode is None:
+                        self._ready = True
+                        return ""
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            return f"{self._name}: not ready after {READY_TIMEOUT_S:.0f} s\n{self._log_tail()}"
+        return f"{self._name}: ended {_how(process.returncode)} before it was ready\n{self._log_tail()}"
+
+    async def _note_end(self, process: asyncio.subprocess.Process) -> None:
+        code = await process.wait()
+        was_ready, self._ready = self._ready, False
+        data_dir.set_pid(self._data, self._name, None)
+        if was_ready and not self._ended.is_set():
+            again = f"`python -m cluster start {self._name} --data-dir {self._data.path}` starts it again"
+            print(f"{self._name}: process {process.pid} ended {_how(code)}; {again}", file=sys.stderr, flush=True)
+
+    async def _stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Ends the process, by force when it does not end in time."""
+        process = self._process
+        if process is None:
+            return
+        terminate(process, number)
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await process.wait()
+        except TimeoutError:
+            terminate(process, signal.SIGKILL)
+            await process.wait()
+        if self._watch is not None:
+            await self._watch
+
+    def _log_tail(self) -> str:
+        try:
+            lines = self._data.log(self._name).read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
+        except OSError:
+            lines = []
+        return "\n".join([f"the end of {self._data.log(self._name)}:", *(f"  {line}" for line in lines)])
+
+    # -- the control socket ------------------------------------------------------------------------------------------
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(control.ANSWER_TIMEOUT_S):
+                answer = await self._obey(await reader.readline())
+            writer.write(json.dumps(answer).encode() + b"\n")
+            await writer.drain()
+        except (OSError, ValueError, TimeoutError):
+            pass  # whoever asked is gone or does not speak the protocol; nothing depends on the answer
+        finally:
+            writer.close()
+
+    async def _obey(self, line: bytes) -> dict[str, Any]:
+        verb = json.loads(line).get("verb")
+        if verb == "status":
+            return {"ok": True, "pid": self._pid(), "ready": self._ready}
+        async with self._one_at_a_time:
+            if verb == "kill":
+                return await self._kill()
+            if verb == "start":
+                return await self._start_again()
+        return {"ok": False, "fault": "unknown verb"}
+
+    async def _kill(self) -> dict[str, Any]:
+        pid = self._pid()
+        if pid is None:
+            return {"ok": False, "fault": f"{self._name} is not running"}
+        self._ready = False
+        await self._stop(signal.SIGKILL)
+        return {"ok": True, "pid": pid}
+
+    async def _start_again(self) -> dict[str, Any]:
+        if self._pid() is not None:
+            return {"ok": True, "pid": self._pid(), "already": True}
+        fault = await self._start()
+        return {"ok": not fault, "pid": self._pid(), "fault": fault}
+
+    def _pid(self) -> int | None:
+        return self._process.pid if self._process is not None and self._process.returncode is None else None
+
+
+def _how(code: int | None) -> str:
+    if code is not None and code < 0:
+        return f"by {signal.Signals(-code).name}"
+    return f"with exit code {code}"

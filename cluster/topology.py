@@ -1,0 +1,177 @@
+"""A topology: which regions a cluster has, where its clients are, and how far apart everything is.
+
+A topology file is TOML; every member is checked and an unknown one is a fault, so nothing is silently ignored:
+
+| member | meaning |
+|---|---|
+| `regions` | 1 to 9 region names; the first is where a client of the router's own URL counts as being |
+| `home` | the region that `home-2011` sends everything to; the first region unless given |
+| `locations` | places of clients, region names of the round-trip table; the topology's regions unless given |
+| `[[rtt]]` | `from`, `to`, `p50_ms`, `p90_ms`: a round trip that the table lacks, or another than the table's |
+
+Times are round trips in milliseconds. This module is pure: texts come in, values go out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+REGION_NAME = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]+")
+MEMBERS = {"regions", "home", "locations", "rtt"}
+RTT_MEMBERS = {"from", "to", "p50_ms", "p90_ms"}
+REGIONS_MAX = 9
+"""The regional endpoints are on the ports N+1 to N+9; everything else begins at N+10 (contract 2)."""
+
+
+class TopologyError(ValueError):
+    """A topology that cannot be used; `faults` says in one line each what, where and how to mend it."""
+
+    def __init__(self, faults: Iterable[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(self.faults))
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTrip:
+    """Median and 90th percentile of a round trip, in milliseconds."""
+
+    p50_ms: float
+    p90_ms: float
+
+
+RttTable = Mapping[tuple[str, str], RoundTrip]
+SAME_PLACE = RoundTrip(1.0, 1.0)
+"""Within a region that the table does not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """Regions in their order, the home region, client locations, and the round trip of each location to each region."""
+
+    name: str
+    regions: tuple[str, ...]
+    home: str
+    locations: tuple[str, ...]
+    rtt: RttTable
+
+
+@dataclass(frozen=True, slots=True)
+class LocationPorts:
+    """The ports on which one place of clients sees the global and each regional endpoint."""
+
+    global_port: int
+    regional: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Every port of a cluster, told in `cluster.json` (contract 3)."""
+
+    router: int
+    regions: Mapping[str, int]
+    locations: Mapping[str, LocationPorts]
+
+    def named(self) -> dict[int, str]:
+        """What each port is for, in words, by port number."""
+        names = {self.router: "router"} | {port: region for region, port in self.regions.items()}
+        for place, ports in self.locations.items():
+            names[ports.global_port] = f"global endpoint seen from {place}"
+            names |= {port: f"{region} seen from {place}" for region, port in ports.regional.items()}
+        return names
+
+
+def assign_ports(topology: Topology, base_port: int) -> Ports:
+    """Router on N, the i-th region on N+i, everything else on N+10 and up (contract 2). Raises TopologyError."""
+    width = len(topology.regions) + 1
+    last = base_port + 10 + width * len(topology.locations) - 1
+    if not 1 <= base_port <= 65535 - (last - base_port):
+        raise TopologyError([f"--base-port {base_port}: give a number from 1 to {65535 - (last - base_port)}"])
+    locations = {}
+    for index, place in enumerate(topology.locations):
+        first = base_port + 10 + index * width
+        regional = {region: first + 1 + i for i, region in enumerate(topology.regions)}
+        locations[place] = LocationPorts(first, regional)
+    regions = {region: base_port + 1 + i for i, region in enumerate(topology.regions)}
+    return Ports(base_port, regions, locations)
+
+
+def parse_rtt_table(text: str) -> RttTable:
+    """The measured table, `data/region-rtt.json`, as round trips by (from, to)."""
+    data = json.loads(text)
+    p50, p90 = data["region_rtt_p50_ms"], data["region_rtt_p90_ms"]
+    return {(a, b): RoundTrip(p50[a][b], p90[a][b]) for a in p50 for b in p50[a]}
+
+
+def parse(text: str, name: str, table: RttTable) -> Topology:
+    """The topology of a TOML text. Raises TopologyError with every fault; `name` is what the faults call the file."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise TopologyError([f"topology {name}: not TOML: {error}"]) from error
+    faults = [
+        f"{member}: not known; allowed are {', '.join(sorted(MEMBERS))}" for member in document if member not in MEMBERS
+    ]
+    regions = _names(document, "regions", faults)
+    if not 1 <= len(regions) <= REGIONS_MAX:
+        faults.append(f"regions: give 1 to {REGIONS_MAX} region names")
+    locations = _names(document, "locations", faults) if "locations" in document else regions
+    home = document.get("home", regions[0] if regions else "")
+    if home not in regions:
+        faults.append(f"home: {home!r} is not one of the regions")
+    own = _own_round_trips(document.get("rtt", []), faults)
+    rtt = _round_trips(locations, regions, own, table, faults)
+    if faults:
+        raise TopologyError(f"topology {name}: {fault}" for fault in faults)
+    return Topology(name, regions, home, locations, rtt)
+
+
+def _names(document: Mapping[str, Any], member: str, faults: list[str]) -> tuple[str, ...]:
+    given = document.get(member, [])
+    if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
+        faults.append(f"{member}: give a list of region names")
+        return ()
+    faults += [
+        f"{member}: {name!r} is not a region name such as us-east-1"
+        for name in given
+        if not REGION_NAME.fullmatch(name)
+    ]
+    faults += [f"{member}: {name} is named twice" for name in sorted({n for n in given if given.count(n) > 1})]
+    if not given:
+        faults.append(f"{member}: name at least one")
+    return tuple(given)
+
+
+def _own_round_trips(entries: Any, faults: list[str]) -> RttTable:
+    own: dict[tuple[str, str], RoundTrip] = {}
+    for index, entry in enumerate(entries if isinstance(entries, list) else [entries]):
+        if not isinstance(entry, dict) or set(entry) != RTT_MEMBERS:
+            faults.append(f"rtt[{index}]: give exactly from, to, p50_ms and p90_ms")
+            continue
+        p50, p90 = entry["p50_ms"], entry["p90_ms"]
+        if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in (p50, p90)) or not 0 <= p50 <= p90:
+            faults.append(f"rtt[{index}]: p50_ms and p90_ms are milliseconds, and p90_ms is not below p50_ms")
+            continue
+        own[(str(entry["from"]), str(entry["to"]))] = RoundTrip(float(p50), float(p90))
+    return own
+
+
+def _round_trips(
+    locations: Iterable[str], regions: tuple[str, ...], own: RttTable, table: RttTable, faults: list[str]
+) -> RttTable:
+    found: dict[tuple[str, str], RoundTrip] = {}
+    for place in locations:
+        for region in regions:
+            pair, back = (place, region), (region, place)
+            trip = own.get(pair) or own.get(back) or table.get(pair)
+            if trip is None and place == region:
+                trip = SAME_PLACE
+            if trip is None:
+                faults.append(f"no round trip from {place} to {region} is known: add one under [[rtt]]")
+            else:
+                found[pair] = trip
+    return found

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from cluster import forwarding
+
+MARK = ("x-stsd-forwarded", "regional;127.0.0.1;0;1;aa")
+
+
+def head(*headers: tuple[bytes, bytes], target: str = "/", length: int = 0) -> list[bytes]:
+    text = forwarding.request_head("POST", target, headers, length, MARK)
+    assert text.endswith(b"\r\n\r\n")
+    return text[:-4].split(b"\r\n")
+
+
+def test_fields_keep_their_order_case_and_bytes():
+    fields = ((b"hOst", b"sts.example:443"), (b"X-A", b" two  spaces"), (b"x-a", b"\xe9"), (b"Authorization", b"AWS4"))
+    lines = head(*fields)
+    assert lines[0] == b"POST / HTTP/1.1"
+    assert lines[1:5] == [b"hOst: sts.example:443", b"X-A:  two  spaces", b"x-a: \xe9", b"Authorization: AWS4"]
+
+
+def test_hop_by_hop_fields_end_here():
+    fields = ((b"Connection", b"close, X-Mine"), (b"x-mine", b"1"), (b"Transfer-Encoding", b"chunked"), (b"TE", b"gzip"))
+    assert head((b"Host", b"h"), *fields) == [b"POST / HTTP/1.1", b"Host: h", b"x-stsd-forwarded: " + MARK[1].encode()]
+
+
+def test_connection_cannot_remove_what_carries_the_meaning():
+    lines = head((b"Host", b"h"), (b"Authorization", b"a"), (b"Connection", b"host, authorization"))
+    assert b"Host: h" in lines
+    assert b"Authorization: a" in lines
+
+
+def test_a_clients_own_mark_never_gets_through():
+    forged = ((b"X-STSD-Forwarded", b"global;1.2.3.4;1;9;00"), (b"x-stsd-region", b"eu-west-1"))
+    lines = head((b"Host", b"h"), *forged)
+    assert [line for line in lines if line.lower().startswith(b"x-stsd-")] == [b"x-stsd-forwarded: " + MARK[1].encode()]
+
+
+def test_a_chunked_body_gets_its_length():
+    assert b"Content-Length: 7" in head((b"Host", b"h"), (b"Transfer-Encoding", b"chunked"), length=7)
+
+
+def test_the_target_passes_as_it_came():
+    assert head(target="/%7e//a/../b?x=%zz&y=+")[0] == b"POST /%7e//a/../b?x=%zz&y=+ HTTP/1.1"
+
+
+def test_the_absolute_form_becomes_the_origin_form():
+    assert forwarding.origin_form("http://sts.example:80/a?b=http://c/") == "/a?b=http://c/"
+    assert forwarding.origin_form("http://sts.example") == "/"
+    assert forwarding.origin_form("http://sts.example?a=/b") == "/?a=/b"
+    assert forwarding.origin_form("/a?b=http://c/") == "/a?b=http://c/"
+
+
+def test_response_fields_of_the_region_pass_and_hop_by_hop_ones_do_not():
+    fields = ((b"x-stsd-region", b"eu-west-1"), (b"Connection", b"close"), (b"Content-Length", b"9"))
+    assert forwarding.response_fields(fields) == b"x-stsd-region: eu-west-1\r\n"

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+
+from cluster.retry import RetryBudget, repeatable
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "body"),
+    [
+        ("POST", "/", "", b"Action=GetCallerIdentity&Version=2011-06-15"),
+        ("POST", "/", "", b"Version=2011-06-15&Action=AssumeRole&RoleArn=r"),
+        ("GET", "/", "Action=GetSessionToken&Version=2011-06-15", b""),
+        ("POST", "/v1/verify", "", b'{"token":"t"}'),
+        ("POST", "/v1/revocations", "", b"{}"),
+        ("GET", "/.well-known/jwks.json", "", b""),
+        ("GET", "/v1/revocations", "after=3", b""),
+    ],
+)
+def test_calls_that_do_no_harm_twice_are_repeatable(method, path, query, body):
+    assert repeatable(method, path, query, body)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "body"),
+    [
+        ("POST", "/", "", b"Action=GetSessionToken&SerialNumber=s&TokenCode=123456"),
+        ("POST", "/", "TokenCode=123456", b"Action=AssumeRole"),
+        ("POST", "/", "", b"Action=AssumeRole&Token%43ode=123456"),
+        ("POST", "/", "", b"Action=CreateUser&Version=2010-05-08"),
+        ("POST", "/", "", b"Action=CreateUser&Action=GetCallerIdentity"),
+        ("POST", "/", "", b"Action=getcalleridentity"),
+        ("POST", "/", "", b"\xff\xfe"),
+        ("POST", "/", "", b""),
+        ("POST", "/v1/authorize", "", b"{}"),
+        ("DELETE", "/v1/revocations", "", b""),
+        ("POST", "/_test/reset", "", b"{}"),
+    ],
+)
+def test_what_may_count_twice_or_is_not_understood_is_not_repeated(method, path, query, body):
+    assert not repeatable(method, path, query, body)
+
+
+def test_three_retries_at_a_time_are_always_allowed_and_a_fifth_of_a_big_load():
+    budget = RetryBudget()
+    assert [budget.take(1) for _ in range(4)] == [True, True, True, False]
+    assert budget.take(100)
+    budget.done()
+    budget.done()
+    assert budget.take(1)
+
+
+def test_a_long_outage_empties_the_bucket_and_successes_fill_it():
+    budget = RetryBudget()
+    taken = 0
+    while budget.take(1):
+        budget.done()
+        taken += 1
+    assert taken == 100
+    for _ in range(5):
+        budget.succeeded()
+    assert budget.take(1)

@@ -1,0 +1,234 @@
+"""Replica messages, batches and revocations ↔ bytes: JSON, versioned, strict.
+
+Messages and batches of an unknown version or shape are refused with a reason word. A revocation that this version
+cannot read is not: its log must stay whole, so it becomes one of kind `unknown`, which is kept, relayed and counted.
+"""
+
+from __future__ import annotations
+
+import math
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from hashlib import blake2b
+from typing import Any, TypeVar
+
+import orjson
+
+from stsd.revocation.messages import (
+    MAX_BATCH_BYTES,
+    MAX_FETCH_ENTRIES,
+    Ack,
+    Batch,
+    Delta,
+    Digest,
+    Fetch,
+    Heads,
+    Heartbeat,
+    Message,
+    Origin,
+)
+from stsd.revocation.revocation_set import Revocation
+
+_Read = TypeVar("_Read")
+
+VERSION = 1
+MAX_MESSAGE_BYTES = 2 * MAX_BATCH_BYTES
+"""A delta of one full batch with its envelope, and a digest of some ten thousand origins, fit in."""
+MAX_ORIGINS = 10_000
+MAX_SEQUENCE = 2**53
+UNKNOWN = "unknown"
+
+
+class CodecError(ValueError):
+    """Bytes that are not a message; `reason` is `too_large`, `not_json`, `unknown_version`, `unknown_type` or
+    `bad_shape`. The text never repeats what was received."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def encode_message(message: Message) -> bytes:
+    """A message in its one form."""
+    name, write, _ = _BY_TYPE[type(message)]
+    return orjson.dumps({"v": VERSION, "type": name, "epoch": message.epoch, **write(message)})
+
+
+def decode_message(content: bytes) -> Message:
+    """Read a message. Raises CodecError."""
+    members = _members(content, MAX_MESSAGE_BYTES)
+    read = _READERS.get(_text(members.pop("type", None)))
+    if read is None:
+        raise CodecError("unknown_type")
+    return _checked(lambda: read(_count(members.pop("epoch")), members))
+
+
+def encode_batch(batch: Batch) -> bytes:
+    """A batch as the journal keeps it, under its origin and first sequence."""
+    return orjson.dumps({"v": VERSION, **_write_batch(batch)})
+
+
+def decode_batch(content: bytes) -> Batch:
+    """Read a batch. Raises CodecError."""
+    members = _members(content, MAX_BATCH_BYTES)
+    return _checked(lambda: _read_batch(members))
+
+
+def encode_revocation(revocation: Revocation) -> bytes:
+    """A revocation as the entry of a log."""
+    return orjson.dumps({"v": VERSION, **asdict(revocation)})
+
+
+def decode_revocation(entry: bytes) -> Revocation:
+    """Read the entry of a log; what this version cannot read is of kind `unknown`, its subject a hash."""
+    try:
+        members = _members(entry, MAX_BATCH_BYTES)
+        return _checked(lambda: _read_revocation(members))
+    except CodecError:
+        return Revocation(UNKNOWN, blake2b(entry, digest_size=16).hexdigest(), 0, None)
+
+
+def _members(content: bytes, max_bytes: int) -> dict[str, Any]:
+    """The members of a versioned JSON object, without the version."""
+    if len(content) > max_bytes:
+        raise CodecError("too_large")
+    try:
+        members = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        raise CodecError("not_json") from None
+    if not isinstance(members, dict):
+        raise CodecError("bad_shape")
+    version = members.pop("v", None)
+    if type(version) is not int or version != VERSION:
+        raise CodecError("unknown_version")
+    return members
+
+
+def _checked(read: Callable[[], _Read]) -> _Read:
+    """Every way in which a reader can stumble over a wrong shape is one refusal."""
+    try:
+        return read()
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise CodecError("bad_shape") from None
+
+
+# The parts of a message. Readers raise any of the errors that `_checked` turns into one.
+
+
+def _take(members: dict[str, Any], *names: str) -> list[Any]:
+    """The values of exactly these members."""
+    if members.keys() != set(names):
+        raise ValueError("members")
+    return [members[name] for name in names]
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise CodecError("bad_shape")
+    return value
+
+
+def _count(value: Any, least: int = 0) -> int:
+    if type(value) is not int or not least <= value <= MAX_SEQUENCE:
+        raise ValueError("count")
+    return value
+
+
+def _instant(value: Any) -> float:
+    if type(value) not in (int, float) or not math.isfinite(value) or value < 0:
+        raise ValueError("instant")
+    return float(value)
+
+
+def _read_heads(value: dict[str, Any]) -> Heads:
+    if len(value) > MAX_ORIGINS:
+        raise ValueError("origins")
+    return {Origin.parse(origin): _count(head) for origin, head in value.items()}
+
+
+def _write_heads(heads: Heads) -> dict[str, int]:
+    return {str(origin): head for origin, head in heads.items()}
+
+
+def _read_heartbeats(value: dict[str, Any]) -> Mapping[Origin, Heartbeat]:
+    if len(value) > MAX_ORIGINS:
+        raise ValueError("origins")
+    return {Origin.parse(origin): Heartbeat(_instant(at), _count(head)) for origin, (at, head) in value.items()}
+
+
+def _read_batch(members: dict[str, Any]) -> Batch:
+    origin, first, made_at, entries = _take(members, "origin", "first", "made_at", "entries")
+    if not isinstance(entries, list) or not 1 <= len(entries) <= MAX_FETCH_ENTRIES:
+        raise ValueError("entries")
+    decoded = tuple(b64decode(entry, validate=True) for entry in entries)
+    return Batch(Origin.parse(origin), _count(first, least=1), decoded, _instant(made_at))
+
+
+def _write_batch(batch: Batch) -> dict[str, Any]:
+    return {
+        "origin": str(batch.origin),
+        "first": batch.first,
+        "made_at": batch.made_at,
+        "entries": [b64encode(entry).decode("ascii") for entry in batch.entries],
+    }
+
+
+def _read_revocation(members: dict[str, Any]) -> Revocation:
+    kind, subject, issued_before_ms, applies_until, reason = _take(
+        members, "kind", "subject", "issued_before_ms", "applies_until", "reason"
+    )
+    until = None if applies_until is None else _count(applies_until)
+    return Revocation(_text(kind), _text(subject), _count(issued_before_ms), until, _text(reason))
+
+
+# One reader and one writer per type of message; the envelope holds version, type and epoch.
+
+
+def _read_digest(epoch: int, members: dict[str, Any]) -> Digest:
+    sender, heads, heartbeats = _take(members, "sender", "heads", "heartbeats")
+    return Digest(epoch, Origin.parse(sender), _read_heads(heads), _read_heartbeats(heartbeats))
+
+
+def _write_digest(digest: Digest) -> dict[str, Any]:
+    heartbeats = {str(origin): list(heartbeat) for origin, heartbeat in digest.heartbeats.items()}
+    return {"sender": str(digest.sender), "heads": _write_heads(digest.heads), "heartbeats": heartbeats}
+
+
+def _read_fetch(epoch: int, members: dict[str, Any]) -> Fetch:
+    return Fetch(epoch, _read_heads(*_take(members, "after")))
+
+
+def _write_fetch(fetch: Fetch) -> dict[str, Any]:
+    return {"after": _write_heads(fetch.after)}
+
+
+def _read_delta(epoch: int, members: dict[str, Any]) -> Delta:
+    batches, ends_fetch = _take(members, "batches", "ends_fetch")
+    if not isinstance(batches, list) or not isinstance(ends_fetch, bool):
+        raise ValueError("delta")
+    return Delta(epoch, tuple(map(_read_batch, batches)), ends_fetch)
+
+
+def _write_delta(delta: Delta) -> dict[str, Any]:
+    return {"batches": list(map(_write_batch, delta.batches)), "ends_fetch": delta.ends_fetch}
+
+
+def _read_ack(epoch: int, members: dict[str, Any]) -> Ack:
+    return Ack(epoch, _read_heads(*_take(members, "heads")))
+
+
+def _write_ack(ack: Ack) -> dict[str, Any]:
+    return {"heads": _write_heads(ack.heads)}
+
+
+_Writer = Callable[[Any], dict[str, Any]]
+_Reader = Callable[[int, dict[str, Any]], Message]
+
+_BY_TYPE: dict[type[Message], tuple[str, _Writer, _Reader]] = {
+    Digest: ("digest", _write_digest, _read_digest),
+    Fetch: ("fetch", _write_fetch, _read_fetch),
+    Delta: ("delta", _write_delta, _read_delta),
+    Ack: ("ack", _write_ack, _read_ack),
+}
+_READERS = {name: read for name, _, read in _BY_TYPE.values()}

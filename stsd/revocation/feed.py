@@ -1,0 +1,100 @@
+"""The feed of revocations for verifiers elsewhere: everything after a cursor, in each origin's order (contract 4).
+
+A cursor says how far its reader has heard of each origin: base64url of `[epoch, {origin: sequence}]`. After a reset
+(contract 8) a cursor of the former epoch reads from the beginning.
+"""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+from stsd.revocation.codec import MAX_SEQUENCE, decode_revocation
+from stsd.revocation.messages import Origin
+from stsd.revocation.replica import Replica
+
+PAGE_ENTRIES = 10_000
+MAX_CURSOR_CHARACTERS = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Revocations as JSON values, the cursor that follows them, and a quoted ETag of both."""
+
+    revocations: list[dict[str, Any]]
+    cursor: str
+    etag: str
+
+
+def after(replica: Replica, cursor: str = "", limit: int = PAGE_ENTRIES) -> Page:
+    """At most `limit` revocations after `cursor`; an empty page means that the reader has heard all that this node has.
+
+    A cursor may come from a node that knows more: it never goes back. Raises ValueError for what is not a cursor.
+    """
+    heads = _decode(cursor, replica.epoch) if cursor else {}
+    found: list[dict[str, Any]] = []
+    for origin, sequence, entry in _entries(replica, heads):
+        if len(found) == limit:
+            break
+        found.append(_as_json(origin, sequence, entry))
+        heads[origin] = sequence
+    following = _encode(replica.epoch, heads)
+    digest = blake2b(f"{cursor} {following} {len(found)}".encode(), digest_size=16).hexdigest()
+    return Page(found, following, f'"{digest}"')
+
+
+def revocation_id(origin: Origin, sequence: int) -> str:
+    """The id of a revocation, the same on every node."""
+    return f"{origin}-{sequence}"
+
+
+def _entries(replica: Replica, heads: dict[Origin, int]) -> Iterator[tuple[Origin, int, bytes]]:
+    known = {origin: heads.get(origin, 0) for origin in replica.heads()}
+    for batch in replica.after(known, max_entries=MAX_SEQUENCE):
+        for sequence, entry in enumerate(batch.entries, batch.first):
+            if sequence > known[batch.origin]:
+                yield batch.origin, sequence, entry
+
+
+def _as_json(origin: Origin, sequence: int, entry: bytes) -> dict[str, Any]:
+    revocation = decode_revocation(entry)
+    return {
+        "id": revocation_id(origin, sequence),
+        "kind": revocation.kind,
+        "subject": revocation.subject,
+        "issued_before": _seconds(revocation.issued_before_ms),
+        "applies_until": revocation.applies_until,
+        "origin": str(origin),
+        "sequence": sequence,
+    }
+
+
+def _seconds(instant_ms: int) -> int | float | None:
+    """Unix seconds with at most three decimals; None for a revocation without a cut-off."""
+    if not instant_ms:
+        return None
+    return instant_ms / 1000 if instant_ms % 1000 else instant_ms // 1000
+
+
+def _encode(epoch: int, heads: dict[Origin, int]) -> str:
+    content = orjson.dumps([epoch, {str(origin): heads[origin] for origin in sorted(heads)}])
+    return urlsafe_b64encode(content).rstrip(b"=").decode("ascii")
+
+
+def _decode(cursor: str, epoch: int) -> dict[Origin, int]:
+    if len(cursor) > MAX_CURSOR_CHARACTERS or not cursor.isascii():
+        raise ValueError("not a cursor")
+    try:
+        content = orjson.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except ValueError:
+        raise ValueError("not a cursor") from None
+    match content:
+        case [int(made_in), dict(members)] if all(type(head) is int and head > 0 for head in members.values()):
+            heads = {Origin.parse(origin): head for origin, head in members.items()}
+            return heads if made_in == epoch else {}
+    raise ValueError("not a cursor")

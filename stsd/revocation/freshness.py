@@ -1,0 +1,89 @@
+"""How old this node's knowledge of each origin is (design 2.3).
+
+1. A heartbeat counts only when its head is applied here: until then it promises more than this node knows.
+2. It counts whoever carried it, so knowledge that comes through a third region is as fresh as it is.
+3. A stored batch is a heartbeat too: its origin acknowledged nothing but the batches before it until it was made.
+4. An incarnation that a later one replaced is silent for ever. It is left out once every peer has said, after the
+   change, that it holds no more of that log than this node; before that it counts, since something may be missing.
+5. An origin of which nothing counts yet is as old as this node's start.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+
+from stsd.revocation.log import Log
+from stsd.revocation.messages import Heads, Heartbeat, Origin
+
+MAX_WAITING = 128
+
+
+class Freshness:
+    """The heartbeats that this node has heard. Instants are Unix seconds of the origins' clocks."""
+
+    def __init__(self, peers: Sequence[str], now: float) -> None:
+        self._peers = frozenset(peers)
+        self._started_at = now
+        self._counted_at: dict[Origin, float] = {}
+        self._newest: dict[Origin, Heartbeat] = {}
+        self._waiting: dict[Origin, deque[Heartbeat]] = {}
+        self._settled: dict[Origin, set[str]] = {}
+
+    def note(self, origin: Origin, heartbeat: Heartbeat, log: Log) -> None:
+        """A heartbeat was heard; an older one than the newest says nothing."""
+        newest = self._newest.get(origin)
+        if newest is not None and heartbeat.at <= newest.at:
+            return
+        self._newest[origin] = heartbeat
+        waiting = self._waiting.setdefault(origin, deque())
+        if len(waiting) >= MAX_WAITING:
+            waiting.pop()  # keep the early ones: they count first
+        waiting.append(heartbeat)
+        self.advance(log)
+
+    def advance(self, log: Log) -> None:
+        """Count what is now true: rule 1 for heartbeats that waited, rule 3 for the batches themselves."""
+        counted_at = max(self._counted_at.get(log.origin, 0.0), log.applied_at)
+        waiting = self._waiting.get(log.origin, ())
+        while waiting and waiting[0].head <= log.applied:
+            counted_at = max(counted_at, waiting.popleft().at)
+        self._counted_at[log.origin] = counted_at
+
+    def settle(self, peer: str, told: Heads, logs: Mapping[Origin, Log]) -> None:
+        """A peer told its heads; see rule 4."""
+        for origin in self._replaced():
+            log = logs.get(origin)
+            if told.get(origin, 0) <= (log.applied if log else 0):
+                self._settled.setdefault(origin, set()).add(peer)
+
+    def heartbeats(self) -> dict[Origin, Heartbeat]:
+        """The newest heartbeats of living origins, to be passed on."""
+        replaced = set(self._replaced())
+        return {origin: heartbeat for origin, heartbeat in self._newest.items() if origin not in replaced}
+
+    def staleness(self, now: float) -> dict[Origin, float]:
+        """Seconds per origin, by the rules above."""
+        over = {origin for origin in self._replaced() if self._settled.get(origin, set()) >= self._peers}
+        return {
+            origin: max(0.0, now - (at or self._started_at))
+            for origin, at in self._counted_at.items()
+            if origin not in over
+        }
+
+    def oldest(self, now: float) -> float:
+        """The staleness of the origin known worst. A peer never heard of counts from this node's start."""
+        known = self.staleness(now)
+        heard = {name for origin in known for name in (origin.region, f"{origin.region}/{origin.node}")}
+        unheard = [now - self._started_at] if self._peers - heard else []
+        return max([0.0, *known.values(), *unheard])
+
+    def _replaced(self) -> Iterable[Origin]:
+        """Origins of whose node a later incarnation has been heard."""
+        latest: dict[tuple[str, str], tuple[float, Origin]] = {}
+        for origin, at in self._counted_at.items():
+            newest = self._newest.get(origin)
+            lived_until = (max(at, newest.at if newest else 0.0), origin)
+            name = (origin.region, origin.node)
+            latest[name] = max(latest.get(name, lived_until), lived_until)
+        return [origin for origin in self._counted_at if latest[(origin.region, origin.node)][1] != origin]

@@ -1,0 +1,135 @@
+"""What replicas say to each other, as plain values: digest, fetch, delta, ack.
+
+A *log* belongs to one origin and holds sequences 1, 2, 3, … without gaps. It travels in *batches*: whatever an origin
+stored in one commit. A batch is never split or joined on its way, so two copies of it are equal or one is a forgery.
+The entries of a batch are bytes that only their reader understands.
+
+A *head* is the last sequence of a log that a node holds durably and without a gap, so heads say exactly who lacks what.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+MAX_BATCH_BYTES = 1 << 20
+"""A batch in its encoded form (design 2.4)."""
+MAX_FETCH_ENTRIES = 1 << 16
+"""Entries in the answer to one fetch (design 2.4)."""
+MAX_FETCH_BYTES = 8 << 20
+"""Bytes in the answer to one fetch; it comes in several deltas of at most a batch's size each."""
+
+_ORIGIN = re.compile(r"([a-z0-9-]{1,64})/([A-Za-z0-9_.-]{1,64})/([0-9a-f]{16})", re.ASCII)
+_BATCH_OVERHEAD_BYTES = 320
+_ENTRY_OVERHEAD_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Origin:
+    """Who wrote a log. `incarnation` is fresh whenever a node starts without its journal: an emptied disk can never
+    use a sequence twice."""
+
+    region: str
+    node: str
+    incarnation: str
+
+    def __str__(self) -> str:
+        return f"{self.region}/{self.node}/{self.incarnation}"
+
+    @classmethod
+    def parse(cls, text: str) -> Origin:
+        """Read `region/node/incarnation`. Raises ValueError."""
+        match = _ORIGIN.fullmatch(text)
+        if match is None:
+            raise ValueError("not an origin")
+        return cls(*match.groups())
+
+
+def new_incarnation(entropy: Callable[[int], bytes]) -> str:
+    """64 random bits as 16 hexadecimal digits; `entropy(n)` gives n random bytes."""
+    return entropy(8).hex()
+
+
+Heads = Mapping[Origin, int]
+
+
+class Heartbeat(NamedTuple):
+    """Everything that `origin` acknowledged before `at` (its clock, Unix seconds) has a sequence of at most `head`."""
+
+    at: float
+    head: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Entries `first`, `first + 1`, … of one origin, stored in one commit that began at `made_at` (its clock)."""
+
+    origin: Origin
+    first: int
+    entries: tuple[bytes, ...]
+    made_at: float
+
+    @property
+    def last(self) -> int:
+        """The sequence of the last entry."""
+        return self.first + len(self.entries) - 1
+
+    @property
+    def encoded_bytes(self) -> int:
+        """At least the bytes of the encoded form: entries in base64, and an allowance for the rest."""
+        return _BATCH_OVERHEAD_BYTES + sum((len(entry) + 2) // 3 * 4 + _ENTRY_OVERHEAD_BYTES for entry in self.entries)
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """How far the sender holds each log, and the newest heartbeat of each origin that it has heard, itself included."""
+
+    epoch: int
+    sender: Origin
+    heads: Heads
+    heartbeats: Mapping[Origin, Heartbeat]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Please send what follows `after` in these logs."""
+
+    epoch: int
+    after: Heads
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """Batches, pushed or asked for; `ends_fetch` on the last delta of the answer to a fetch."""
+
+    epoch: int
+    batches: tuple[Batch, ...]
+    ends_fetch: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """The receipt for a delta: how far the receiver holds its logs durably."""
+
+    epoch: int
+    heads: Heads
+
+
+Message = Digest | Fetch | Delta | Ack
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What to do, in this order: apply at once, then save, then tell the replica (`saved`), then send.
+
+    `applied` are batches seen for the first time. `send` pairs a peer with a message. `answer_to` is the peer that
+    gets a receipt once `save` is stored. `newer_epoch` is an epoch above our own that a peer already lives in.
+    """
+
+    save: tuple[Batch, ...] = ()
+    send: tuple[tuple[str, Message], ...] = ()
+    applied: tuple[Batch, ...] = ()
+    answer_to: str = ""
+    newer_epoch: int | None = None

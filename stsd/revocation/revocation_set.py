@@ -1,0 +1,235 @@
+"""Revocations, and the set that answers: does this credential still hold? (contract 6)
+
+| kind            | subject          | what is refused                                                      |
+|-----------------|------------------|----------------------------------------------------------------------|
+| access_key      | access key id    | that credential and every session chained from it                    |
+| session         | assumed-role ARN | sessions with it issued until the cut-off, and all chained from them |
+| source_identity | `ACCOUNT/value`  | sessions with it in that account, issued before the cut-off          |
+| role            | role ARN         | role sessions of it issued before the cut-off                        |
+| principal       | user ARN         | sessions of it issued before the cut-off                             |
+| account         | account id       | sessions in it issued before the cut-off                             |
+
+The first two name a credential (InvalidClientTokenId), the others are cut-offs (ExpiredToken).
+
+1. The set only grows: two revocations of one subject join to the later cut-off and the later end, in any order and
+   any number of times. Nothing is un-revoked.
+2. Cut-offs are whole milliseconds. Clocks of two regions may differ, so for tokens of another region than the
+   revocation's origin the cut-off is EPSILON_MS later (contract 10); in its own region it is exact.
+3. A revocation is forgotten when no token that it refuses can be alive. Sessions chained from a revoked credential may
+   outlive it, so the kinds that reach descendants are kept longer.
+4. A kind that this version does not know refuses nothing here; it is counted, so that somebody is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from math import inf
+from typing import Literal
+
+from stsd.principal import Session
+
+Kind = Literal["access_key", "session", "source_identity", "role", "principal", "account"]
+
+EPSILON_MS = 2_000
+"""The greatest difference between two nodes' clocks that revocations allow for (design 2.1)."""
+FORGET_AFTER_S = 2 * EPSILON_MS // 1000
+DESCENDANTS_LIVE_S = (12 + 15) * 3600
+"""From the last moment of a credential to the last of what was chained from it: a role session of 12 hours, then at
+most 15 more links (contract 6) of one hour each (spec 3.2, role chaining)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """One decision that something no longer holds; subjects are in the table above.
+
+    `issued_before_ms` is the cut-off in Unix milliseconds, 0 for `access_key`. `applies_until` (Unix seconds) is when
+    the last token it refuses has expired, None for ever. `kind` is a Kind, or a word of a later version.
+    """
+
+    kind: str
+    subject: str
+    issued_before_ms: int
+    applies_until: int | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """A credential is refused: with which error code, and because of which revocation."""
+
+    error: Literal["InvalidClientTokenId", "ExpiredToken"]
+    revocation: Revocation
+
+
+Subjects = Iterable[tuple[str, float]]
+"""Subjects by which a session can be revoked, each with the instant of issue that a cut-off compares with (ms)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How a kind is enforced. `limit_ms`: credentials issued before it are refused."""
+
+    error: Literal["InvalidClientTokenId", "ExpiredToken"]
+    subjects: Callable[[Session], Subjects]
+    limit_ms: Callable[[int], float]
+    kept_after_s: int
+
+
+def _access_keys(session: Session) -> Subjects:
+    yield session.access_key_id, session.issued_at_ms
+    for ancestor in session.ancestors:
+        yield ancestor.access_key_id, ancestor.issued_at_ms
+
+
+def _session_arns(session: Session) -> Subjects:
+    if session.principal.kind == "assumed_role":
+        yield session.principal.arn, session.issued_at_ms
+    for ancestor in session.ancestors:
+        yield ancestor.arn, ancestor.issued_at_ms
+
+
+def _source_identities(session: Session) -> Subjects:
+    if session.source_identity:
+        yield f"{session.principal.account}/{session.source_identity}", session.issued_at_ms
+
+
+def _roles(session: Session) -> Subjects:
+    if session.principal.kind == "assumed_role":
+        yield session.principal.policy_arn, session.issued_at_ms
+
+
+def _principals(session: Session) -> Subjects:
+    if session.principal.kind != "assumed_role":
+        yield session.principal.arn, session.issued_at_ms
+
+
+def _accounts(session: Session) -> Subjects:
+    yield session.principal.account, session.issued_at_ms
+
+
+def _always(cutoff_ms: int) -> float:
+    return inf
+
+
+def _until(cutoff_ms: int) -> float:
+    return cutoff_ms + 1
+
+
+def _before(cutoff_ms: int) -> float:
+    return cutoff_ms
+
+
+_NAMED_S = FORGET_AFTER_S + DESCENDANTS_LIVE_S
+
+RULES: dict[str, Rule] = {
+    "access_key": Rule("InvalidClientTokenId", _access_keys, _always, _NAMED_S),
+    "session": Rule("InvalidClientTokenId", _session_arns, _until, _NAMED_S),
+    "source_identity": Rule("ExpiredToken", _source_identities, _before, FORGET_AFTER_S),
+    "role": Rule("ExpiredToken", _roles, _before, FORGET_AFTER_S),
+    "principal": Rule("ExpiredToken", _principals, _before, FORGET_AFTER_S),
+    "account": Rule("ExpiredToken", _accounts, _before, FORGET_AFTER_S),
+}
+
+
+@dataclass(slots=True)
+class _Revoked:
+    """All revocations of one subject, joined; `revocation` is the strictest, to explain a denial."""
+
+    revocation: Revocation
+    limits_ms: dict[str, float] = field(default_factory=dict)
+    ends_at: float = 0.0
+
+    def join(self, revocation: Revocation, origin_region: str, limit_ms: float) -> bool:
+        """Whether this changed anything."""
+        before = (self.revocation, self.limits_ms.get(origin_region), self.ends_at)
+        self.revocation = max(self.revocation, revocation, key=_strictness)
+        self.limits_ms[origin_region] = max(self.limits_ms.get(origin_region, 0), limit_ms)
+        self.ends_at = max(self.ends_at, _ends_at(revocation))
+        return before != (self.revocation, self.limits_ms[origin_region], self.ends_at)
+
+    def refuses(self, issued_at_ms: float, region: str) -> bool:
+        """Whether a token issued then by a node of `region` is refused (rule 2)."""
+        return any(
+            issued_at_ms < limit_ms + (0 if origin_region == region else EPSILON_MS)
+            for origin_region, limit_ms in self.limits_ms.items()
+        )
+
+
+class RevocationSet:
+    """All that is revoked, as one node knows it. `now` is Unix seconds.
+
+    `generation` changes whenever an answer may have changed, so that an answer can be remembered with it.
+    """
+
+    def __init__(self) -> None:
+        self.generation = 0
+        self._revoked: dict[str, dict[str, _Revoked]] = {kind: {} for kind in RULES}
+        self._ends: list[tuple[float, str, str]] = []
+        self._unknown: set[Revocation] = set()
+
+    def __len__(self) -> int:
+        """Subjects that are revoked."""
+        return sum(map(len, self._revoked.values()))
+
+    @property
+    def unknown(self) -> int:
+        """Revocations of kinds that this version does not know and therefore does not enforce."""
+        return len(self._unknown)
+
+    def add(self, revocation: Revocation, origin_region: str, now: float) -> None:
+        """Enforce a revocation that `origin_region` accepted; again and in any order is the same."""
+        rule = RULES.get(revocation.kind)
+        if rule is None:
+            self._unknown.add(revocation)
+            return
+        self.forget(now)
+        if _ends_at(revocation) + rule.kept_after_s <= now:
+            return
+        subjects = self._revoked[revocation.kind]
+        revoked = subjects.setdefault(revocation.subject, _Revoked(revocation))
+        ends_at = revoked.ends_at
+        if revoked.join(revocation, origin_region, rule.limit_ms(revocation.issued_before_ms)):
+            self.generation += 1
+        if revoked.ends_at != ends_at:
+            heappush(self._ends, (revoked.ends_at + rule.kept_after_s, revocation.kind, revocation.subject))
+
+    def check(self, session: Session, now: float) -> Denial | None:
+        """Why this session is refused, or None. Kinds without a revocation cost nothing."""
+        for kind, subjects in self._revoked.items():
+            if not subjects:
+                continue
+            rule = RULES[kind]
+            for subject, issued_at_ms in rule.subjects(session):
+                revoked = subjects.get(subject)
+                if revoked is None or revoked.ends_at + rule.kept_after_s <= now:
+                    continue
+                if revoked.refuses(issued_at_ms, session.region):
+                    return Denial(rule.error, revoked.revocation)
+        return None
+
+    def check_key(self, access_key_id: str, now: float) -> Denial | None:
+        """Why this long-term access key is refused, or None."""
+        rule = RULES["access_key"]
+        revoked = self._revoked["access_key"].get(access_key_id)
+        if revoked is None or revoked.ends_at + rule.kept_after_s <= now:
+            return None
+        return Denial(rule.error, revoked.revocation)
+
+    def forget(self, now: float) -> None:
+        """Drop what has ended (rule 3). Cheap when there is nothing to drop."""
+        while self._ends and self._ends[0][0] <= now:
+            _, kind, subject = heappop(self._ends)
+            revoked = self._revoked[kind].get(subject)
+            if revoked is not None and revoked.ends_at + RULES[kind].kept_after_s <= now:
+                del self._revoked[kind][subject]
+                self.generation += 1
+
+
+def _ends_at(revocation: Revocation) -> float:
+    return inf if revocation.applies_until is None else revocation.applies_until
+
+
+def _strictness(revocation: Revocation) -> tuple[float, float, str]:
+    return revocation.issued_before_ms, _ends_at(revocation), revocation.reason

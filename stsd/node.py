@@ -18,7 +18,6 @@ from stsd.authn.sigv4 import SigningKeys
 from stsd.errors import AccessDenied, BareAnswer, InternalFailure, StsError
 from stsd.operations.v1 import revocations, revoke, verify
 from stsd.principal import Caller
-from stsd.revocation.replica import Replica
 from stsd.revocation.revocation_set import Revocation
 from stsd.view import View
 from stsd.wire import forwarded, json_api, query, xml
@@ -33,7 +32,6 @@ class Node:
     """One node's pure state and its answers."""
 
     view: View
-    replica: Replica
     router_key: bytes = field(repr=False)
     resource_server_keys: tuple[str, ...] = field(default=(), repr=False)
     signing_keys: SigningKeys = field(default_factory=SigningKeys, repr=False)
@@ -115,12 +113,12 @@ class Node:
 
     def verify(self, request: Request, now: float) -> Response:
         """POST /v1/verify."""
-        return verify.run(request, self.view, self.replica, now)
+        return verify.run(request, self.view, now)
 
     def revocations(self, request: Request, now: float) -> Response:
         """GET /v1/revocations: open on loopback, else for holders of a resource-server key."""
         self.admit_resource_server(request)
-        return revocations.run(request, self.replica)
+        return revocations.run(request, self.view.replica)
 
     def jwks(self, request: Request, now: float) -> Response:
         """The published token keys (RFC 7517)."""

@@ -12,6 +12,7 @@ from stsd import policy
 from stsd.directory import Directory, Role, User
 from stsd.policy import NamedPolicy
 from stsd.principal import Principal, Session
+from stsd.revocation.replica import Replica
 from stsd.revocation.revocation_set import RevocationSet
 from stsd.tokens.cache import VerifiedTokens
 from stsd.tokens.keyset import Entropy, KeySet
@@ -29,6 +30,7 @@ class View:
     issuer: str
     directory: Directory
     keys: KeySet
+    replica: Replica
     revocations: RevocationSet
     entropy: Entropy = field(repr=False)
     tokens: VerifiedTokens = field(init=False)

@@ -53,7 +53,7 @@ class Answer:
         """Nothing is left to write after `prepare`."""
 
 
-class Connection(RequestHandler[BaseRequest]):
+class Connection(RequestHandler):
     """aiohttp's connection with our error answers and a limit on the time that the first head may take."""
 
     __slots__ = ("_first_head",)

@@ -19,7 +19,7 @@ from stsd.config import ConfigError
 
 FORMAT = "1"
 Row = tuple[str, int, bytes]
-"""Origin, sequence, entry."""
+"""Origin, first sequence, encoded batch."""
 
 
 class JournalError(Exception):
@@ -62,25 +62,23 @@ class Journal:
             return {str(name): str(value) async for name, value in rows}
 
     async def rows(self) -> list[Row]:
-        """Every entry, each origin's in order."""
-        async with self._connection.execute(
-            "SELECT origin, sequence, body FROM entries ORDER BY origin, sequence"
-        ) as rows:
-            return [(str(origin), int(sequence), bytes(body)) async for origin, sequence, body in rows]
+        """Every batch, each origin's in order."""
+        async with self._connection.execute("SELECT origin, first, body FROM batches ORDER BY origin, first") as rows:
+            return [(str(origin), int(first), bytes(body)) async for origin, first, body in rows]
 
     async def append(self, rows: Sequence[Row]) -> None:
-        """Store entries, synced, all or none. Raises JournalError."""
+        """Store batches, synced, all or none. Raises JournalError."""
         if rows:
-            await self._transaction([("INSERT OR IGNORE INTO entries VALUES (?, ?, ?)", rows)])
+            await self._transaction([("INSERT OR IGNORE INTO batches VALUES (?, ?, ?)", rows)])
 
     async def set_meta(self, **values: str) -> None:
         """Store settings, synced. Raises JournalError."""
         await self._transaction([("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(values.items()))])
 
     async def reset(self, **values: str) -> None:
-        """Forget every entry and store settings, in one transaction (contract 8). Raises JournalError."""
+        """Forget every batch and store settings, in one transaction (contract 8). Raises JournalError."""
         await self._transaction(
-            [("DELETE FROM entries", [()]), ("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(values.items()))]
+            [("DELETE FROM batches", [()]), ("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(values.items()))]
         )
 
     async def close(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -61,33 +62,15 @@ class Metrics(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """All families, as the library asks for them."""
-        yield self._counter("stsd_requests", "Requests by operation and error code.", self._requests)
+        yield _counter("stsd_requests", "Requests by operation and error code.", ("operation", "code"), self._requests)
         yield self._histogram()
-        by_result = {(result,): count for result, count in self._verifications.items()}
-        yield self._counter("stsd_token_verifications", "Judged session tokens.", by_result, ("result",))
-        peers = {(result,): count for result, count in self._peer_messages.items()}
-        yield self._counter("stsd_peer_messages", "Replication messages received.", peers, ("result",))
-        yield self._gauge("stsd_revocations", "Revocations known, by origin.", self._revocations())
-        yield self._gauge("stsd_staleness_seconds", "Age of what is known of an origin.", self._staleness())
+        yield _counter("stsd_token_verifications", "Judged session tokens.", ("result",), _by_one(self._verifications))
+        yield _counter(
+            "stsd_peer_messages", "Replication messages received.", ("result",), _by_one(self._peer_messages)
+        )
+        yield _gauge("stsd_revocations", "Revocations known, by origin.", self._revocations())
+        yield _gauge("stsd_staleness_seconds", "Age of what is known of an origin.", self._staleness())
         yield self._key_ages()
-
-    def _counter(
-        self,
-        name: str,
-        text: str,
-        values: Mapping[tuple[str, ...], int],
-        labels: tuple[str, ...] = ("operation", "code"),
-    ) -> Metric:
-        family = CounterMetricFamily(name, text, labels=labels)
-        for key, value in values.items():
-            family.add_metric(key, value)
-        return family
-
-    def _gauge(self, name: str, text: str, values: Mapping[str, float]) -> Metric:
-        family = GaugeMetricFamily(name, text, labels=("origin",))
-        for origin, value in values.items():
-            family.add_metric((origin,), value)
-        return family
 
     def _histogram(self) -> Metric:
         family = HistogramMetricFamily("stsd_request_seconds", "Time to answer.", labels=("operation",))
@@ -105,3 +88,21 @@ class Metrics(Collector):
         for key in self._keys().keys:
             family.add_metric((key.kid, key.state), self._now() - key.created_at)
         return family
+
+
+def _counter(name: str, text: str, labels: tuple[str, ...], values: Mapping[Any, int]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=labels)
+    for key, value in values.items():
+        family.add_metric(key, value)
+    return family
+
+
+def _gauge(name: str, text: str, values: Mapping[str, float]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=("origin",))
+    for origin, value in values.items():
+        family.add_metric((origin,), value)
+    return family
+
+
+def _by_one(values: Mapping[str, int]) -> dict[tuple[str], int]:
+    return {(label,): value for label, value in values.items()}

@@ -8,12 +8,12 @@ CREATE TABLE meta (
   value TEXT NOT NULL
 ) WITHOUT ROWID;
 
--- One row per entry of every origin's log: sequences of an origin are contiguous from 1.
-CREATE TABLE entries (
-  origin   TEXT NOT NULL,      -- region/node/incarnation
-  sequence INTEGER NOT NULL,
-  body     BLOB NOT NULL,      -- the entry as its origin encoded it
-  PRIMARY KEY (origin, sequence)
+-- One row per batch of every origin's log; what an origin stored in one commit is one batch.
+CREATE TABLE batches (
+  origin TEXT NOT NULL,      -- region/node/incarnation
+  first  INTEGER NOT NULL,   -- sequence of the first entry; an origin's sequences run from 1 without gaps
+  body   BLOB NOT NULL,      -- the batch as its origin encoded it
+  PRIMARY KEY (origin, first)
 ) WITHOUT ROWID;
 
 INSERT INTO meta VALUES ('format', '1');

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from stsd import provision
+from stsd import world as worlds
 from stsd.config import Config, ConfigError
 from stsd.provision import NodeFiles, ProvisionError
 from stsd.server import clock
-from stsd.world import default_text, load_world, materialise, profiles
+from stsd.world import WorldError, profiles
 
 LOCK_FILE = "lock"
 JOURNAL_FILE = "journal.db"
@@ -31,6 +32,8 @@ class DataDirectory:
     cluster_key: bytes
     files: NodeFiles
     lock: int
+    standalone: bool
+    """Whether this is a node of its own, which serves the profiles of its world itself."""
 
     @property
     def journal(self) -> Path:
@@ -71,7 +74,7 @@ def open_directory(config: Config, now: float) -> DataDirectory:
         raise ConfigError(str(error)) from error
     if config.world is not None and _digest(config.world) != files.world_digest:
         raise ConfigError(f"--world: {path} was made from another world; use the same file or another --data-dir")
-    return DataDirectory(path, cluster_key, files, lock)
+    return DataDirectory(path, cluster_key, files, lock, standalone=not config.peers and config.cluster_key is None)
 
 
 def write_private(path: Path, content: bytes) -> None:
@@ -115,9 +118,12 @@ def _found(config: Config, now: float) -> None:
             f"--peer: {config.data_dir} is empty, and a node with peers needs its cluster's state;"
             " `python -m cluster up` makes it"
         )
-    text = default_text() if config.world is None else _read(config.world, "--world").decode("utf-8", "replace")
+    text = worlds.default_text() if config.world is None else _read(config.world, "--world").decode("utf-8", "replace")
     source = "default world" if config.world is None else str(config.world)
-    world: Mapping[str, Any] = materialise(load_world(text, source), clock.entropy)
+    try:
+        world: Mapping[str, Any] = worlds.materialise(worlds.load(text, source), clock.entropy)
+    except WorldError as error:
+        raise ConfigError(str(error)) from error
     if config.cluster_key is None:
         write_private(config.cluster_key_file, provision.new_cluster_key(clock.entropy).encode())
     key_text = _read(config.cluster_key_file, "--cluster-key").decode("ascii", "replace")

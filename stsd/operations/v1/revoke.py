@@ -150,17 +150,12 @@ def _owner(value: str, member: str, pattern: str) -> str:
 
 def _issued_before_ms(content: dict[str, Any], kind: Kind, now: float) -> int:
     """The cut-off in Unix milliseconds; `now` rounded up, so that everything issued before this call is meant."""
-    if kind == "access_key":
-        default = 0
-    else:
-        default = math.ceil(now * 1000)
     if "issued_before" not in content:
-        return default
+        return 0 if kind == "access_key" else math.ceil(now * 1000)
     if kind in ("access_key", "session"):
         raise ValidationError("issued_before goes with cut-offs only", reason="issued_before")
-    value = content["issued_before"]
-    valid = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= now + _AHEAD_S
-    if not valid:
+    value: object = content["issued_before"]
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= now + _AHEAD_S:
         raise ValidationError("issued_before must be Unix seconds, not in the future", reason="issued_before")
     return math.ceil(round(value * 1000, 3))
 

@@ -23,11 +23,11 @@ MEMBERS = ("token", "tokens", "at_least")
 MAX_TOKENS = 1_000
 
 
-def run(request: Request, view: View, replica: Replica, now: float) -> Response:
+def run(request: Request, view: View, now: float) -> Response:
     """Verify one token, or up to 1,000. Raises ValidationError, MalformedInput or RevocationStateStale."""
     content = json_api.parse(request.body, MEMBERS)
     if "at_least" in content:
-        _check_fresh(content["at_least"], replica)
+        _check_fresh(content["at_least"], view.replica)
     if ("token" in content) == ("tokens" in content):
         raise ValidationError("Exactly one of token and tokens is required", reason="token_members")
     if "token" in content:

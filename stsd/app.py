@@ -1,0 +1,162 @@
+"""Composition root: builds one node top to bottom, runs it, and closes it in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import ssl
+import sys
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+import uvloop
+from aiohttp import http_parser
+
+from stsd import config
+from stsd import world as worlds
+from stsd.config import Config, ConfigError
+from stsd.node import Node
+from stsd.revocation.messages import Origin
+from stsd.revocation.replica import Replica
+from stsd.revocation.revocation_set import RevocationSet
+from stsd.server import test_hooks
+from stsd.server.changes import Changes
+from stsd.server.clock import Clock, entropy
+from stsd.server.gateway import Gateway
+from stsd.server.http import HttpServer
+from stsd.server.journal import Journal
+from stsd.server.log import EventLog
+from stsd.server.metrics import Metrics
+from stsd.server.operator import OperatorSocket
+from stsd.server.peers import PATH as PEER_PATH
+from stsd.server.peers import PeerLinks
+from stsd.server.probes import Probes
+from stsd.server.replication import Replicator
+from stsd.server.store import DataDirectory, open_directory
+from stsd.view import View
+from stsd.wire import envelope, forwarded
+
+
+def run(settings: Config) -> None:
+    """Serve until SIGINT or SIGTERM. Raises ConfigError when the settings cannot be used."""
+    if not hasattr(http_parser, "HttpRequestParserC"):
+        print("stsd: aiohttp's C parser is missing: expect half the speed", file=sys.stderr)
+    uvloop.run(_serve(settings))
+
+
+async def _serve(settings: Config) -> None:
+    tls = _tls(settings)
+    keys_file = settings.resource_server_keys
+    resource_server_keys = config.read_resource_server_keys(keys_file) if keys_file else ()
+    clock = Clock()
+    directory = open_directory(settings, clock.wall())
+    async with AsyncExitStack() as closing:
+        log = EventLog(settings.region, settings.log_format)
+        closing.callback(log.close)
+        journal = await Journal.open(directory.journal)
+        closing.push_async_callback(journal.close)
+        links = PeerLinks(envelope.peer_key(directory.cluster_key), settings.region, settings.peers)
+        closing.push_async_callback(links.close)
+        view = _view(settings, directory, clock)
+        replicator = Replicator(journal, links, view, clock, log)
+        replicator.follows_resets = settings.unsafe_test_hooks
+        await replicator.restore(founding=directory.files.founding)
+        directory.settled()
+
+        node = Node(view, forwarded.router_key(directory.cluster_key), resource_server_keys)
+        metrics = Metrics(lambda: view.keys, replicator.counts, replicator.staleness, clock.service)
+        probes = Probes(view, metrics, replicator.staleness)
+        gateway = Gateway(node, clock, metrics, log, replicator.staleness_ms, secure=tls is not None)
+        changes = Changes(node, replicator, clock, metrics)
+        hooks = test_hooks.TestHooks(clock, replicator.reset)
+        gateway.routes = {
+            ("POST", "/v1/revocations"): changes.revoke,
+            ("POST", PEER_PATH): changes.peer,
+            ("GET", "/healthz"): probes.healthz,
+            ("GET", "/readyz"): probes.readyz,
+            ("GET", "/metrics"): probes.metrics,
+        }
+        if settings.unsafe_test_hooks:
+            gateway.routes |= {("POST", test_hooks.RESET): hooks.reset, ("POST", test_hooks.CLOCK): hooks.clock}
+
+        server = HttpServer(gateway.handle)
+        await _listen(server, "--port", settings.host, settings.port, tls)
+        closing.push_async_callback(server.stop)
+        url = f"{settings.scheme}://{_in_url(settings.host)}:{server.port}"
+        view.issuer = settings.issuer or url
+        if settings.metrics_listen is not None:
+            extra = HttpServer(probes.metrics_listener)
+            await _listen(extra, "--metrics-listen", *settings.metrics_listen, None)
+            closing.push_async_callback(extra.stop)
+        operator = OperatorSocket(directory.path, {"keys list": lambda _: _list_keys(view, clock)})
+        await operator.start()
+        closing.push_async_callback(operator.stop)
+        if directory.standalone:
+            directory.write_profiles(url, settings.region)
+        replicator.start()
+        closing.push_async_callback(replicator.stop)
+        _announce(settings, directory, url)
+        await _until_told_to_stop()
+        probes.draining = True
+
+
+def _view(settings: Config, directory: DataDirectory, clock: Clock) -> View:
+    """A view with an empty replica; the journal fills it in."""
+    return View(
+        region=settings.region,
+        issuer="",
+        directory=worlds.directory(directory.files.world),
+        keys=directory.files.keys,
+        replica=Replica(Origin(settings.region, "", ""), (), clock.wall()),
+        revocations=RevocationSet(),
+        entropy=entropy,
+    )
+
+
+async def _listen(server: HttpServer, flag: str, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+    try:
+        await server.start(host, port, tls)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{flag}: cannot listen on {host} port {port}: {reason}; choose another one") from error
+
+
+def _tls(settings: Config) -> ssl.SSLContext | None:
+    if settings.tls_cert is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"--tls-cert: no certificate and key in {settings.tls_cert}: {error}") from error
+    return context
+
+
+def _list_keys(view: View, clock: Clock) -> Mapping[str, Any]:
+    now = clock.service()
+    keys = [{"kid": key.kid, "state": key.state, "age_s": now - key.created_at} for key in view.keys.keys]
+    return {"keys": keys}
+
+
+def _announce(settings: Config, directory: DataDirectory, url: str) -> None:
+    if settings.unsafe_test_hooks:
+        print(
+            "stsd: UNSAFE TEST HOOKS ARE ON: anyone on this machine can move the clock and reset the node", flush=True
+        )
+    print(f"stsd {settings.region} ready on {url}", flush=True)
+    if directory.standalone:
+        files = f"AWS_CONFIG_FILE={directory.path}/config AWS_SHARED_CREDENTIALS_FILE={directory.path}/credentials"
+        print(f"try: {files} aws --profile admin sts get-caller-identity", flush=True)
+
+
+async def _until_told_to_stop() -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

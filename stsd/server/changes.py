@@ -1,0 +1,63 @@
+"""Requests that change something or come from a peer: decided by the node, stored by the replicator, then answered."""
+
+from __future__ import annotations
+
+from stsd.errors import StsError
+from stsd.node import Node
+from stsd.operations.v1 import revoke
+from stsd.revocation import feed
+from stsd.revocation.codec import CodecError
+from stsd.revocation.revocation_set import Revocation
+from stsd.server.clock import Clock
+from stsd.server.metrics import Metrics
+from stsd.server.replication import Recorded, Replicator
+from stsd.wire import json_api
+from stsd.wire.envelope import EnvelopeError
+from stsd.wire.messages import Request, Response
+
+PEER_OPERATION = "peer_messages"
+
+
+class Changes:
+    """The routes of one node that are not plain functions."""
+
+    def __init__(self, node: Node, replicator: Replicator, clock: Clock, metrics: Metrics) -> None:
+        self._node, self._replicator, self._clock, self._metrics = node, replicator, clock, metrics
+
+    async def revoke(self, request: Request) -> Response:
+        """POST /v1/revocations: durable here and effective here before the answer (contract 6)."""
+        decided = self._node.decide_revocation(request, self._clock.service(), self._clock.wall())
+        if isinstance(decided, Response):
+            return decided
+        try:
+            recorded = await self._replicator.revoke(decided)
+        except StsError as error:
+            return json_api.error(error, request.id, revoke.OPERATION)
+        response = json_api.answer(_answer(decided, recorded), revoke.OPERATION)
+        response.event = {"revoked": decided.kind, "subject": decided.subject, "revocation": _id(recorded)}
+        return response
+
+    async def peer(self, request: Request) -> Response:
+        """A peer's messages. What is not authentic, current and well-formed changes nothing, and is counted."""
+        try:
+            answer = await self._replicator.receive(request.body)
+        except (EnvelopeError, CodecError) as error:
+            self._metrics.peer_message(error.reason)
+            return Response(403, b"", "text/plain", (), PEER_OPERATION, "Refused", {"reason": error.reason})
+        self._metrics.peer_message("accepted")
+        return Response(200, answer, "application/octet-stream", (), PEER_OPERATION)
+
+
+def _answer(revocation: Revocation, recorded: Recorded) -> dict[str, object]:
+    return {
+        "id": _id(recorded),
+        "origin": str(recorded.origin),
+        "sequence": recorded.sequence,
+        "applies_until": revocation.applies_until,
+        "copies": recorded.copies,
+        "revocation_token": recorded.token,
+    }
+
+
+def _id(recorded: Recorded) -> str:
+    return feed.revocation_id(recorded.origin, recorded.sequence)

@@ -1,0 +1,62 @@
+"""Liveness, readiness and metrics (contract 4). None of them asks another region anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aiohttp.web_request import BaseRequest
+
+from stsd.node import NOT_FOUND, is_loopback
+from stsd.server.http import Answer, http_date
+from stsd.server.metrics import CONTENT_TYPE, Metrics
+from stsd.view import View
+from stsd.wire import json_api
+from stsd.wire.messages import Request, Response
+
+NOT_READY = 503
+
+
+class Probes:
+    """Answers of one node. `draining` is set when it is told to stop: not ready, but still serving."""
+
+    def __init__(self, view: View, metrics: Metrics, staleness: Callable[[], dict[str, float]]) -> None:
+        self._view, self._metrics, self._staleness = view, metrics, staleness
+        self.draining = False
+
+    async def healthz(self, request: Request) -> Response:
+        """The process answers."""
+        return json_api.answer({"status": "ok"}, "healthz")
+
+    async def readyz(self, request: Request) -> Response:
+        """Whether requests should come here: joined, and not on the way out. Staleness is told, never judged."""
+        replica = self._view.replica
+        ready = replica.joined and not self.draining
+        content = {
+            "ready": ready,
+            "region": self._view.region,
+            "joined": replica.joined,
+            "origin": str(replica.origin),
+            "epoch": replica.epoch,
+            "keys": [{"kid": key.kid, "state": key.state} for key in self._view.keys.keys],
+            "staleness": self._staleness(),
+        }
+        response = json_api.answer(content, "readyz")
+        if not ready:
+            response.status, response.code = NOT_READY, "NotReady"
+        return response
+
+    async def metrics(self, request: Request) -> Response:
+        """The exposition, for clients on loopback; others use the extra listener."""
+        if not is_loopback(request.source_ip):
+            return NOT_FOUND
+        return self._exposition()
+
+    async def metrics_listener(self, http: BaseRequest, body: bytes) -> Answer:
+        """The only path of the --metrics-listen address."""
+        found = http.method == "GET" and http.path == "/metrics"
+        response = self._exposition() if found else NOT_FOUND
+        head = f"Content-Type: {response.content_type}\r\nDate: {http_date()}\r\n"
+        return Answer(response.status, head, response.body, keep_alive=http.keep_alive)
+
+    def _exposition(self) -> Response:
+        return Response(200, self._metrics.render(), CONTENT_TYPE, operation="metrics")

@@ -1,0 +1,304 @@
+"""The shell around the replica: journal, peers and clock. Decides nothing; does what a Ready says, in its order.
+
+A revocation is journaled (with group commit: what waits together is synced together), then enforced, then pushed to
+every peer, then answered; an answer waits at most COPY_TIMEOUT_S for a second disk. A journal that cannot be written
+refuses revocations and keeps enforcing what peers send (contract 10).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stsd.errors import ServiceUnavailable
+from stsd.revocation import codec
+from stsd.revocation.messages import Batch, Message, Origin, Ready, new_incarnation
+from stsd.revocation.replica import DIGEST_INTERVAL_S, Replica
+from stsd.revocation.revocation_set import Revocation, RevocationSet
+from stsd.server.clock import Clock, entropy
+from stsd.server.journal import Journal, JournalError, Row
+from stsd.server.log import EventLog
+from stsd.server.peers import PeerLinks, PeerUnavailable
+from stsd.tokens.cache import VerifiedTokens
+from stsd.view import View
+
+COPY_TIMEOUT_S = 0.3
+MAX_GROUP = 1_000
+MAX_QUEUED_MESSAGES = 1_000
+NODE_NAME = "1"
+"""A region has one node; the name leaves room for more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A revocation that is on disk: the origin and sequence that name it, and how many disks have it."""
+
+    origin: Origin
+    sequence: int
+    copies: int
+    token: str
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A revocation that waits for its group commit."""
+
+    entry: bytes
+    done: asyncio.Future[int]
+
+
+class Replicator:
+    """Runs one node's replica. `view.replica` and `view.revocations` are replaced by a reset."""
+
+    def __init__(self, journal: Journal, links: PeerLinks, view: View, clock: Clock, log: EventLog) -> None:
+        self._journal, self._links, self._view, self._clock, self._log = journal, links, view, clock, log
+        self._storing = asyncio.Lock()
+        self._wanted: asyncio.Queue[_Waiting] = asyncio.Queue()
+        self._outgoing: dict[str, asyncio.Queue[Message]] = {
+            peer: asyncio.Queue(MAX_QUEUED_MESSAGES) for peer in links.urls
+        }
+        self._copied = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._staleness_ms = (0.0, 0)
+        self._told_joined = False
+        self.follows_resets = False
+
+    async def restore(self, *, founding: bool) -> None:
+        """Read the journal into the replica. Raises ConfigError when it is not readable."""
+        meta = await self._journal.meta()
+        if "incarnation" not in meta:
+            meta |= {"incarnation": new_incarnation(entropy), "epoch": "0", "joined": str(int(founding))}
+            await self._journal.set_meta(**meta)
+        self._told_joined = meta["joined"] == "1"
+        self._begin(meta["incarnation"], int(meta["epoch"]), joined=self._told_joined)
+        batches = [codec.decode_batch(body) for _, _, body in await self._journal.rows()]
+        self._apply(self._view.replica.restore(batches))
+
+    def start(self) -> None:
+        """Begin to write, to talk to peers and to tick."""
+        jobs = [self._write(), self._tick(), *(self._talk(peer) for peer in self._links.urls)]
+        self._tasks = [asyncio.create_task(job) for job in jobs]
+
+    async def stop(self) -> None:
+        """Stop; what was acknowledged is on disk."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # Writing.
+
+    async def revoke(self, revocation: Revocation) -> Recorded:
+        """Store, enforce and push a revocation. Raises ServiceUnavailable when it cannot be stored."""
+        waiting = _Waiting(codec.encode_revocation(revocation), asyncio.get_running_loop().create_future())
+        self._wanted.put_nowait(waiting)
+        sequence = await waiting.done
+        replica = self._view.replica
+        await self._second_copy(replica, sequence)
+        return Recorded(replica.origin, sequence, replica.copies(sequence), replica.revocation_token(sequence))
+
+    async def _second_copy(self, replica: Replica, sequence: int) -> None:
+        """Wait for a peer's receipt, but not for long: a lone copy is told, not hidden (design 0.1)."""
+        if not self._links.urls:
+            return
+        try:
+            async with asyncio.timeout(COPY_TIMEOUT_S):
+                while not replica.holders(sequence):
+                    self._copied.clear()
+                    await self._copied.wait()
+        except TimeoutError:
+            return
+
+    async def _write(self) -> None:
+        while True:
+            group = [await self._wanted.get()]
+            while len(group) < MAX_GROUP and not self._wanted.empty():
+                group.append(self._wanted.get_nowait())
+            try:
+                async with self._storing:
+                    first = await self._commit([waiting.entry for waiting in group])
+            except Exception as error:
+                self._event("revocation_not_stored", reason=type(error).__name__, detail=str(error))
+                refusal = ServiceUnavailable(
+                    "The revocation could not be stored; nothing was changed", reason="journal"
+                )
+                _settle(group, refusal)
+            else:
+                for number, waiting in enumerate(group):
+                    if not waiting.done.done():
+                        waiting.done.set_result(first + number)
+
+    async def _commit(self, entries: Sequence[bytes]) -> int:
+        """One group, synced before it is enforced and told; its first sequence. Raises JournalError."""
+        replica = self._view.replica
+        if replica.overtaken:
+            await self._renew(replica)
+        batch = replica.append(entries, self._clock.wall())
+        try:
+            await self._journal.append(_rows((batch,)))
+        except BaseException:
+            replica.abandon(batch)
+            raise
+        ready = replica.committed(batch, self._clock.wall())
+        self._apply(ready.applied)
+        self._send(ready.send)
+        return batch.first
+
+    async def _renew(self, replica: Replica) -> None:
+        """Peers know more of our log than our disk: go on under a new incarnation, as after an empty disk."""
+        incarnation = new_incarnation(entropy)
+        await self._journal.set_meta(incarnation=incarnation)
+        replica.renew(incarnation)
+        self._event("log_overtaken", incarnation=incarnation)
+
+    async def reset(self, epoch: int) -> None:
+        """Back to the world (contract 8). An epoch that is not above the present one was already followed."""
+        async with self._storing:
+            if epoch <= self._view.replica.epoch:
+                return
+            incarnation = new_incarnation(entropy)
+            await self._journal.reset(incarnation=incarnation, epoch=str(epoch), joined="1")
+            self._begin(incarnation, epoch, joined=True)
+            self._event("reset", epoch=epoch, incarnation=incarnation)
+
+    def _begin(self, incarnation: str, epoch: int, *, joined: bool) -> None:
+        view = self._view
+        origin = Origin(view.region, NODE_NAME, incarnation)
+        view.replica = Replica(origin, tuple(self._links.urls), self._clock.wall(), epoch=epoch, joined=joined)
+        view.revocations = RevocationSet()
+        view.tokens = VerifiedTokens(view.keys)
+
+    # Talking.
+
+    async def receive(self, sealed: bytes) -> bytes:
+        """A peer's call and our answer. Raises EnvelopeError for what is not authentic, current and well-formed."""
+        header, messages = self._links.open(sealed)
+        decoded = [codec.decode_message(message) for message in messages]
+        answers: list[Message] = []
+        for message in decoded:
+            for peer, reply in await self._take(header.sender, message):
+                if peer == header.sender:
+                    answers.append(reply)
+                else:
+                    self._send(((peer, reply),))
+        return self._links.reply(header, [codec.encode_message(answer) for answer in answers])
+
+    async def _take(self, peer: str, message: Message) -> list[tuple[str, Message]]:
+        """Apply at once, then save, then tell: what was told must survive a crash."""
+        replica = self._view.replica
+        ready = replica.receive(peer, message, self._clock.wall())
+        self._copied.set()
+        if ready.newer_epoch is not None:
+            await self._follow(ready.newer_epoch, peer)
+            return []
+        self._apply(ready.applied)
+        send = list(ready.send)
+        if ready.save:
+            async with self._storing:
+                if self._view.replica is not replica:
+                    return []
+                try:
+                    await self._journal.append(_rows(ready.save))
+                except JournalError as error:
+                    replica.failed(ready)
+                    self._event("journal_failed", detail=str(error))
+                    return send
+            send += replica.saved(ready, self._clock.wall()).send
+        return send
+
+    async def _follow(self, epoch: int, peer: str) -> None:
+        """A peer was reset while we were away: follow it, if resets are allowed here at all."""
+        if self.follows_resets:
+            await self.reset(epoch)
+        else:
+            self._event("peer_of_another_epoch", peer=peer, epoch=epoch)
+
+    def _send(self, messages: Iterable[tuple[str, Message]]) -> None:
+        for peer, message in messages:
+            queue = self._outgoing[peer]
+            if not queue.full():  # what is not sent now is asked for after the next exchange of heads
+                queue.put_nowait(message)
+
+    async def _talk(self, peer: str) -> None:
+        """Send what waits for one peer, a call at a time; take in its answers."""
+        queue = self._outgoing[peer]
+        reachable = True
+        while True:
+            messages = [await queue.get()]
+            while not queue.empty():
+                messages.append(queue.get_nowait())
+            try:
+                answers = await self._links.call(peer, [codec.encode_message(message) for message in messages])
+                for answer in answers:
+                    self._send(await self._take(peer, codec.decode_message(answer)))
+                was, reachable, reason = reachable, True, ""
+            except (PeerUnavailable, ValueError) as error:
+                was, reachable, reason = reachable, False, str(error)
+            if was != reachable:
+                self._event("peer_reachable" if reachable else "peer_unreachable", peer=peer, reason=reason)
+
+    async def _tick(self) -> None:
+        while True:
+            replica = self._view.replica
+            ready = replica.tick(self._clock.wall())
+            self._send(ready.send)
+            self._view.revocations.forget(self._clock.service())
+            async with self._storing:
+                await self._catch_up_on_storing(replica, ready)
+            await asyncio.sleep(DIGEST_INTERVAL_S)
+
+    async def _catch_up_on_storing(self, replica: Replica, ready: Ready) -> None:
+        """Store once more what could not be stored, and that this node has caught up once."""
+        if self._view.replica is not replica:
+            return
+        try:
+            await self._journal.append(_rows(ready.save))
+            if replica.joined and not self._told_joined:
+                await self._journal.set_meta(joined="1")
+                self._told_joined = True
+        except JournalError:
+            replica.failed(ready)
+        else:
+            replica.saved(ready, self._clock.wall())
+
+    def _apply(self, batches: Iterable[Batch]) -> None:
+        """Enforce at once. An entry of a kind that this version does not know is kept, relayed and reported."""
+        now = self._clock.service()
+        for batch in batches:
+            for entry in batch.entries:
+                revocation = codec.decode_revocation(entry)
+                self._view.revocations.add(revocation, batch.origin.region, now)
+
+    # Telling.
+
+    def staleness(self) -> dict[str, float]:
+        """Seconds by origin."""
+        return {str(origin): age for origin, age in self._view.replica.staleness(self._clock.wall()).items()}
+
+    def staleness_ms(self) -> int:
+        """The worst staleness in milliseconds, computed at most every 10 ms: it is told with every answer."""
+        now = self._clock.wall()
+        computed_at, told = self._staleness_ms
+        if not 0 <= now - computed_at < 0.01:
+            told = int(self._view.replica.oldest_staleness(now) * 1000)
+            self._staleness_ms = (now, told)
+        return told
+
+    def counts(self) -> dict[str, int]:
+        """Known revocations by origin."""
+        replica = self._view.replica
+        return {str(replica.origin): 0} | {str(origin): head for origin, head in replica.heads().items()}
+
+    def _event(self, event: str, **members: Any) -> None:
+        self._log.emit(self._clock.wall(), {"event": event, **members})
+
+
+def _rows(batches: Iterable[Batch]) -> list[Row]:
+    return [(str(batch.origin), batch.first, codec.encode_batch(batch)) for batch in batches]
+
+
+def _settle(group: Iterable[_Waiting], error: Exception) -> None:
+    for waiting in group:
+        if not waiting.done.done():
+            waiting.done.set_exception(error)

@@ -1,0 +1,76 @@
+"""What tests may do to a node that was started with --unsafe-test-hooks (contract 8): forget, and move the clock.
+
+`POST /_test/reset {"epoch"?}`: back to the world; a new incarnation, and every revocation is gone. The epoch tells
+the nodes of a cluster apart from what they were: messages of an older epoch are ignored, a newer one resets a node.
+`POST /_test/clock {"now"} | {"advance"} | {}`: set service time, move it, or go back to real time; it keeps running.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from time import time_ns
+from typing import Any
+
+from stsd.errors import AccessDenied, StsError, ValidationError
+from stsd.node import is_loopback
+from stsd.server.clock import Clock
+from stsd.wire import json_api
+from stsd.wire.messages import Request, Response
+
+RESET, CLOCK = "/_test/reset", "/_test/clock"
+MAX_INSTANT = 253_402_300_799
+"""The last second of the year 9999: what ISO 8601 instants of four-digit years can say."""
+
+
+class TestHooks:
+    """Both hooks of one node; `reset(epoch)` is the replicator's."""
+
+    def __init__(self, clock: Clock, reset: Callable[[int], Awaitable[None]]) -> None:
+        self._clock, self._reset_node = clock, reset
+
+    async def reset(self, request: Request) -> Response:
+        """Forget everything since the world, and the moved clock."""
+        return await _guarded(request, "test_reset", self._reset)
+
+    async def clock(self, request: Request) -> Response:
+        """Move service time."""
+        return await _guarded(request, "test_clock", self._move)
+
+    async def _reset(self, request: Request) -> dict[str, Any]:
+        epoch = _content(request, ("epoch",)).get("epoch", time_ns())
+        if not isinstance(epoch, int) or isinstance(epoch, bool) or not 0 < epoch < 2**63:
+            raise ValidationError("epoch must be a positive 64-bit integer", reason="epoch")
+        await self._reset_node(epoch)
+        self._clock.offset_s = 0.0
+        return {"epoch": epoch}
+
+    async def _move(self, request: Request) -> dict[str, Any]:
+        content = _content(request, ("now", "advance"))
+        if len(content) > 1:
+            raise ValidationError("Give now or advance, not both", reason="clock")
+        offset_s = self._offset_s(content)
+        if not 0 <= self._clock.wall() + offset_s <= MAX_INSTANT:
+            raise ValidationError("Service time must stay between 1970 and 9999", reason="clock")
+        self._clock.offset_s = offset_s
+        return {"now": self._clock.service()}
+
+    def _offset_s(self, content: dict[str, Any]) -> float:
+        if not content:
+            return 0.0
+        ((name, value),) = content.items()
+        if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= MAX_INSTANT:
+            raise ValidationError(f"{name} must be a number of seconds", reason="clock")
+        return value - self._clock.wall() if name == "now" else self._clock.offset_s + value
+
+
+def _content(request: Request, members: tuple[str, ...]) -> dict[str, Any]:
+    return json_api.parse(request.body or b"{}", members)
+
+
+async def _guarded(request: Request, operation: str, hook: Callable[[Request], Awaitable[dict[str, Any]]]) -> Response:
+    try:
+        if not is_loopback(request.source_ip):
+            raise AccessDenied("Test hooks answer on loopback only", reason="not_loopback")
+        return json_api.answer(await hook(request), operation)
+    except StsError as error:
+        return json_api.error(error, request.id, operation)

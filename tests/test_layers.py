@@ -1,0 +1,99 @@
+"""Who imports whom: the layers of stsd, kept by walking the syntax tree of every module."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+LAYERS = (
+    {"errors", "arn", "principal", "wildcards", "key_ids"},
+    {"policy", "policy_grammar", "policy_values", "policy_variables", "policy_operators", "policy_principals"},
+    {"directory"},
+    {"wire", "tokens", "revocation", "world"},
+    {"provision", "view"},
+    {"authn", "authz"},
+    {"operations"},
+    {"node"},
+    {"config"},
+    {"server"},
+    {"app"},
+    {"__main__", "__init__"},
+)
+"""From left to right: a module imports its own layer's folder, or layers before it."""
+SHELL = {"server", "app", "config", "__main__"}
+IMPURE = {
+    "aiohttp", "aiosqlite", "asyncio", "http", "logging", "multiprocessing", "os", "random", "select", "signal", "socket",
+    "sqlite3", "ssl", "subprocess", "tempfile", "threading", "time", "urllib.request", "uvloop",
+}  # fmt: skip
+CLUSTER_SHELL = {
+    path.stem for path in (ROOT / "cluster").glob("*.py") if "(I/O)" in path.read_text().split('"""')[1]
+} | {"__main__", "__init__"}
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+
+
+def modules(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def part(path: Path) -> str:
+    """The folder or file below the package that a module belongs to."""
+    return path.relative_to(ROOT).parts[1].removesuffix(".py")
+
+
+def layer(name: str) -> int:
+    return next(rank for rank, names in enumerate(LAYERS) if name in names)
+
+
+@pytest.mark.parametrize("path", modules("stsd"), ids=str)
+def test_a_module_imports_nothing_to_its_right_and_no_neighbour(path):
+    own = part(path)
+    for module in imports(path):
+        parts = module.split(".")
+        if parts[0] == "stsd" and len(parts) > 1 and (ROOT / "stsd" / parts[1]).exists() | (
+            ROOT / "stsd" / f"{parts[1]}.py"
+        ).exists():
+            same_part = parts[1] == own
+            nouns = layer(own) == layer(parts[1]) <= 1
+            assert same_part or nouns or layer(parts[1]) < layer(own), f"{path.name} imports {module}"
+
+
+@pytest.mark.parametrize("path", [p for p in modules("stsd") if part(p) not in SHELL], ids=str)
+def test_the_core_does_no_io(path):
+    for module in imports(path):
+        assert module.split(".")[0] not in IMPURE, f"{path.name} imports {module}"
+        assert module not in IMPURE, f"{path.name} imports {module}"
+
+
+@pytest.mark.parametrize("path", [p for p in modules("cluster") if part(p) not in CLUSTER_SHELL], ids=str)
+def test_the_pure_part_of_the_laboratory_does_no_io(path):
+    for module in imports(path):
+        assert module.split(".")[0] not in IMPURE - {"os"}, f"{path.name} imports {module}"
+
+
+@pytest.mark.parametrize("path", modules("cluster"), ids=str)
+def test_the_laboratory_never_reaches_into_a_nodes_shell(path):
+    for module in imports(path):
+        assert not module.startswith(("stsd.server", "stsd.app", "stsd.config")), f"{path.name} imports {module}"
+
+
+@pytest.mark.parametrize("path", [*modules("stsd"), *modules("cluster"), *modules("loadtest")], ids=str)
+def test_nothing_imports_the_tests(path):
+    assert not any(module.split(".")[0] == "tests" for module in imports(path))
+
+
+@pytest.mark.parametrize("path", modules("stsd"), ids=str)
+def test_a_node_knows_nothing_of_clusters_and_load(path):
+    assert not any(module.split(".")[0] in ("cluster", "loadtest") for module in imports(path))

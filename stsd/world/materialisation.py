@@ -1,0 +1,80 @@
+"""What a world leaves open is filled once: unique ids, access keys, and an administrator where none is marked.
+
+The result is a world again, JSON-able and complete; filling it a second time changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Callable
+from itertools import chain
+from typing import Any
+
+from stsd import key_ids
+from stsd.directory import ADMINISTRATOR_ACCESS_ARN
+from stsd.world.entries import ADMIN, Entry, administrator, entries
+
+SECRET_BYTES = 30
+"""Entropy of a secret access key: its 40 characters of base64 are the alphabet of spec 2.7.1."""
+_ATTEMPTS = 8
+
+
+def fill(document: dict[str, Any], entropy: Callable[[int], bytes]) -> dict[str, Any]:
+    """A complete copy of a valid document; `entropy(n)` gives n random bytes. What is given stays as it is.
+
+    Raises ValueError when `entropy` repeats itself, because ids could not be told apart.
+    """
+    # Through JSON, so that parts which a YAML alias shares become separate.
+    world: dict[str, Any] = json.loads(json.dumps(document))
+    _mark_administrator(world)
+    fresh = _FreshIds(world, entropy)
+    for user in entries(world, "Users"):
+        if "UserId" not in user.fields:
+            user.fields["UserId"] = fresh.unique_id("AIDA", user.account)
+        if "AccessKeys" not in user.fields:
+            user.fields["AccessKeys"] = [fresh.access_key(user.account)]
+    for role in entries(world, "Roles"):
+        if "RoleId" not in role.fields:
+            role.fields["RoleId"] = fresh.unique_id("AROA", role.account)
+    return world
+
+
+def _mark_administrator(world: dict[str, Any]) -> None:
+    found = administrator(world)
+    if found is not None:
+        found.fields["Administrator"] = True
+        return
+    users = world["Accounts"][0].setdefault("Users", [])
+    users.append({"UserName": ADMIN, "Administrator": True, "AttachedPolicies": [ADMINISTRATOR_ACCESS_ARN]})
+
+
+class _FreshIds:
+    """Ids that nothing in the world has yet."""
+
+    def __init__(self, world: dict[str, Any], entropy: Callable[[int], bytes]) -> None:
+        self._entropy = entropy
+        self._taken = {id_ for entry in chain(entries(world, "Users"), entries(world, "Roles")) for id_ in _ids(entry)}
+
+    def unique_id(self, prefix: str, account: str) -> str:
+        return self._new(lambda: key_ids.new_unique_id(prefix, account, self._entropy))
+
+    def access_key(self, account: str) -> dict[str, str]:
+        return {
+            "AccessKeyId": self._new(lambda: key_ids.new_access_key_id("AKIA", account, self._entropy)),
+            "SecretAccessKey": b64encode(self._entropy(SECRET_BYTES)).decode("ascii"),
+            "Status": "Active",
+        }
+
+    def _new(self, make: Callable[[], str]) -> str:
+        for _ in range(_ATTEMPTS):
+            made = make()
+            if made not in self._taken:
+                self._taken.add(made)
+                return made
+        raise ValueError("the entropy given repeats itself: no fresh id can be made")
+
+
+def _ids(entry: Entry) -> list[str]:
+    keys = [key.text("AccessKeyId") for key in entry.items("AccessKeys")]
+    return [entry.text("UserId"), entry.text("RoleId"), *keys]

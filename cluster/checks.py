@@ -1,0 +1,193 @@
+"""What an experiment requires, judged over the history of its runs alone; nothing here measures anything.
+
+| kind | measured | per |
+|---|---|---|
+| `latency_ratio` | median latency at the global endpoint ÷ at the location's nearest regional endpoint | location |
+| `mean_latency_ratio` | the mean of these ratios over all locations | check |
+| `measured_to_table` | median latency ÷ the table's round trip, for pairs of at least `pair_ms` | pair |
+| `lost` | number of requests without a good answer that were due from `since` until `until` | check |
+| `lost_share` | the same as a share of all requests due then | check |
+| `recovery_s` | seconds from the beginning of `since` to when the last lost request was due, up to `until` | check |
+
+`location`, `endpoint`, `region` and `not_region` select clients. A window that begins at a fault begins when the fault
+was done, and one that ends at a fault ends when its execution began, so that requests in between judge nothing.
+A check without a single request to judge does not hold.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean, median
+from typing import Any
+
+from cluster.history import Exchange, Run
+from cluster.topology import RttTable
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One requirement of an experiment file. Empty text selects every client; None requires nothing on that side."""
+
+    kind: str
+    name: str
+    policies: tuple[str, ...]
+    quick: bool = True
+    location: str = ""
+    endpoint: str = ""
+    region: str = ""
+    not_region: str = ""
+    since: str = "begin"
+    until: str = "end"
+    pair_ms: float = 0.0
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @classmethod
+    def of(cls, members: Mapping[str, Any]) -> Check:
+        """The check of validated members of a file."""
+        return cls(**{**members, "policies": tuple(members["policies"])})
+
+    @property
+    def required(self) -> str:
+        """The requirement in words."""
+        if self.at_least is not None and self.at_least == self.at_most:
+            return f"exactly {self.at_least:g}"
+        low = None if self.at_least is None else f"at least {self.at_least:g}"
+        high = None if self.at_most is None else f"at most {self.at_most:g}"
+        return " and ".join(bound for bound in (low, high) if bound)
+
+    def holds(self, measured: float | None) -> bool:
+        """Whether a measured value meets the requirement; nothing measured never does."""
+        if measured is None:
+            return False
+        low = -math.inf if self.at_least is None else self.at_least
+        high = math.inf if self.at_most is None else self.at_most
+        return low <= measured <= high
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A check judged. `measured` is None where there was nothing to measure, or no recovery."""
+
+    name: str
+    holds: bool
+    measured: float | None
+    required: str
+
+
+Measure = Callable[[Check, Sequence[Run], RttTable], Iterable[tuple[str, float | None]]]
+
+
+def judge(checks: Iterable[Check], runs: Sequence[Run], table: RttTable) -> list[Verdict]:
+    """Every check over the runs of its policies; one verdict per location or pair where the kind has several."""
+    verdicts = []
+    for check in checks:
+        for policy in check.policies:
+            own = [run for run in runs if run.policy == policy]
+            for subject, value in KINDS[check.kind].measure(check, own, table):
+                name = f"{policy}: {check.name}" + (f" ({subject})" if subject else "")
+                measured = None if value is None else round(value, 4)
+                verdicts.append(Verdict(name, check.holds(measured), measured, check.required))
+    return verdicts
+
+
+def _latency_ratio(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
+    exchanges = _answered(runs)
+    for place in [check.location] if check.location else sorted({place for place, _ in table}):
+        here = [e for e in exchanges if e.location == place]
+        nearest = nearest_region(place, table)
+        through_global = [e.latency_ms for e in here if e.endpoint == "global"]
+        regional = [e.latency_ms for e in here if e.region == nearest]
+        yield place, median(through_global) / median(regional) if through_global and regional else None
+
+
+def _mean_latency_ratio(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
+    ratios = [ratio for _, ratio in _latency_ratio(check, runs, table)]
+    known = [ratio for ratio in ratios if ratio is not None]
+    yield "", mean(known) if known and len(known) == len(ratios) else None
+
+
+def nearest_region(place: str, table: RttTable) -> str:
+    """The region with the shortest round trip from a place."""
+    return min((trip.p50_ms, region) for (from_place, region), trip in table.items() if from_place == place)[1]
+
+
+def _measured_to_table(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
+    exchanges = _answered(runs)
+    for (place, region), trip in sorted(table.items()):
+        if trip.p50_ms >= check.pair_ms:
+            found = [e.latency_ms for e in exchanges if (e.location, e.region) == (place, region)]
+            yield f"{place} to {region}", median(found) / trip.p50_ms if found else None
+
+
+def _lost(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
+    judged = [e for run in runs for e in _window(check, run)]
+    yield "", float(sum(e.outcome != "ok" for e in judged)) if judged else None
+
+
+def _lost_share(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
+    judged = [e for run in runs for e in _window(check, run)]
+    yield "", sum(e.outcome != "ok" for e in judged) / len(judged) if judged else None
+
+
+def _recovery_s(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
+    recoveries = [_recovery_of(check, run) for run in runs]
+    known = [seconds for seconds in recoveries if seconds is not None]
+    yield "", max(known) if known and len(known) == len(recoveries) else None
+
+
+def _recovery_of(check: Check, run: Run) -> float | None:
+    """Seconds from the fault to the last lost request; None when the last request of the window was lost."""
+    event = run.event(check.since)
+    if event is None:
+        return None
+    judged = sorted((e for e in _window(check, run, event.began_at)), key=lambda e: e.due_at)
+    if not judged or judged[-1].outcome != "ok":
+        return None
+    return max((e.due_at - event.began_at for e in judged if e.outcome != "ok"), default=0.0)
+
+
+def _window(check: Check, run: Run, since: float | None = None) -> list[Exchange]:
+    """The selected exchanges due in the check's window; none when a fault that bounds it did not happen."""
+    begin, end = (0.0 if since is None else since), math.inf
+    if since is None and check.since != "begin":
+        event = run.event(check.since)
+        begin = math.inf if event is None else event.done_at
+    if check.until != "end":
+        event = run.event(check.until)
+        end = -math.inf if event is None else event.began_at
+    return [e for e in run.measured if begin <= e.due_at < end and _selected(check, e)]
+
+
+def _selected(check: Check, exchange: Exchange) -> bool:
+    wanted = ((check.location, exchange.location), (check.endpoint, exchange.endpoint), (check.region, exchange.region))
+    return all(not want or want == have for want, have in wanted) and (
+        not check.not_region or check.not_region != exchange.region
+    )
+
+
+def _answered(runs: Sequence[Run]) -> list[Exchange]:
+    return [e for run in runs for e in run.measured if e.outcome == "ok"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How a kind of check measures, and which members it needs and allows beside the common ones."""
+
+    measure: Measure
+    required: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
+
+
+_BOUNDS = ("at_least", "at_most")
+_CLIENTS = ("location", "endpoint", "region", "not_region")
+KINDS: Mapping[str, Kind] = {
+    "latency_ratio": Kind(_latency_ratio, (), ("location", *_BOUNDS)),
+    "mean_latency_ratio": Kind(_mean_latency_ratio, (), _BOUNDS),
+    "measured_to_table": Kind(_measured_to_table, ("pair_ms",), _BOUNDS),
+    "lost": Kind(_lost, (), ("since", "until", *_CLIENTS, *_BOUNDS)),
+    "lost_share": Kind(_lost_share, (), ("since", "until", *_CLIENTS, *_BOUNDS)),
+    "recovery_s": Kind(_recovery_s, ("since",), ("until", *_CLIENTS, *_BOUNDS)),
+}

@@ -1,0 +1,79 @@
+"""Whether a run can be believed: was the machine idle enough, were delays added as asked, did the generator keep up.
+
+A run is invalid when the p99 of how much longer one-way delays took than asked for is above 5 ms (10 % of a round trip
+is never less for the pairs of at least 50 ms that checks judge), or when the generator sent late; for latency
+experiments also when less than 25 % of the CPU was idle (multiregion 3.4, 0.1). Pure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from cluster.history import Conditions, Run, percentile
+
+IDLE_CPU_MIN = 0.25
+DELAY_ERROR_MS_MAX = 5.0
+LAG_MS_MAX = 50.0
+LAG_MS_MAX_LATENCY = 5.0
+DELAY_ERROR = "router_delay_error_seconds"
+
+Buckets = Mapping[float, float]
+"""Cumulative counts by upper bound in seconds, of all pairs together."""
+
+
+def delay_errors(exposition: str) -> Buckets:
+    """The buckets of `router_delay_error_seconds` in a router's metrics, over all places and regions."""
+    buckets: dict[float, float] = {}
+    for family in text_string_to_metric_families(exposition):
+        if family.name == DELAY_ERROR:
+            for sample in family.samples:
+                if sample.name == f"{DELAY_ERROR}_bucket":
+                    bound = float(sample.labels["le"])
+                    buckets[bound] = buckets.get(bound, 0.0) + sample.value
+    return buckets
+
+
+def p99_ms(before: Buckets, after: Buckets) -> float | None:
+    """The 99th percentile in milliseconds of what came between two scrapes, as the upper bound of its bucket.
+
+    None when nothing came; infinity when it is beyond the last bound.
+    """
+    counts = {bound: after[bound] - before.get(bound, 0.0) for bound in sorted(after)}
+    total = max(counts.values(), default=0.0)
+    if total <= 0:
+        return None
+    return next((bound * 1000 for bound, count in counts.items() if count >= 0.99 * total), math.inf)
+
+
+def idle_share(before: Sequence[int], after: Sequence[int]) -> float | None:
+    """Share of CPU time that was idle or waiting for a disk between two `cpu` lines of /proc/stat (proc(5))."""
+    spent = [b - a for a, b in zip(before, after, strict=True)][:8]
+    return (spent[3] + spent[4]) / sum(spent) if sum(spent) > 0 else None
+
+
+def invalid(runs: Iterable[Run], *, latency: bool) -> list[str]:
+    """Why runs cannot be believed, one sentence each; empty when they can."""
+    reasons = []
+    for run in runs:
+        found = [*_machine(run.conditions, latency), *_generator(run, latency)]
+        reasons += [f"{run.policy}, seed {run.seed}: {reason}" for reason in found]
+    return reasons
+
+
+def _machine(conditions: Conditions, latency: bool) -> Iterable[str]:
+    idle, error = conditions.idle_cpu, conditions.delay_error_ms_p99
+    if latency and idle is not None and idle < IDLE_CPU_MIN:
+        yield f"only {idle:.0%} of the CPU was idle, {IDLE_CPU_MIN:.0%} is needed"
+    if error is not None and error > DELAY_ERROR_MS_MAX:
+        yield f"added delays took up to {error:g} ms longer than asked (p99), {DELAY_ERROR_MS_MAX:g} ms is allowed"
+
+
+def _generator(run: Run, latency: bool) -> Iterable[str]:
+    allowed = LAG_MS_MAX_LATENCY if latency else LAG_MS_MAX
+    if not run.measured:
+        yield "nothing was measured"
+    elif (lag := percentile((e.lag_ms for e in run.measured), 0.99)) > allowed:
+        yield f"the generator was overloaded: it sent {lag:.1f} ms late (p99), {allowed:g} ms is allowed"

@@ -1,0 +1,150 @@
+"""Runs experiments for somebody who watches: a progress bar, a readable table, `result.json`, an exit code. (I/O)"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from cluster import experiment_file
+from cluster.errors import ClusterError
+from cluster.experiment import Experiment, ExperimentError, select
+from cluster.files import read_text, write_whole
+from cluster.result import result, shown
+from cluster.runner import Runner
+
+EXPERIMENTS = Path(__file__).parent / "experiments"
+
+
+def listed() -> Iterator[str]:
+    """What `experiment list` prints. Raises ClusterError."""
+    for one in load_all().values():
+        yield f"{one.number:4} {one.name}: {one.question}"
+        yield f"     {one.seconds:.0f} s of load; --quick: {one.shortened().seconds:.0f} s"
+        yield f"     --quick checks {one.quick.checks}; it leaves out {one.quick.leaves_out}"
+
+
+def run_all(names: Iterable[str], *, quick: bool, seed: int, out: Path) -> int:
+    """Runs experiments one after the other; 0 if all are valid and every check held, else 1. Raises ClusterError."""
+    console = Console()
+    code = 0
+    for one in _chosen(names):
+        found, stopped = _run(one.shortened() if quick else one, quick, seed)
+        path = _write(out, found)
+        show(console, one, found, path)
+        if not found["valid"] or not all(check["holds"] for check in found["checks"]):
+            code = 1
+        if stopped:
+            break
+    return code
+
+
+def load_all() -> dict[str, Experiment]:
+    """Every experiment by name, in the order of their numbers. Raises ClusterError."""
+    try:
+        found = [experiment_file.parse(read_text(path, "experiment"), path.name) for path in EXPERIMENTS.glob("*.toml")]
+    except ExperimentError as error:
+        raise ClusterError(*error.faults) from error
+    return {one.name: one for one in sorted(found, key=lambda one: int(one.number[1:]))}
+
+
+def _chosen(names: Iterable[str]) -> list[Experiment]:
+    try:
+        return select(names, load_all())
+    except ExperimentError as error:
+        raise ClusterError(*error.faults) from error
+
+
+def _run(one: Experiment, quick: bool, seed: int) -> tuple[dict[str, Any], bool]:
+    """The result of one experiment, and whether it was stopped by a signal."""
+    started_at, broken, stopped = int(time.time()), None, False
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
+    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as progress:
+        bar = progress.add_task(one.number, total=one.seconds)
+        runner = Runner(
+            one, seed, lambda done, what: progress.update(bar, completed=done, description=f"{one.number} {what}")
+        )
+        try:
+            asyncio.run(_until_terminated(runner))
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            broken, stopped = "stopped before its end", True
+        except ClusterError as error:
+            broken = "; ".join(error.faults)
+    return (
+        result(
+            one,
+            runner.runs,
+            runner.topology,
+            seed=seed,
+            quick=quick,
+            commit=_commit(),
+            started_at=started_at,
+            broken=broken,
+        ),
+        stopped,
+    )
+
+
+async def _until_terminated(runner: Runner) -> None:
+    """SIGTERM ends a run as Ctrl-C does."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        await runner.run()
+    except* ClusterError as group:
+        raise _first(group) from None
+
+
+def _first(group: BaseExceptionGroup[ClusterError]) -> ClusterError:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+
+
+def _write(out: Path, found: Mapping[str, Any]) -> Path:
+    path = out / str(found["name"]) / "result.json"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, json.dumps(found, indent=1, ensure_ascii=False).encode() + b"\n")
+    except OSError as error:
+        raise ClusterError(f"--out {out}: cannot be written: {error.strerror}") from error
+    return path
+
+
+def show(console: Console, one: Experiment, found: Mapping[str, Any], path: Path) -> None:
+    """Prints latency and losses, the checks, and the answer."""
+    console.print(f"\n[bold]{one.number} {one.name}[/bold]: {one.question}", highlight=False)
+    latency = next(series for series in found["series"] if series["name"] == "latency")
+    console.print(_table("what clients saw", latency["columns"], latency["rows"]))
+    rows = [[c["name"], shown(c["measured"]), c["required"], "yes" if c["holds"] else "NO"] for c in found["checks"]]
+    console.print(_table("checks", ["check", "measured", "required", "holds"], rows))
+    console.print(f"{found['answer']}\n{path}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        numeric = column.endswith("_ms") or column in ("requests", "lost", "measured")
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*("" if cell is None else str(cell) for cell in row))
+    return table
+
+
+def _commit() -> str:
+    """The commit that was run, `-dirty` when files differ from it; `unknown` outside a repository."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude", "*"]
+    try:
+        done = subprocess.run(command, cwd=EXPERIMENTS, capture_output=True, text=True, check=True)  # noqa: S603
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip()

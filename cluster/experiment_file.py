@@ -1,0 +1,220 @@
+"""Reads an experiment from its TOML text; every member is checked and an unknown one is a fault. Pure.
+
+| member | meaning |
+|---|---|
+| `number`, `name`, `question` | E1, its slug, and what is to be found out |
+| `latency` | true when its checks judge times: then idle CPU and generator lag decide whether a run is valid |
+| `topology`, `policies` | a topology of `cluster/topologies`; one cluster is started per router policy and seed |
+| `[load]` | `kind` open: `arrivals_per_s` requests arrive from each location at each endpoint, whatever the service
+  does; `regional` is `own` (the nearest) or `all`; `warm_up_s`, `duration_s`, `timeout_s`; `operations`, drawn evenly |
+| `[[faults]]` | `at_s`, `action` (kill, start), `region` |
+| `[[checks]]` | `kind` and its members (see `checks`); `quick = false` leaves a check out of the quick form |
+| `seeds` | how many seeds a full run takes, from the given one on |
+| `[quick]` | what the quick form changes: `topology`, `seeds`, `arrivals_per_s`, `warm_up_s`, `duration_s`, times of
+  faults `at_s`; and in words what it still checks (`checks`) and what it does not (`leaves_out`) |
+
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from cluster import routing
+from cluster.checks import KINDS, Check
+from cluster.experiment import Experiment, ExperimentError, Fault, Load, Quick
+
+OPERATIONS = ("AssumeRole", "GetCallerIdentity", "verify")
+ACTIONS = ("kill", "start")
+
+
+def _object(required: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    properties = {**required, **(optional or {})}
+    return {"type": "object", "properties": properties, "required": [*required], "additionalProperties": False}
+
+
+_TEXT = {"type": "string", "minLength": 1}
+_SECONDS = {"type": "number", "minimum": 0}
+_POSITIVE = {"type": "number", "exclusiveMinimum": 0}
+_RATE = {"type": "number", "exclusiveMinimum": 0, "maximum": 200}
+_COUNT = {"type": "integer", "minimum": 1, "maximum": 100}
+_POLICY = {"enum": sorted(routing.POLICIES)}
+_SCHEMA = _object(
+    {
+        "number": {"type": "string", "pattern": "^E[0-9]+$"},
+        "name": {"type": "string", "pattern": "^[a-z]+(-[a-z]+)*$"},
+        "question": _TEXT,
+        "latency": {"type": "boolean"},
+        "topology": _TEXT,
+        "policies": {"type": "array", "items": _POLICY, "minItems": 1, "uniqueItems": True},
+        "seeds": _COUNT,
+        "load": _object(
+            {
+                "kind": {"enum": ["open"]},
+                "operations": {"type": "array", "items": {"enum": list(OPERATIONS)}, "minItems": 1},
+                "regional": {"enum": ["own", "all"]},
+                "arrivals_per_s": _RATE,
+                "warm_up_s": _SECONDS,
+                "duration_s": _POSITIVE,
+                "timeout_s": _POSITIVE,
+            }
+        ),
+        "checks": {"type": "array", "items": {"type": "object"}, "minItems": 1},
+        "quick": _object(
+            {"checks": _TEXT, "leaves_out": _TEXT},
+            {
+                "topology": _TEXT,
+                "seeds": _COUNT,
+                "arrivals_per_s": _RATE,
+                "warm_up_s": _SECONDS,
+                "duration_s": _POSITIVE,
+                "at_s": {"type": "array", "items": _SECONDS},
+            },
+        ),
+    },
+    {
+        "faults": {
+            "type": "array",
+            "items": _object({"at_s": _SECONDS, "action": {"enum": list(ACTIONS)}, "region": _TEXT}),
+        }
+    },
+)
+_CHECK_MEMBERS = {
+    "kind": {"enum": sorted(KINDS)},
+    "name": _TEXT,
+    "quick": {"type": "boolean"},
+    "policies": {"type": "array", "items": _POLICY, "minItems": 1},
+    "location": _TEXT,
+    "endpoint": {"enum": ["global", "regional"]},
+    "region": _TEXT,
+    "not_region": _TEXT,
+    "since": {"enum": ["begin", *ACTIONS]},
+    "until": {"enum": ["end", *ACTIONS]},
+    "pair_ms": _SECONDS,
+    "at_least": {"type": "number"},
+    "at_most": {"type": "number"},
+}
+
+
+def parse(text: str, source: str) -> Experiment:
+    """The experiment of a TOML text. Raises ExperimentError with every fault; `source` is what they call the file."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ExperimentError([f"{source}: not TOML: {error}"]) from error
+    faults = [*_faults(document)]
+    if faults:
+        raise ExperimentError(f"{source}: {fault}" for fault in faults)
+    return _build(document)
+
+
+def _faults(document: Mapping[str, Any]) -> Iterable[str]:
+    found = [_line(error) for error in Draft202012Validator(_SCHEMA).iter_errors(document)]
+    found += _check_faults(document.get("checks"))
+    return found or _mismatches(document)
+
+
+def _check_faults(checks: Any) -> list[str]:
+    found = []
+    for index, check in enumerate(checks if isinstance(checks, list) else []):
+        if not isinstance(check, dict):
+            continue
+        kind = KINDS.get(str(check.get("kind")))
+        known = (
+            {*_CHECK_MEMBERS} if kind is None else {"kind", "name", "quick", "policies", *kind.required, *kind.allowed}
+        )
+        needed = ("kind", "name", "policies") if kind is None else ("kind", "name", "policies", *kind.required)
+        schema = _object({m: _CHECK_MEMBERS[m] for m in needed}, {m: _CHECK_MEMBERS[m] for m in sorted(known)})
+        for error in Draft202012Validator(schema).iter_errors(check):
+            found.append(_line(error, f"checks[{index}]"))
+        if kind is not None and not {"at_least", "at_most"} & check.keys():
+            found.append(f"checks[{index}]: nothing is required; allowed are at_least and at_most")
+    return found
+
+
+def _mismatches(document: Mapping[str, Any]) -> Iterable[str]:
+    """What a schema cannot say: members that must fit each other."""
+    actions = [fault["action"] for fault in document.get("faults", [])]
+    times, quick_times = [f["at_s"] for f in document.get("faults", [])], document["quick"].get("at_s")
+    for where, given in (("faults", times), ("quick.at_s", quick_times or [])):
+        if given != sorted(given):
+            yield f"{where}: times must not go back; allowed are rising at_s"
+    if quick_times is not None and len(quick_times) != len(times):
+        yield f"quick.at_s: has {len(quick_times)} times for {len(times)} faults; allowed is one for each"
+    full_s = document["load"]["duration_s"]
+    quick_s = document["quick"].get("duration_s", full_s)
+    for form, given, duration in (("faults", times, full_s), ("quick.at_s", quick_times or times, quick_s)):
+        if any(at_s >= duration for at_s in given):
+            yield f"{form}: a fault comes after the load; allowed is at_s below {duration:g}"
+    for index, check in enumerate(document["checks"]):
+        for policy in check["policies"]:
+            if policy not in document["policies"]:
+                yield f"checks[{index}].policies: {policy} is not run; allowed are {', '.join(document['policies'])}"
+        for member in ("since", "until"):
+            if check.get(member) in ACTIONS and check[member] not in actions:
+                yield f"checks[{index}].{member}: there is no such fault; allowed are {', '.join(actions) or 'none'}"
+
+
+def _line(error: ValidationError, prefix: str = "") -> str:
+    path = prefix
+    for part in error.absolute_path:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    return f"{path or 'file'}: {_reason(error)}"
+
+
+def _reason(error: ValidationError) -> str:
+    schema: Mapping[str, Any] = error.schema if isinstance(error.schema, Mapping) else {}
+    instance: Any = error.instance
+    match error.validator:
+        case "enum":
+            return f"{instance!r} is not known; allowed are {', '.join(map(str, schema['enum']))}"
+        case "additionalProperties":
+            unknown = sorted(set(instance) - set(schema["properties"]))
+            return f"{', '.join(unknown)} is not known; allowed are {', '.join(sorted(schema['properties']))}"
+        case "required":
+            missing = sorted(set(schema["required"]) - set(instance))
+            return f"{', '.join(missing)} is missing; needed are {', '.join(schema['required'])}"
+        case "type":
+            return f"{instance!r} has the wrong type; allowed is {schema['type']}"
+        case validator:
+            return f"{instance!r} does not fit; allowed is {validator} {error.validator_value}"
+
+
+def _build(document: Mapping[str, Any]) -> Experiment:
+    quick = document["quick"]
+    faults = tuple(Fault(float(f["at_s"]), f["action"], f["region"]) for f in document.get("faults", []))
+    return Experiment(
+        number=document["number"],
+        name=document["name"],
+        question=document["question"],
+        latency=document["latency"],
+        topology=document["topology"],
+        policies=tuple(document["policies"]),
+        seeds=document["seeds"],
+        load=_load(document["load"]),
+        faults=faults,
+        checks=tuple(Check.of(check) for check in document["checks"]),
+        quick=Quick(
+            topology=quick.get("topology", document["topology"]),
+            seeds=quick.get("seeds", document["seeds"]),
+            load=_load(document["load"] | quick),
+            at_s=tuple(map(float, quick.get("at_s", [fault.at_s for fault in faults]))),
+            checks=quick["checks"],
+            leaves_out=quick["leaves_out"],
+        ),
+    )
+
+
+def _load(members: Mapping[str, Any]) -> Load:
+    return Load(
+        operations=tuple(members["operations"]),
+        regional=members["regional"],
+        arrivals_per_s=float(members["arrivals_per_s"]),
+        warm_up_s=float(members["warm_up_s"]),
+        duration_s=float(members["duration_s"]),
+        timeout_s=float(members["timeout_s"]),
+    )

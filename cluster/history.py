@@ -1,0 +1,104 @@
+"""What happened while an experiment ran: every request with its times and outcome, every fault, the conditions.
+
+A failure is *definite* when the service certainly did nothing (`failed`) and *indefinite* when it may have acted
+(`unknown`: a time-out, a connection that broke after the request was sent, a gateway's answer). Clients of experiments
+never retry, so every failure is seen. Times are seconds since the measured part of a run began; what was due earlier
+was warm-up. Latency counts from the moment a request was *due*, not from when it was sent, so that a stalled client
+cannot hide a slow service (no coordinated omission).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+Outcome = Literal["ok", "failed", "unknown"]
+Endpoint = Literal["global", "regional"]
+
+INDEFINITE_STATUSES = frozenset({500, 502, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request. `region` is the regional endpoint that was called, empty for the global one; `served_by` is the
+    region that answered, empty for none; `error` is the status and code or the name of what broke.
+    """
+
+    location: str
+    endpoint: Endpoint
+    region: str
+    operation: str
+    due_at: float
+    sent_at: float
+    ended_at: float
+    outcome: Outcome
+    served_by: str = ""
+    error: str = ""
+
+    @property
+    def latency_ms(self) -> float:
+        """Milliseconds from when the request was due until its answer was complete."""
+        return (self.ended_at - self.due_at) * 1000
+
+    @property
+    def lag_ms(self) -> float:
+        """Milliseconds by which the generator was late."""
+        return (self.sent_at - self.due_at) * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One fault: when its execution began and when it was done."""
+
+    action: str
+    region: str
+    began_at: float
+    done_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Whether the machine could do it: share of idle CPU, and the p99 error of the added delay in milliseconds.
+
+    None is what could not be measured.
+    """
+
+    idle_cpu: float | None = None
+    delay_error_ms_p99: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One cluster under one load: a policy, a seed, and what was recorded. `ended_at` is when the load ended."""
+
+    policy: str
+    seed: int
+    exchanges: Sequence[Exchange]
+    events: Sequence[Event] = ()
+    conditions: Conditions = field(default_factory=Conditions)
+    ended_at: float = 0.0
+
+    @property
+    def measured(self) -> list[Exchange]:
+        """All exchanges but the warm-up."""
+        return [exchange for exchange in self.exchanges if exchange.due_at >= 0]
+
+    def event(self, action: str) -> Event | None:
+        """The first event of that action."""
+        return next((event for event in self.events if event.action == action), None)
+
+
+def outcome(status: int) -> Outcome:
+    """What an HTTP status says: 200 is ok, a gateway's doubt is indefinite, any other answer is a definite failure."""
+    if status == 200:
+        return "ok"
+    return "unknown" if status in INDEFINITE_STATUSES else "failed"
+
+
+def percentile(values: Iterable[float], share: float) -> float:
+    """The value below which `share` of `values` lies, by nearest rank. Raises ValueError for no values."""
+    ordered = sorted(values)
+    if not ordered:
+        raise ValueError("no values")
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

@@ -1,0 +1,161 @@
+"""Open-loop load: requests arrive when the schedule says, whether or not earlier ones are answered. (I/O)
+
+A schedule is drawn before the run: Poisson arrivals, each with an operation. A request that could not be sent when it
+was due still counts from then, so a stall of the service, or of the generator, is seen in full (see `history`).
+Clients keep their connections, sign every request for itself and never retry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import NamedTuple
+
+import aiohttp
+
+from cluster.checks import nearest_region
+from cluster.experiment import Load
+from cluster.history import Endpoint, Exchange, Outcome, outcome
+from cluster.topology import Topology
+from loadtest.client import loopback_target
+from loadtest.places import GLOBAL_REGION, Place, RoleProfile
+from loadtest.signer import (
+    Signer,
+    assume_role_body,
+    get_caller_identity_body,
+    session_token_of,
+    verify_body,
+)
+
+IDLE_CONNECTION_S = 300.0
+
+
+class Group(NamedTuple):
+    """Clients at one place that call one endpoint. `region` is the regional endpoint's, empty for the global one."""
+
+    location: str
+    endpoint: Endpoint
+    region: str
+
+
+class Arrival(NamedTuple):
+    """One request that is due, in seconds since the measured part began; below zero it is warm-up."""
+
+    due_at: float
+    group: Group
+    operation: str
+
+
+def groups(topology: Topology, regional: str) -> list[Group]:
+    """Every place at the global endpoint, and at its nearest regional endpoint or at all of them."""
+    found = []
+    for place in topology.locations:
+        regions = topology.regions if regional == "all" else (nearest_region(place, topology.rtt),)
+        found += [Group(place, "global", ""), *(Group(place, "regional", region) for region in regions)]
+    return found
+
+
+def schedule(load: Load, clients: Sequence[Group], seed: int) -> list[Arrival]:
+    """All arrivals of one run, in order; the same for the same seed."""
+    arrivals = []
+    for index, group in enumerate(clients):
+        rng = Random(seed * 1000 + index)  # noqa: S311  load is random, not secret
+        due_at = -load.warm_up_s + rng.expovariate(load.arrivals_per_s)
+        while due_at < load.duration_s:
+            arrivals.append(Arrival(due_at, group, rng.choice(load.operations)))
+            due_at += rng.expovariate(load.arrivals_per_s)
+    return sorted(arrivals)
+
+
+@dataclass(slots=True)
+class Generator:
+    """Sends a schedule to one cluster. `begin` is when the measured part begins, in monotonic seconds."""
+
+    places: Mapping[str, Place]
+    role: RoleProfile
+    timeout_s: float
+    begin: float = 0.0
+    exchanges: list[Exchange] = field(default_factory=list, repr=False)
+    _token: str = field(default="", repr=False)
+
+    def now(self) -> float:
+        """Seconds since the measured part began."""
+        return time.monotonic() - self.begin
+
+    async def prepare(self, session: aiohttp.ClientSession) -> None:
+        """Fetches a session token to verify. Raises aiohttp.ClientError or ValueError when the cluster gives none."""
+        place = next(iter(self.places.values()))
+        region, url = next(iter(place.regional.items()))
+        body = assume_role_body(self.role, "experiment")
+        async with session.post(url, data=body, headers=Signer(self.role.key, region, url).headers(body)) as answer:
+            self._token = session_token_of(await answer.read())
+
+    async def run(self, arrivals: Iterable[Arrival], session: aiohttp.ClientSession) -> None:
+        """Sends every arrival when it is due and waits for all answers."""
+        async with asyncio.TaskGroup() as tasks:
+            for arrival in arrivals:
+                if (left := arrival.due_at - self.now()) > 0:
+                    await asyncio.sleep(left)
+                tasks.create_task(self._send(arrival, session))
+
+    async def _send(self, arrival: Arrival, session: aiohttp.ClientSession) -> None:
+        sent_at = self.now()
+        result, served_by, error = await self._outcome(arrival, session)
+        group = arrival.group
+        self.exchanges.append(
+            Exchange(
+                location=group.location,
+                endpoint=group.endpoint,
+                region=group.region,
+                operation=arrival.operation,
+                due_at=arrival.due_at,
+                sent_at=sent_at,
+                ended_at=self.now(),
+                outcome=result,
+                served_by=served_by,
+                error=error,
+            )
+        )
+
+    async def _outcome(self, arrival: Arrival, session: aiohttp.ClientSession) -> tuple[Outcome, str, str]:
+        """Outcome, answering region and error of one request; see `history` for definite and indefinite failures."""
+        url, headers, body = self._request(arrival)
+        try:
+            async with session.post(url, data=body, headers=headers) as answer:
+                await answer.read()
+                error = "" if answer.status == 200 else str(answer.status)
+                return outcome(answer.status), answer.headers.get("x-stsd-region", ""), error
+        except aiohttp.ClientConnectorError as failure:
+            return "failed", "", type(failure).__name__
+        except (aiohttp.ClientError, TimeoutError) as failure:
+            return "unknown", "", type(failure).__name__
+
+    def _request(self, arrival: Arrival) -> tuple[str, dict[str, str], bytes]:
+        place, group = self.places[arrival.group.location], arrival.group
+        url = place.global_url if group.endpoint == "global" else place.regional[group.region]
+        if arrival.operation == "verify":
+            return f"{url}/v1/verify", {"content-type": "application/json"}, verify_body(self._token)
+        body = _BODIES[arrival.operation](self.role)
+        return url, Signer(self.role.key, group.region or GLOBAL_REGION, url).headers(body), body
+
+
+_BODIES: Mapping[str, Callable[[RoleProfile], bytes]] = {
+    "AssumeRole": lambda role: assume_role_body(role, "experiment"),
+    "GetCallerIdentity": lambda role: get_caller_identity_body(),
+}
+
+
+def open_session(timeout_s: float) -> aiohttp.ClientSession:
+    """A client that keeps its connections and opens as many as are needed."""
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_CONNECTION_S)
+    return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=timeout_s))
+
+
+def check_targets(places: Iterable[Place]) -> None:
+    """Raises LoadError when a URL is not on this machine."""
+    for place in places:
+        for url in (place.global_url, *place.regional.values()):
+            loopback_target(url)

@@ -1,0 +1,120 @@
+"""A cluster of an experiment's own: a temporary data directory, free ports, gone with the experiment. (I/O)"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from cluster import control, data_dir, probe
+from cluster.children import spawn, terminate
+from cluster.data_dir import ROUTER, DataDir
+from cluster.errors import ClusterError, Refused
+from cluster.files import parse_topology, topology_source
+from cluster.local import check_ports
+from cluster.supervisor import POLL_S
+from cluster.topology import Topology, assign_ports
+
+READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 30.0
+FIRST_PORT, LAST_PORT = 20_000, 29_000
+PORT_ATTEMPTS = 50
+LOG_TAIL_LINES = 5
+
+
+class OwnCluster:
+    """`python -m cluster up` as an asynchronous context: ready inside, stopped and removed after it."""
+
+    def __init__(self, topology: str, policy: str, seed: int) -> None:
+        self._topology = topology
+        self._policy = policy
+        self._seed = seed
+        self._process: asyncio.subprocess.Process | None = None
+        self._root = Path()
+
+    async def __aenter__(self) -> DataDir:
+        """Starts it and waits until every process is ready. Raises ClusterError."""
+        self._root = Path(tempfile.mkdtemp(prefix="stsd-experiment-"))
+        try:
+            return await self._start()
+        except BaseException:
+            await self.__aexit__()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._process is not None:
+            terminate(self._process, signal.SIGINT)
+            try:
+                async with asyncio.timeout(STOP_TIMEOUT_S):
+                    await self._process.wait()
+            except TimeoutError:
+                # A killed `cluster up` takes its supervisors along, and they their processes (see `children`).
+                terminate(self._process, signal.SIGKILL)
+                await self._process.wait()
+        shutil.rmtree(self._root, ignore_errors=True)
+
+    async def _start(self) -> DataDir:
+        base_port = free_base_port(read_topology(self._topology))
+        path, log = self._root / "data", self._root / "up.log"
+        command = [
+            *(sys.executable, "-m", "cluster", "up", "--topology", self._topology, "--base-port", str(base_port)),
+            *("--data-dir", str(path), "--policy", self._policy, "--seed", str(self._seed)),
+        ]
+        self._process = await spawn(command, signal.SIGTERM, log)
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                while self._process.returncode is None:
+                    if (data := await self._ready(path)) is not None:
+                        return data
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            pass
+        tail = log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
+        raise Refused("the experiment's cluster did not start", *tail)
+
+    async def _ready(self, path: Path) -> DataDir | None:
+        try:
+            data = data_dir.find(path)
+        except ClusterError:
+            return None
+        for name in data.names:
+            answer = await probe.readiness(data.url(name))
+            if answer is None or not answer[0]:
+                return None
+        return data
+
+
+async def order(data: DataDir, region: str, verb: str) -> None:
+    """`cluster kill` or `cluster start` of a region, done when it returns. Raises Refused."""
+    answer = await asyncio.to_thread(control.ask, data.run, region, verb)
+    if answer is None or not answer["ok"]:
+        raise Refused(f"{verb} {region} did not work: {'nothing supervises it' if answer is None else answer['fault']}")
+
+
+async def router_metrics(data: DataDir) -> str:
+    """The exposition text of the router. Raises Refused."""
+    answer = await probe.get(f"{data.url(ROUTER)}/metrics", timeout_s=5)
+    if answer is None or answer[0] != 200:
+        raise Refused("the router does not tell its metrics")
+    return answer[1].decode()
+
+
+def read_topology(name: str) -> Topology:
+    """A topology by name or file. Raises ClusterError."""
+    return parse_topology(*topology_source(name))
+
+
+def free_base_port(topology: Topology) -> int:
+    """A base port with every port of the cluster free at this moment. Raises Refused."""
+    for _ in range(PORT_ATTEMPTS):
+        base_port = random.randrange(FIRST_PORT, LAST_PORT, 10)  # noqa: S311  any port will do
+        try:
+            check_ports(assign_ports(topology, base_port).named())
+        except ClusterError:
+            continue
+        return base_port
+    raise Refused(f"no free ports between {FIRST_PORT} and {LAST_PORT}")

@@ -1,0 +1,155 @@
+"""What an experiment came to, in the members that contract 9 lists. Pure.
+
+`series` is a list of tables: `name`, `columns` (with the unit last in the name, where there is one) and `rows`.
+A percentile is given only where at least 20 samples lie beyond it; else it is null.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from cluster import checks, conditions
+from cluster.checks import Verdict
+from cluster.experiment import Experiment
+from cluster.history import Exchange, Run, percentile
+from cluster.topology import Topology
+
+SAMPLES_BEYOND_MIN = 20
+Row = list[Any]
+
+
+def result(
+    experiment: Experiment,
+    runs: Sequence[Run],
+    topology: Topology,
+    *,
+    seed: int,
+    quick: bool,
+    commit: str,
+    started_at: int,
+    broken: str | None = None,
+) -> dict[str, Any]:
+    """The content of `result.json`. `broken` says why the experiment did not come to its end, None when it did."""
+    reasons = [broken] if broken else []
+    reasons += conditions.invalid(runs, latency=experiment.latency)
+    verdicts = checks.judge(experiment.checks, runs, topology.rtt)
+    return {
+        "name": experiment.name,
+        "question": experiment.question,
+        "answer": answer(verdicts, reasons),
+        "valid": not reasons,
+        "seed": seed,
+        "commit": commit,
+        "started_at": started_at,
+        "topology": {
+            "name": topology.name,
+            "regions": list(topology.regions),
+            "home": topology.home,
+            "locations": list(topology.locations),
+        },
+        "parameters": parameters(experiment, quick),
+        "checks": [asdict(verdict) for verdict in verdicts],
+        "series": series(runs),
+    }
+
+
+def answer(verdicts: Sequence[Verdict], reasons: Sequence[str]) -> str:
+    """The finding in words: why it is not valid, every check that did not hold, and what was measured."""
+    failed = [verdict for verdict in verdicts if not verdict.holds]
+    said = [f"Not valid: {'; '.join(reasons)}."] if reasons else []
+    if failed:
+        named = "; ".join(f"{v.name}: measured {shown(v.measured)}, required {v.required}" for v in failed)
+        said.append(f"{len(failed)} of {len(verdicts)} checks did not hold: {named}.")
+    else:
+        said.append(f"All {len(verdicts)} checks held.")
+    return " ".join([*said, *(f"{finding}." for finding in _findings(verdicts))])
+
+
+def _findings(verdicts: Iterable[Verdict]) -> Iterable[str]:
+    """One phrase per check, over its locations or pairs."""
+    measured: defaultdict[str, list[float]] = defaultdict(list)
+    for verdict in verdicts:
+        if verdict.measured is not None:
+            measured[verdict.name.partition(" (")[0]].append(verdict.measured)
+    for name, values in measured.items():
+        low, high = min(values), max(values)
+        yield f"{name}: {shown(low)}" + (f" to {shown(high)}" if high > low else "")
+
+
+def shown(measured: float | None) -> str:
+    """A measured value for people."""
+    return "nothing" if measured is None else f"{measured:.4g}"
+
+
+def parameters(experiment: Experiment, quick: bool) -> dict[str, Any]:
+    """Everything that shaped the run; times in seconds."""
+    return {
+        "form": "quick" if quick else "full",
+        "policies": list(experiment.policies),
+        "seeds": experiment.seeds,
+        "load": {"kind": "open", **asdict(experiment.load), "operations": list(experiment.load.operations)},
+        "faults": [asdict(fault) for fault in experiment.faults],
+        "quick_checks": experiment.quick.checks,
+        "quick_leaves_out": experiment.quick.leaves_out,
+    }
+
+
+def series(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Latency and losses per client group, the course of both by the second, the faults, and the conditions."""
+    return [
+        _table("latency", "policy location endpoint region requests lost p50_ms p90_ms p99_ms", _latency(runs)),
+        _table("course", "policy seed second endpoint location ok lost", _course(runs)),
+        _table(
+            "faults",
+            "policy seed action region began_at_s done_at_s",
+            ([run.policy, run.seed, *asdict(event).values()] for run in runs for event in run.events),
+        ),
+        _table("conditions", "policy seed idle_cpu delay_error_ms_p99 generator_lag_ms_p99", map(_conditions, runs)),
+    ]
+
+
+def _table(name: str, columns: str, rows: Iterable[Row]) -> dict[str, Any]:
+    return {"name": name, "columns": columns.split(), "rows": [[_rounded(cell) for cell in row] for row in rows]}
+
+
+def _rounded(cell: Any) -> Any:
+    return round(cell, 3) if isinstance(cell, float) else cell
+
+
+def _latency(runs: Iterable[Run]) -> Iterable[Row]:
+    for group, exchanges in sorted(_grouped(runs).items()):
+        latencies = [e.latency_ms for e in exchanges if e.outcome == "ok"]
+        percentiles = [_percentile(latencies, share) for share in (0.5, 0.9, 0.99)]
+        yield [*group, len(exchanges), len(exchanges) - len(latencies), *percentiles]
+
+
+def _grouped(runs: Iterable[Run]) -> Mapping[tuple[str, ...], list[Exchange]]:
+    found: defaultdict[tuple[str, ...], list[Exchange]] = defaultdict(list)
+    for run in runs:
+        for exchange in run.measured:
+            found[run.policy, exchange.location, exchange.endpoint, exchange.region].append(exchange)
+    return found
+
+
+def _percentile(values: Sequence[float], share: float) -> float | None:
+    enough = len(values) * min(share, 1 - share) >= SAMPLES_BEYOND_MIN
+    return percentile(values, share) if enough or (values and share == 0.5) else None
+
+
+def _course(runs: Iterable[Run]) -> Iterable[Row]:
+    for run in runs:
+        ok: Counter[tuple[int, str, str]] = Counter()
+        lost: Counter[tuple[int, str, str]] = Counter()
+        for e in run.measured:
+            (ok if e.outcome == "ok" else lost)[int(e.due_at), e.endpoint, e.location] += 1
+        for key in sorted({*ok, *lost}):
+            yield [run.policy, run.seed, *key, ok[key], lost[key]]
+
+
+def _conditions(run: Run) -> Row:
+    lags = [e.lag_ms for e in run.measured]
+    lag = percentile(lags, 0.99) if lags else None
+    return [run.policy, run.seed, run.conditions.idle_cpu, run.conditions.delay_error_ms_p99, lag]

@@ -1,0 +1,124 @@
+"""Runs one experiment: per seed and policy a cluster of its own, its load, its faults; records the history. (I/O)
+
+What was recorded is kept at every moment, so that Ctrl-C leaves a partial history and no process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import aiohttp
+
+from cluster import conditions, own_cluster
+from cluster.data_dir import DataDir
+from cluster.errors import Refused
+from cluster.experiment import Experiment
+from cluster.history import Conditions, Event, Run
+from cluster.load import Generator, check_targets, groups, open_session, schedule
+from cluster.own_cluster import OwnCluster
+from loadtest.places import DataDirError, read_places, read_role
+
+TICK_S = 0.2
+HEAD_START_S = 0.2
+
+Progress = Callable[[float, str], None]
+"""Told how many seconds of load are done in all, and what is being done."""
+
+
+class Runner:
+    """One experiment with one seed to begin from. `runs` is what was recorded so far."""
+
+    def __init__(self, experiment: Experiment, seed: int, progress: Progress) -> None:
+        self.experiment = experiment
+        self.seed = seed
+        self.topology = own_cluster.read_topology(experiment.topology)
+        self.runs: list[Run] = []
+        self._progress = progress
+        self._done_s = 0.0
+
+    async def run(self) -> None:
+        """Everything. Raises ClusterError when a cluster does not start or does not obey."""
+        for seed in range(self.seed, self.seed + self.experiment.seeds):
+            for policy in self.experiment.policies:
+                self._progress(self._done_s, f"{policy}, seed {seed}: starting")
+                async with OwnCluster(self.experiment.topology, policy, seed) as data:
+                    await self._load(data, policy, seed)
+
+    async def _load(self, data: DataDir, policy: str, seed: int) -> None:
+        load = self.experiment.load
+        generator = _generator(data.path, load.timeout_s)
+        arrivals = schedule(load, groups(self.topology, load.regional), seed)
+        events: list[Event] = []
+        measured = Conditions()
+        async with open_session(load.timeout_s) as session:
+            try:
+                await generator.prepare(session)
+                before = await _snapshot(data)
+                generator.begin = time.monotonic() + load.warm_up_s + HEAD_START_S
+                async with self._ticking(generator, f"{policy}, seed {seed}"), asyncio.TaskGroup() as tasks:
+                    tasks.create_task(generator.run(arrivals, session))
+                    tasks.create_task(self._faults(data, generator, events))
+                measured = _between(before, await _snapshot(data))
+            except (aiohttp.ClientError, ValueError) as error:
+                raise Refused(f"the experiment's cluster gives no token: {error}") from error
+            finally:
+                self.runs.append(Run(policy, seed, generator.exchanges, events, measured, generator.now()))
+        self._done_s += load.warm_up_s + load.duration_s
+
+    async def _faults(self, data: DataDir, generator: Generator, events: list[Event]) -> None:
+        for fault in self.experiment.faults:
+            await asyncio.sleep(max(0.0, fault.at_s - generator.now()))
+            began_at = generator.now()
+            await own_cluster.order(data, fault.region, fault.action)
+            events.append(Event(fault.action, fault.region, began_at, generator.now()))
+
+    @contextlib.asynccontextmanager
+    async def _ticking(self, generator: Generator, what: str) -> AsyncIterator[None]:
+        """Tells the progress while its body runs."""
+
+        async def tick() -> None:
+            while True:
+                done_s = min(max(0.0, generator.now() + load.warm_up_s), load.warm_up_s + load.duration_s)
+                self._progress(self._done_s + done_s, what)
+                await asyncio.sleep(TICK_S)
+
+        load = self.experiment.load
+        ticker = asyncio.create_task(tick())
+        try:
+            yield
+        finally:
+            ticker.cancel()
+
+
+def _generator(path: Path, timeout_s: float) -> Generator:
+    try:
+        places = read_places(path)
+        check_targets(places)
+        return Generator({place.name: place for place in places}, read_role(path), timeout_s)
+    except DataDirError as error:
+        raise Refused(str(error)) from error
+
+
+class _Snapshot(NamedTuple):
+    """CPU times since boot, and the router's delay errors since it started."""
+
+    cpu: list[int]
+    delays: conditions.Buckets
+
+
+async def _snapshot(data: DataDir) -> _Snapshot:
+    return _Snapshot(_cpu(), conditions.delay_errors(await own_cluster.router_metrics(data)))
+
+
+def _cpu() -> list[int]:
+    """The first line of /proc/stat without its name."""
+    return [int(ticks) for ticks in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
+
+
+def _between(before: _Snapshot, after: _Snapshot) -> Conditions:
+    return Conditions(conditions.idle_share(before.cpu, after.cpu), conditions.p99_ms(before.delays, after.delays))

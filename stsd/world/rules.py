@@ -139,7 +139,8 @@ def _policy(path: Path, document: Any, kind: Literal["identity", "trust"]) -> tu
     try:
         return policy.parse(document, kind), []
     except PolicyError as error:
-        return None, [Fault(path, str(error))]
+        said = str(error)
+        return None, [Fault(path, said if error.detail == said else f"{said} ({error.detail})")]
 
 
 def _needs_no_entry(principal: str) -> bool:

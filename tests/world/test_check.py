@@ -272,6 +272,12 @@ def test_a_policy_that_does_not_compile_is_a_fault_in_the_words_of_the_policy_en
     assert places(world(account(Groups=[group]))) == ["Accounts[0].Groups[0].Policies.p"]
 
 
+def test_the_fault_of_a_policy_tells_where_in_the_policy_it_is():
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Maybe", "Action": "*", "Resource": "*"}]}
+    (fault,) = faults(user_world(Policies={"p": document}))
+    assert fault.startswith("Accounts[0].Users[0].Policies.p: Syntax errors in policy. (Statement[0].Effect ")
+
+
 def test_a_policy_may_be_given_as_json_text():
     assert faults(user_world(Policies={"p": json.dumps(allow())})) == []
 
@@ -406,7 +412,7 @@ WORLDS = fields_of(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(VALUES | WORLDS)
 def test_any_document_is_either_materialised_or_a_world_error(document):
     found = check(document)

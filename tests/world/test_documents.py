@@ -2,7 +2,7 @@ import json
 from time import perf_counter
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stsd.world import WorldError, load
@@ -149,6 +149,7 @@ PIECES = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(), st.lists(PIECES).map("".join)), st.sampled_from(["world.yaml", "world.json"]))
 @example("\ufeff", "world.json")
 @example("%", "world.yaml")

@@ -36,7 +36,7 @@ def is_loopback(address: str | None) -> bool:
         return False
 
 
-def order(path: str, body: bytes, time_ns: int) -> bytes:
+def order(path: str, body: bytes, epoch: int) -> bytes:
     """The body for every node. Raises HookError for what is not understood."""
     try:
         members = json.loads(body or b"{}")
@@ -47,7 +47,7 @@ def order(path: str, body: bytes, time_ns: int) -> bytes:
     if unknown := sorted(members.keys() - PATHS[path]):
         raise HookError(400, "ValidationError", f"{unknown[0]}: not known; allowed: {', '.join(sorted(PATHS[path]))}")
     if path == "/_test/reset":
-        members.setdefault("epoch", time_ns)
+        members.setdefault("epoch", epoch)
     return json.dumps(members).encode()
 
 

@@ -263,7 +263,7 @@ class Router:
                 raise hooks.HookError(403, "AccessDenied", "test hooks are for this machine only")
             if request.method != "POST":
                 raise hooks.HookError(405, "MethodNotAllowed", "POST")
-            order = hooks.order(path, body, time.time_ns())
+            order = hooks.order(path, body, time.time_ns() // 1000)
             status, content = await hooks.tell_all(self._upstreams, path, order)
         except hooks.HookError as error:
             status, content = error.status, {"error": {"code": error.code, "message": str(error)}}

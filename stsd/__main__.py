@@ -38,7 +38,9 @@ def main() -> None:
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--metrics-listen", metavar="HOST:PORT", help="Serve /metrics here too; needed off loopback.")
 @click.option("--resource-server-keys", type=FILE, help="Keys of verifiers that are not on loopback, one a line.")
-@click.option("--unsafe-test-hooks", is_flag=True, help="Let tests move the clock and forget everything. Loopback only.")
+@click.option(
+    "--unsafe-test-hooks", is_flag=True, help="Let tests move the clock and forget everything. Loopback only."
+)
 def serve(**options: Any) -> None:
     """Run one node until it is told to stop."""
     try:

@@ -142,7 +142,8 @@ def _list_keys(view: View, clock: Clock) -> Mapping[str, Any]:
 def _announce(settings: Config, directory: DataDirectory, url: str) -> None:
     if settings.unsafe_test_hooks:
         print(
-            "stsd: UNSAFE TEST HOOKS ARE ON: anyone on this machine can move the clock and reset the node", flush=True
+            "stsd: UNSAFE TEST HOOKS ARE ON: whoever is on this machine can move the clock and reset the node",
+            flush=True,
         )
     print(f"stsd {settings.region} ready on {url}", flush=True)
     if directory.standalone:

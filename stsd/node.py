@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hmac import compare_digest
 from ipaddress import ip_address
+from typing import Any
 
 from stsd import operations
 from stsd.authn.authenticate import authenticate
@@ -58,7 +59,10 @@ class Node:
             response.event = _event(caller, error.reason)
             return response
         except Exception as error:
-            return json_api.error(_internal(error), request.id, revoke.OPERATION)
+            failure = _internal(error)
+            response = json_api.error(failure, request.id, revoke.OPERATION)
+            response.event = _event(caller, failure.reason)
+            return response
 
     def _believe_router(self, request: Request, wall_now: float) -> None:
         """Take the client's address and endpoint from the router's mark, if it is genuine."""
@@ -109,7 +113,10 @@ class Node:
             response.event = {"reason": error.reason}
             return response
         except Exception as error:
-            return json_api.error(_internal(error), request.id, OPERATION_NAMES.get(request.path, "unknown"))
+            failure = _internal(error)
+            response = json_api.error(failure, request.id, OPERATION_NAMES.get(request.path, "unknown"))
+            response.event = {"reason": failure.reason}
+            return response
 
     def verify(self, request: Request, now: float) -> Response:
         """POST /v1/verify."""
@@ -156,6 +163,7 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("GET", "/.well-known/jwks.json"): Node.jwks,
     ("GET", "/.well-known/openid-configuration"): Node.openid_configuration,
 }
+TOKEN_REASONS = frozenset({"malformed", "unknown_key", "bad_signature", "not_yet_valid", "expired", "principal_gone"})
 OPERATION_NAMES = {"/v1/verify": "verify", "/v1/revocations": "revocations"}
 
 
@@ -167,9 +175,13 @@ def is_loopback(address: str) -> bool:
         return False
 
 
-def _event(caller: Caller | None, reason: str = "") -> dict[str, object]:
+def _event(caller: Caller | None, reason: str = "") -> dict[str, Any]:
     """What a request adds to its log event: never a token, a signature or a secret."""
-    event: dict[str, object] = {"reason": reason} if reason else {}
+    event: dict[str, Any] = {"reason": reason} if reason else {}
+    if reason in TOKEN_REASONS or reason.startswith("revoked_"):
+        event["tokens"] = {reason.partition("_")[0] if reason.startswith("revoked_") else reason: 1}
+    elif caller is not None and caller.session is not None:
+        event["tokens"] = {"active": 1}
     if caller is not None:
         event["principal"] = caller.principal.arn
         event["access_key_id"] = caller.access_key_id
@@ -177,5 +189,9 @@ def _event(caller: Caller | None, reason: str = "") -> dict[str, object]:
 
 
 def _internal(error: Exception) -> InternalFailure:
-    """Only the kind of failure reaches the log: its text could hold what a client sent."""
-    return InternalFailure(reason=f"internal_{type(error).__name__}")
+    """The kind and the place of a failure reach the log, its text does not: it could hold what a client sent."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f"{trace.tb_frame.f_globals['__name__']}:{trace.tb_lineno}" if trace is not None else "unknown"
+    return InternalFailure(reason=f"internal_{type(error).__name__}_at_{place}")

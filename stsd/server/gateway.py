@@ -82,6 +82,10 @@ class Gateway:
     def _account(self, request: Request, response: Response, seconds: float) -> None:
         operation = response.operation or "unknown"
         self._metrics.request(operation, response.code or "OK", seconds)
+        if "tokens" in response.event:
+            self._metrics.verifications(response.event["tokens"])
+        if operation in UNLOGGED and not response.code:
+            return
         self._log.emit(
             self._clock.wall(),
             {
@@ -97,6 +101,9 @@ class Gateway:
             },
         )
 
+
+UNLOGGED = frozenset({"healthz", "readyz", "metrics", "peer_messages"})
+"""What comes every second by itself is counted; it is logged only when something is wrong with it."""
 
 CORS = (
     "Access-Control-Allow-Origin: *\r\n"

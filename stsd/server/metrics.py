@@ -48,9 +48,10 @@ class Metrics(Collector):
         counts[bisect_left(BUCKETS_S, seconds)] += 1
         counts[-1] += seconds
 
-    def verification(self, result: str) -> None:
-        """Count one judged session token: `active` or the reason against it."""
-        self._verifications[result] = self._verifications.get(result, 0) + 1
+    def verifications(self, results: Mapping[str, int]) -> None:
+        """Count judged session tokens: `active` or the reason against them."""
+        for result, count in results.items():
+            self._verifications[result] = self._verifications.get(result, 0) + count
 
     def peer_message(self, result: str) -> None:
         """Count one replication message: `accepted` or why it changed nothing."""

@@ -120,9 +120,7 @@ class Replicator:
                     first = await self._commit([waiting.entry for waiting in group])
             except Exception as error:
                 self._event("revocation_not_stored", reason=type(error).__name__, detail=str(error))
-                refusal = ServiceUnavailable(
-                    "The revocation could not be stored; nothing was changed", reason="journal"
-                )
+                refusal = ServiceUnavailable("The revocation could not be stored: nothing changed", reason="journal")
                 _settle(group, refusal)
             else:
                 for number, waiting in enumerate(group):

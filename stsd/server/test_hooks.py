@@ -13,6 +13,7 @@ from typing import Any
 
 from stsd.errors import AccessDenied, StsError, ValidationError
 from stsd.node import is_loopback
+from stsd.revocation.codec import MAX_SEQUENCE
 from stsd.server.clock import Clock
 from stsd.wire import json_api
 from stsd.wire.messages import Request, Response
@@ -37,9 +38,9 @@ class TestHooks:
         return await _guarded(request, "test_clock", self._move)
 
     async def _reset(self, request: Request) -> dict[str, Any]:
-        epoch = _content(request, ("epoch",)).get("epoch", time_ns())
-        if not isinstance(epoch, int) or isinstance(epoch, bool) or not 0 < epoch < 2**63:
-            raise ValidationError("epoch must be a positive 64-bit integer", reason="epoch")
+        epoch = _content(request, ("epoch",)).get("epoch", time_ns() // 1000)
+        if not isinstance(epoch, int) or isinstance(epoch, bool) or not 0 < epoch <= MAX_SEQUENCE:
+            raise ValidationError("epoch must be a positive integer below 2**53", reason="epoch")
         await self._reset_node(epoch)
         self._clock.offset_s = 0.0
         return {"epoch": epoch}

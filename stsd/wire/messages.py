@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, overload
+from typing import Any, Literal, Protocol, overload
 
 Endpoint = Literal["regional", "global"]
 
@@ -55,4 +55,4 @@ class Response:
     headers: tuple[tuple[str, str], ...] = ()
     operation: str = ""
     code: str = ""
-    event: dict[str, object] = field(default_factory=dict)
+    event: dict[str, Any] = field(default_factory=dict)

@@ -5,6 +5,7 @@ The reasons are given in the order of contract 4: what the token is, then time, 
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import orjson
@@ -31,25 +32,27 @@ def run(request: Request, view: View, now: float) -> Response:
     if ("token" in content) == ("tokens" in content):
         raise ValidationError("Exactly one of token and tokens is required", reason="token_members")
     if "token" in content:
-        body = verdict(_text(content["token"], "token"), view, now)
+        result, body = verdict(_text(content["token"], "token"), view, now)
+        results = {result: 1}
     else:
         verdicts = [verdict(_text(token, "tokens"), view, now) for token in _list(content["tokens"])]
-        body = b'{"results":[' + b",".join(verdicts) + b"]}"
-    return Response(200, body, json_api.CONTENT_TYPE, operation=OPERATION)
+        body = b'{"results":[' + b",".join(body for _, body in verdicts) + b"]}"
+        results = Counter(result for result, _ in verdicts)
+    return Response(200, body, json_api.CONTENT_TYPE, operation=OPERATION, event={"tokens": results})
 
 
-def verdict(token: str, view: View, now: float) -> bytes:
-    """The answer about one token, as JSON."""
-    reason, verified = check(token, view, now)
+def verdict(token: str, view: View, now: float) -> tuple[str, bytes]:
+    """`active` or the reason against one token, and the answer about it as JSON."""
+    result, verified = check(token, view, now)
     if verified is None:
-        return orjson.dumps({"active": False, "reason": reason})
+        return result, orjson.dumps({"active": False, "reason": result})
     if verified.answer is None:
         verified.answer = orjson.dumps(_active(verified))
-    return verified.answer
+    return result, verified.answer
 
 
 def check(token: str, view: View, now: float) -> tuple[str, Verified | None]:
-    """The verified token, or the first reason against it."""
+    """`active` and the verified token, or the first reason against it."""
     try:
         verified = view.tokens.open(token)
         session_token.check_time(verified.session, now)

@@ -1,0 +1,271 @@
+"""A node or a cluster in real processes, as a user starts them, for tests that need the real thing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import requests
+from botocore.config import Config
+from botocore.session import Session as BotocoreSession
+
+from stsd.authn import sigv4
+
+ROOT = Path(__file__).parent.parent
+START_TIMEOUT_S = 60
+
+
+def free_base_port(count: int = 40) -> int:
+    """A port from which on `count` ports are free."""
+    for base in range(21_000 + os.getpid() % 500 * 40, 60_000, count):
+        if all(_is_free(port) for port in range(base, base + count)):
+            return base
+    raise RuntimeError("no free ports")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def wait_for(condition: Any, what: str, timeout_s: float = START_TIMEOUT_S) -> Any:
+    """The first true value of `condition`; fails after `timeout_s` seconds."""
+    until = time.monotonic() + timeout_s
+    while time.monotonic() < until:
+        try:
+            if value := condition():
+                return value
+        except (OSError, ValueError):
+            pass
+        time.sleep(0.02)
+    raise AssertionError(f"{what} did not happen within {timeout_s} s")
+
+
+def run(*arguments: str, timeout_s: float = START_TIMEOUT_S, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run a module of the project to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=timeout_s, **options
+    )
+
+
+@dataclass
+class Files:
+    """The AWS files of a data directory, and clients that use nothing else."""
+
+    data_dir: Path
+
+    def environment(self) -> dict[str, str]:
+        """What an SDK or CLI needs."""
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        return clean | {
+            "AWS_CONFIG_FILE": str(self.data_dir / "config"),
+            "AWS_SHARED_CREDENTIALS_FILE": str(self.data_dir / "credentials"),
+        }
+
+    def session(self, profile: str) -> boto3.Session:
+        """A boto3 session of a profile."""
+        core = BotocoreSession(profile=profile)
+        core.set_config_variable("config_file", str(self.data_dir / "config"))
+        core.set_config_variable("credentials_file", str(self.data_dir / "credentials"))
+        return boto3.Session(botocore_session=core)
+
+    def sts(self, profile: str, **options: Any) -> Any:
+        """An STS client of a profile; `options` as for boto3."""
+        return self.session(profile).client("sts", config=NO_RETRIES, **options)
+
+    def keys(self, profile: str) -> dict[str, str]:
+        """Signing keywords of a profile."""
+        found = self.session(profile).get_credentials().get_frozen_credentials()
+        return {"access_key_id": found.access_key, "secret_access_key": found.secret_key}
+
+
+NO_RETRIES = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=10)
+
+
+def sts_with(credentials: dict[str, Any], url: str, region: str) -> Any:
+    """An STS client with the `Credentials` of an answer."""
+    return boto3.client(
+        "sts",
+        region_name=region,
+        endpoint_url=url,
+        aws_access_key_id=credentials["AccessKeyId"],
+        aws_secret_access_key=credentials["SecretAccessKey"],
+        aws_session_token=credentials["SessionToken"],
+        config=NO_RETRIES,
+    )
+
+
+def post_signed(
+    url: str, path: str, content: Any, keys: dict[str, Any], region: str, service: str = "sts"
+) -> requests.Response:
+    """POST JSON, signed with our own signer."""
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    headers = {"Host": url.partition("://")[2], "Content-Type": "application/json"}
+    signed = sigv4.sign(
+        "POST", path, "", headers, body, region=region, service=service, session_token=keys.get("session_token"),
+        access_key_id=keys["access_key_id"], secret_access_key=keys["secret_access_key"],
+        amz_date=time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()),
+    )  # fmt: skip
+    return requests.post(url + path, body, headers=headers | signed, timeout=10)
+
+
+def signing(credentials: dict[str, Any]) -> dict[str, Any]:
+    """`Credentials` of an answer as signing keywords."""
+    return {
+        "access_key_id": credentials["AccessKeyId"],
+        "secret_access_key": credentials["SecretAccessKey"],
+        "session_token": credentials["SessionToken"],
+    }
+
+
+@dataclass
+class RunningNode(Files):
+    """`stsd serve` in a process of its own."""
+
+    process: subprocess.Popen[str]
+    url: str
+    region: str = "us-east-1"
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal and wait; the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(timeout=20)
+
+
+@contextmanager
+def running_node(data_dir: Path, *flags: str, region: str = "us-east-1") -> Iterator[RunningNode]:
+    """A node on a free port, ready."""
+    port = free_base_port(1)
+    scheme = "https" if "--tls-cert" in flags else "http"
+    command = [
+        sys.executable,
+        "-m",
+        "stsd",
+        "serve",
+        "--port",
+        str(port),
+        "--data-dir",
+        str(data_dir),
+        "--region",
+        region,
+    ]
+    log = data_dir.parent / f"{data_dir.name}.log"
+    with log.open("w") as output:
+        process = subprocess.Popen([*command, *flags], cwd=ROOT, stdout=output, stderr=output, text=True)
+    node = RunningNode(data_dir, process, f"{scheme}://127.0.0.1:{port}", region)
+    try:
+        wait_for(lambda: " ready on " in log.read_text() or process.poll() is not None, "the node's start")
+        assert process.poll() is None, log.read_text()
+        yield node
+    finally:
+        node.stop(signal.SIGKILL)
+
+
+@dataclass
+class RunningCluster(Files):
+    """`python -m cluster up` in a process of its own."""
+
+    process: subprocess.Popen[str]
+    base_port: int
+    output: Path
+    killed: set[str] = field(default_factory=set)
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """`cluster.json`."""
+        content: dict[str, Any] = json.loads((self.data_dir / "cluster.json").read_text())
+        return content
+
+    @property
+    def regions(self) -> list[str]:
+        """The topology's regions, in order."""
+        return list(self.info["regions"])
+
+    def url(self, region: str = "global") -> str:
+        """A region's URL, or the router's."""
+        info = self.info
+        url: str = info["router"]["url"] if region == "global" else info["regions"][region]["url"]
+        return url
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """`python -m cluster …` on this cluster."""
+        return run("cluster", *arguments, "--data-dir", str(self.data_dir))
+
+    def kill(self, region: str) -> None:
+        """kill -9 a region's node."""
+        assert self.command("kill", region).returncode == 0
+        self.killed.add(region)
+
+    def start(self, region: str) -> None:
+        """Start it again and wait until it is ready."""
+        result = self.command("start", region)
+        assert result.returncode == 0, result.stderr
+        self.killed.discard(region)
+
+    def hook(self, name: str, content: dict[str, Any] | None = None) -> dict[str, Any]:
+        """A test hook on the router."""
+        answer = requests.post(f"{self.url()}/_test/{name}", json=content or {}, timeout=10)
+        assert answer.status_code == 200, answer.text
+        told: dict[str, Any] = answer.json()
+        return told
+
+    def restore(self) -> None:
+        """As it was: every node up, real time, nothing revoked."""
+        for region in tuple(self.killed):
+            self.start(region)
+        self.hook("reset")
+
+    def stop(self) -> int:
+        """Ctrl-C; the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        return self.process.wait(timeout=30)
+
+
+@contextmanager
+def running_cluster(data_dir: Path, *flags: str) -> Iterator[RunningCluster]:
+    """Three regions and the router, ready."""
+    base_port = free_base_port()
+    output = data_dir.parent / f"{data_dir.name}.out"
+    command = [
+        sys.executable,
+        "-m",
+        "cluster",
+        "up",
+        "--base-port",
+        str(base_port),
+        "--data-dir",
+        str(data_dir),
+        *flags,
+    ]
+    with output.open("w") as stream:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=stream, stderr=subprocess.STDOUT, text=True)
+    cluster = RunningCluster(data_dir, process, base_port, output)
+    try:
+
+        def is_up() -> bool:
+            assert process.poll() is None, output.read_text()
+            urls = (cluster.url(), *map(cluster.url, cluster.regions))
+            return all(requests.get(f"{url}/readyz", timeout=2).status_code == 200 for url in urls)
+
+        wait_for(is_up, "the cluster's start")
+        yield cluster
+    finally:
+        if cluster.stop() != 0:
+            process.kill()

@@ -11,7 +11,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from hashlib import blake2b
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import orjson
 
@@ -27,6 +27,7 @@ from stsd.revocation.messages import (
     Heartbeat,
     Message,
     Origin,
+    Part,
 )
 from stsd.revocation.revocation_set import Revocation
 
@@ -204,14 +205,14 @@ def _write_fetch(fetch: Fetch) -> dict[str, Any]:
 
 
 def _read_delta(epoch: int, members: dict[str, Any]) -> Delta:
-    batches, ends_fetch = _take(members, "batches", "ends_fetch")
-    if not isinstance(batches, list) or not isinstance(ends_fetch, bool):
+    batches, part = _take(members, "batches", "part")
+    if not isinstance(batches, list) or part not in get_args(Part):
         raise ValueError("delta")
-    return Delta(epoch, tuple(map(_read_batch, batches)), ends_fetch)
+    return Delta(epoch, tuple(map(_read_batch, batches)), part)
 
 
 def _write_delta(delta: Delta) -> dict[str, Any]:
-    return {"batches": list(map(_write_batch, delta.batches)), "ends_fetch": delta.ends_fetch}
+    return {"batches": list(map(_write_batch, delta.batches)), "part": delta.part}
 
 
 def _read_ack(epoch: int, members: dict[str, Any]) -> Ack:

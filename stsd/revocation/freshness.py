@@ -71,9 +71,9 @@ class Freshness:
             if origin not in over
         }
 
-    def oldest(self, now: float) -> float:
-        """The staleness of the origin known worst. A peer never heard of counts from this node's start."""
-        known = self.staleness(now)
+    def oldest(self, now: float, own: Origin) -> float:
+        """The staleness of the other origin known worst. A peer never heard of counts from this node's start."""
+        known = {origin: age for origin, age in self.staleness(now).items() if origin != own}
         heard = {name for origin in known for name in (origin.region, f"{origin.region}/{origin.node}")}
         unheard = [now - self._started_at] if self._peers - heard else []
         return max([0.0, *known.values(), *unheard])

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 MAX_BATCH_BYTES = 1 << 20
 """A batch in its encoded form (design 2.4)."""
@@ -53,6 +53,7 @@ def new_incarnation(entropy: Callable[[int], bytes]) -> str:
 
 
 Heads = Mapping[Origin, int]
+Part = Literal["push", "page", "last"]
 
 
 class Heartbeat(NamedTuple):
@@ -102,11 +103,11 @@ class Fetch:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """Batches, pushed or asked for; `ends_fetch` on the last delta of the answer to a fetch."""
+    """Batches: pushed by their origin, or a page of the answer to a fetch, which ends with the `last` one."""
 
     epoch: int
     batches: tuple[Batch, ...]
-    ends_fetch: bool = False
+    part: Part = "push"
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,7 +201,7 @@ class Replica:
 
     def oldest_staleness(self, now: float) -> float:
         """The worst of `staleness`; a peer never heard of counts from this node's start."""
-        return self._freshness.oldest(now)
+        return self._freshness.oldest(now, self.origin)
 
     def revocation_token(self, sequence: int) -> str:
         """The token that names an entry of our own log."""
@@ -264,7 +264,7 @@ class Replica:
             return Ready(save=new, applied=new, answer_to=peer)
         receipt = self._receipt(peer, delta.batches)
         # An answer that brings nothing new is not asked for again before the next digest.
-        return Ready(send=receipt if delta.ends_fetch else (*receipt, *self._ask(peer, now)))
+        return Ready(send=receipt if delta.part == "last" else (*receipt, *self._ask(peer, now)))
 
     def _is_new(self, batch: Batch) -> bool:
         log = self._log(batch.origin)
@@ -289,10 +289,12 @@ class Replica:
         return ((peer, Fetch(self.epoch, lacking)),) if lacking else ()
 
     def _note_answer(self, peer: str, delta: Delta, now: float) -> None:
-        """A delta from whom we asked: more follows, or the answer is complete and the rest may be asked for."""
-        until = 0.0 if delta.ends_fetch else now + FETCH_TIMEOUT_S
+        """From a peer that we asked: while pages come nobody else is asked, after the last one anybody may be."""
+        if delta.part == "push":
+            return
+        until = now + FETCH_TIMEOUT_S if delta.part == "page" else 0.0
         for origin, (asked, _) in self._asked.items():
-            if asked == peer and (delta.ends_fetch or any(batch.origin == origin for batch in delta.batches)):
+            if asked == peer:
                 self._asked[origin] = (peer, until)
 
     def _pages(self, after: Heads) -> Iterator[Delta]:
@@ -304,11 +306,11 @@ class Replica:
             if total_bytes + size > MAX_FETCH_BYTES:
                 break
             if page and page_bytes + size > MAX_BATCH_BYTES:
-                yield Delta(self.epoch, tuple(page))
+                yield Delta(self.epoch, tuple(page), "page")
                 page, page_bytes = [], 0
             page.append(batch)
             page_bytes, total_bytes = page_bytes + size, total_bytes + size
-        yield Delta(self.epoch, tuple(page), ends_fetch=True)
+        yield Delta(self.epoch, tuple(page), "last")
 
     def _check_joined(self) -> None:
         if not self.joined:

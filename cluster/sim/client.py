@@ -1,0 +1,134 @@
+"""What clients do in a simulated world: sessions they were issued, and revocations they asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+
+from stsd.principal import Ancestor, Principal, Session
+from stsd.revocation.codec import encode_revocation
+from stsd.revocation.messages import Origin
+from stsd.revocation.revocation_set import EPSILON_MS, Revocation
+
+SESSION_S_MAX = 20
+ACCOUNTS = ("111122223333", "444455556666")
+NAMES = ("build", "deploy")
+KINDS = {"access_key": 10, "session": 4, "source_identity": 2, "role": 2, "principal": 1, "account": 1}
+
+
+@dataclass(slots=True)
+class Request:
+    """A revocation that a client asked `node` for. `acked_at` stays None without an answer."""
+
+    revocation: Revocation
+    entry: bytes
+    node: str
+    asked_at: float
+    target: Session
+    origin: Origin | None = None
+    sequence: int = 0
+    acked_at: float | None = None
+    holders: tuple[str, ...] = ()
+    token: str = ""
+
+
+@dataclass(slots=True)
+class Issued:
+    """A session and when it was truly issued, in virtual seconds."""
+
+    session: Session
+    issued_at: float
+    denied_at: set[str] = field(default_factory=set)
+
+
+def issue(chance: Random, region: str, now: float, number: int, parent: Session | None) -> Session:
+    """A session of a random principal, issued by a node of `region` whose clock says `now`."""
+    account = chance.choice(ACCOUNTS) if parent is None else parent.principal.account
+    key = f"AKIA{account}{chance.choice(NAMES)}"
+    ancestors: tuple[Ancestor, ...] = (Ancestor(key, f"arn:aws:iam::{account}:user/{key}", 0),)
+    if parent is not None:
+        ancestors = (*parent.ancestors, Ancestor(parent.access_key_id, parent.principal.arn, parent.issued_at_ms))
+    role = chance.random() < 0.8 or parent is not None
+    return Session(
+        access_key_id=f"ASIA{number:06d}",
+        principal=_role_session(chance, account) if role else _user(account, key),
+        token_id=f"t{number}",
+        key_id="k",
+        issuer="sim",
+        region=region,
+        issued_at_ms=int(now * 1000),
+        expires_at=int(now) + chance.randint(5, SESSION_S_MAX),
+        ancestors=ancestors,
+        source_identity=parent.source_identity if parent else chance.choice(("", "ana", "bo")),
+    )
+
+
+def revocation_of(chance: Random, session: Session, now: float, number: int) -> Revocation:
+    """A random way to revoke a session, decided by a node whose clock says `now`; `reason` makes it unique."""
+    kind = chance.choices(tuple(KINDS), tuple(KINDS.values()))[0]
+    principal = session.principal
+    if kind == "source_identity" and not session.source_identity:
+        kind = "access_key"
+    if kind in ("session", "role") and principal.kind != "assumed_role":
+        kind = "principal"
+    if kind == "principal" and principal.kind == "assumed_role":
+        kind = "role"
+    subject = {
+        "access_key": session.access_key_id,
+        "session": principal.arn,
+        "source_identity": f"{principal.account}/{session.source_identity}",
+        "role": principal.policy_arn,
+        "principal": principal.arn,
+        "account": principal.account,
+    }[kind]
+    cutoff_ms = 0 if kind == "access_key" else int(now * 1000) + 1
+    applies_until = session.expires_at if kind == "access_key" else int(now) + 1 + SESSION_S_MAX
+    return Revocation(kind, subject, cutoff_ms, applies_until, f"request {number}")
+
+
+def request(revocation: Revocation, node: str, asked_at: float, target: Session) -> Request:
+    """A client's request to `node`."""
+    return Request(revocation, encode_revocation(revocation), node, asked_at, target)
+
+
+def refuses(asked: Request, session: Session) -> bool:
+    """The meaning of a revocation, said a second time and without shortcuts, to judge the revocation set by."""
+    revocation, principal = asked.revocation, session.principal
+    role = principal.kind == "assumed_role"
+    allowance_ms = 0 if session.region == asked.node else EPSILON_MS
+    before = session.issued_at_ms < revocation.issued_before_ms + allowance_ms
+    match revocation.kind:
+        case "access_key":
+            ids = [session.access_key_id, *(ancestor.access_key_id for ancestor in session.ancestors)]
+            return revocation.subject in ids
+        case "session":
+            issued = [(principal.arn, session.issued_at_ms)] if role else []
+            issued += [(ancestor.arn, ancestor.issued_at_ms) for ancestor in session.ancestors]
+            until_ms = revocation.issued_before_ms + allowance_ms
+            return any(arn == revocation.subject and at_ms <= until_ms for arn, at_ms in issued)
+        case "source_identity":
+            return before and revocation.subject == f"{principal.account}/{session.source_identity}"
+        case "role":
+            return before and role and revocation.subject == principal.policy_arn
+        case "principal":
+            return before and not role and revocation.subject == principal.arn
+        case _:
+            return before and revocation.subject == principal.account
+
+
+def _role_session(chance: Random, account: str) -> Principal:
+    role, name = chance.choice(NAMES), chance.choice(NAMES)
+    return Principal(
+        "assumed_role",
+        account,
+        f"arn:aws:sts::{account}:assumed-role/{role}/{name}",
+        f"AROA{role}:{name}",
+        f"arn:aws:iam::{account}:role/{role}",
+        f"AROA{role}",
+        role,
+    )
+
+
+def _user(account: str, key: str) -> Principal:
+    arn = f"arn:aws:iam::{account}:user/{key}"
+    return Principal("user", account, arn, f"AIDA{key}", arn, f"AIDA{key}", key)

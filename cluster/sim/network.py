@@ -1,0 +1,74 @@
+"""Links between nodes: delay, loss, duplicates, reordering, and cuts in one direction or both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from cluster.sim.scheduler import Scheduler
+from stsd.revocation.codec import decode_message, encode_message
+from stsd.revocation.messages import Message
+
+Deliver = Callable[[str, str, Message], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Weather:
+    """How links behave: a delay of `delay_s` and up to `jitter_s` more, which reorders; shares lost and doubled."""
+
+    delay_s: float
+    jitter_s: float
+    loss: float = 0.0
+    duplicates: float = 0.0
+
+
+FAIR = Weather(delay_s=0.04, jitter_s=0.02)
+USUAL = Weather(delay_s=0.04, jitter_s=0.1, loss=0.01, duplicates=0.02)
+STORM = Weather(delay_s=0.1, jitter_s=1.5, loss=0.3, duplicates=0.2)
+MAX_ROUND_TRIP_S = 2 * (FAIR.delay_s + FAIR.jitter_s)
+
+
+class Network:
+    """Carries messages; `deliver(sender, receiver, message)` gets what arrives.
+
+    With `encoded`, every message goes through its wire form.
+    """
+
+    def __init__(self, scheduler: Scheduler, deliver: Deliver, *, encoded: bool) -> None:
+        self.weather = USUAL
+        self._scheduler = scheduler
+        self._deliver = deliver
+        self._encoded = encoded
+        self._cuts: dict[tuple[str, str], int] = {}
+
+    def send(self, sender: str, receiver: str, message: Message) -> None:
+        """Hand a message to the link. Nobody is told if it is lost."""
+        chance = self._scheduler.random
+        if (sender, receiver) in self._cuts or chance.random() < self.weather.loss:
+            return
+        carried = decode_message(encode_message(message)) if self._encoded else message
+        for _ in range(1 + (chance.random() < self.weather.duplicates)):
+            delay_s = self.weather.delay_s + chance.random() * self.weather.jitter_s
+            self._scheduler.after(delay_s, lambda: self._arrive(sender, receiver, carried))
+
+    def cut(self, links: Sequence[tuple[str, str]]) -> None:
+        """Stop these directions; cuts of the same link add up."""
+        for link in links:
+            self._cuts[link] = self._cuts.get(link, 0) + 1
+
+    def mend(self, links: Sequence[tuple[str, str]]) -> None:
+        """Take one cut of each of these directions away."""
+        for link in links:
+            left = self._cuts.pop(link, 0) - 1
+            if left > 0:
+                self._cuts[link] = left
+
+    def heal(self) -> None:
+        """All links whole, in fair weather."""
+        self._cuts.clear()
+        self.weather = FAIR
+
+    def _arrive(self, sender: str, receiver: str, message: Message) -> None:
+        # A cut also loses what is on its way, as a broken connection does.
+        if (sender, receiver) not in self._cuts:
+            self._deliver(sender, receiver, message)

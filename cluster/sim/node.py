@@ -1,0 +1,186 @@
+"""The shell of one simulated node: what a server does around a replica, with a modelled disk and network.
+
+It keeps the order of every effect: apply, save, tell the replica, send. A crash forgets all that is not on the disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cluster.sim.client import Request
+from stsd.principal import Session
+from stsd.revocation.codec import decode_revocation
+from stsd.revocation.messages import Batch, Message, Origin, Ready, new_incarnation
+from stsd.revocation.replica import DIGEST_INTERVAL_S, Replica
+from stsd.revocation.revocation_set import Denial, RevocationSet
+
+if TYPE_CHECKING:
+    from cluster.sim.world import World
+
+WAIT_FOR_COPY_S = 0.3
+COPIES = 2
+
+
+@dataclass(slots=True)
+class _Waiting:
+    sequence: int
+    requests: list[Request]
+    until: float
+
+
+@dataclass(slots=True)
+class Process:
+    """What a crash destroys."""
+
+    replica: Replica
+    revoked: RevocationSet
+    started_at: float
+    known: set[bytes] = field(default_factory=set)
+    queue: list[Request] = field(default_factory=list)
+    saving: list[Request] = field(default_factory=list)
+    waiting: list[_Waiting] = field(default_factory=list)
+
+
+class SimNode:
+    """One node. `known` (in its process) is the world's own record of which entries arrived here."""
+
+    def __init__(self, world: World, name: str, skew_s: float) -> None:
+        self.world, self.name, self.skew_s = world, name, skew_s
+        self.disk = world.new_disk(name)
+        self.process: Process | None = None
+        self.wiped = False
+
+    @property
+    def now(self) -> float:
+        """This node's clock, Unix seconds."""
+        return self.world.unix_now + self.skew_s
+
+    @property
+    def serving(self) -> Process | None:
+        """The process, if it answers clients."""
+        return self.process if self.process and self.process.replica.joined else None
+
+    def start(self) -> None:
+        """Begin a process from what is on the disk."""
+        joined = bool(self.disk.incarnation) or not self.wiped
+        if not self.disk.incarnation:
+            self.disk.incarnation = new_incarnation(self.world.scheduler.random.randbytes)
+        origin = Origin(self.name, "n1", self.disk.incarnation)
+        peers = [name for name in self.world.names if name != self.name]
+        replica = self.world.kinds.replica(origin, peers, self.now, joined=joined)
+        self.process = process = Process(replica, self.world.kinds.revocations(), self.now)
+        self.apply(replica.restore(self.disk.rows.values()))
+        process.known.update(self.disk.entries)
+        self.world.scheduler.after(self.world.scheduler.random.random() * 0.1, lambda: self._tick(process))
+
+    def crash(self) -> None:
+        """Stop at once."""
+        self.process = None
+        self.disk.crash()
+
+    def receive(self, sender: str, message: Message) -> None:
+        """A message has arrived."""
+        process = self.process
+        if process is None:
+            return
+        self.act(process.replica.receive(sender, message, self.now))
+        self.world.checks.received(self, message)
+        self._answer_waiting(process)
+
+    def revoke(self, asked: Request) -> None:
+        """A client asks; the answer comes when it is stored, and has a second copy or has waited for one."""
+        if self.process is not None:
+            self.process.queue.append(asked)
+            self.flush(self.process)
+
+    def verify(self, session: Session) -> Denial | None:
+        """Why this node refuses a session, or None."""
+        assert self.process is not None
+        return self.process.revoked.check(session, self.now)
+
+    def flush(self, process: Process) -> None:
+        """Group commit: everything that waits goes into one batch, one batch at a time."""
+        if process.saving or not process.queue:
+            return
+        process.saving, process.queue = process.queue, []
+        batch = process.replica.append([asked.entry for asked in process.saving], self.now)
+        self.save_own(process, batch)
+
+    def save_own(self, process: Process, batch: Batch) -> None:
+        """Store our own batch; only then it has happened."""
+        self.disk.write([batch], lambda ok: self.stored_own(process, batch, ok))
+
+    def stored_own(self, process: Process, batch: Batch, ok: bool) -> None:
+        """The disk answered about our own batch."""
+        requests, process.saving = process.saving, []
+        if ok:
+            self.act(process.replica.committed(batch, self.now))
+            process.known.update(batch.entries)
+            self._number(process, requests, batch)
+        else:
+            process.replica.abandon(batch)
+        self.flush(process)
+
+    def act(self, ready: Ready) -> None:
+        """Carry out what the replica decided, in order."""
+        process = self.process
+        assert process is not None
+        self.apply(ready.applied)
+        if ready.save:
+            self.save(process, ready)
+        self.send(ready)
+
+    def save(self, process: Process, ready: Ready) -> None:
+        """Store what came from others, then give the receipt."""
+        self.disk.write(ready.save, lambda ok: self._stored(process, ready, ok))
+
+    def apply(self, batches: Sequence[Batch]) -> None:
+        """Enforce."""
+        assert self.process is not None
+        for batch in batches:
+            for entry in batch.entries:
+                self.process.revoked.add(decode_revocation(entry), batch.origin.region, self.now)
+
+    def send(self, ready: Ready) -> None:
+        """Hand messages to the network."""
+        for peer, message in ready.send:
+            self.world.checks.sends(self, message)
+            self.world.network.send(self.name, peer, message)
+
+    def _stored(self, process: Process, ready: Ready, ok: bool) -> None:
+        if ok:
+            self.act(process.replica.saved(ready, self.now))
+        else:
+            process.replica.failed(ready)
+
+    def _tick(self, process: Process) -> None:
+        if process is not self.process:
+            return
+        self.act(process.replica.tick(self.now))
+        process.revoked.forget(self.now)
+        self.world.checks.ticked(self)
+        self.world.scheduler.after(DIGEST_INTERVAL_S, lambda: self._tick(process))
+
+    def _number(self, process: Process, requests: list[Request], batch: Batch) -> None:
+        for sequence, asked in enumerate(requests, batch.first):
+            asked.origin, asked.sequence = batch.origin, sequence
+            asked.token = process.replica.revocation_token(sequence)
+        waiting = _Waiting(batch.last, requests, self.world.scheduler.now + WAIT_FOR_COPY_S)
+        process.waiting.append(waiting)
+        self.world.scheduler.after(WAIT_FOR_COPY_S, lambda: self._answer_waiting(process))
+
+    def _answer_waiting(self, process: Process) -> None:
+        if process is not self.process:
+            return
+        for waiting in list(process.waiting):
+            enough = process.replica.copies(waiting.sequence) >= COPIES
+            if enough or self.world.scheduler.now >= waiting.until:
+                process.waiting.remove(waiting)
+                self.acknowledge(waiting.requests, process.replica.holders(waiting.sequence))
+
+    def acknowledge(self, requests: Sequence[Request], holders: tuple[str, ...]) -> None:
+        """Answer clients."""
+        for asked in requests:
+            self.world.checks.acknowledges(self, asked, (self.name, *holders))

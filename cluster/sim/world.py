@@ -1,0 +1,284 @@
+"""A cluster in virtual time: nodes, clients and bad luck in one process, all from one seed.
+
+Two phases: faults at random while the checks of `invariants` hold at every event; then `heal`, and within
+CONVERGES_WITHIN_S all nodes agree. Time is virtual seconds; nodes see Unix seconds with a skew of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from cluster.sim import client
+from cluster.sim.client import Issued, Request
+from cluster.sim.disk import Disk
+from cluster.sim.invariants import Invariants
+from cluster.sim.network import MAX_ROUND_TRIP_S, STORM, USUAL, Network
+from cluster.sim.node import SimNode
+from cluster.sim.scheduler import Scheduler
+from stsd.principal import Session
+from stsd.revocation.messages import Message
+from stsd.revocation.replica import DIGEST_INTERVAL_S, Replica
+from stsd.revocation.revocation_set import RevocationSet
+
+STARTED_AT = 1_795_435_200.0
+CONVERGES_WITHIN_S = 2 * DIGEST_INTERVAL_S + 2 * MAX_ROUND_TRIP_S
+"""From the last fault to equal heads (design 5, number 3)."""
+BETWEEN_REQUESTS_S = 0.25
+BETWEEN_FAULTS_S = 2.0
+FAULT_S_MEAN = 5.0
+NAMES = ("us-east-1", "eu-west-1", "ap-southeast-1", "sa-east-1", "af-south-1")
+
+Undo = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """What the nodes are made of; a test plants bugs here."""
+
+    node: type[SimNode] = SimNode
+    replica: type[Replica] = Replica
+    revocations: type[RevocationSet] = RevocationSet
+
+
+@dataclass(slots=True)
+class Tally:
+    """What happened, in numbers."""
+
+    faults: dict[str, int] = field(default_factory=dict)
+    requests: int = 0
+    denied: int = 0
+
+
+class World:
+    """`size` nodes, each a region. `replay` is the command that shows this run again."""
+
+    def __init__(
+        self, seed: int, *, size: int = 3, kinds: Kinds | None = None, replay: str = "", skew_s_max: float = 0.9
+    ) -> None:
+        self.seed, self.replay, self.skew_s_max = seed, replay, skew_s_max
+        self.kinds = kinds or Kinds()
+        self.scheduler = Scheduler(seed)
+        self.checks = Invariants(self)
+        self.network = Network(self.scheduler, self._deliver, encoded=seed % 8 == 0)
+        self.names = NAMES[:size]
+        self.history: list[tuple[float, str, str]] = []
+        self.sessions: list[Issued] = []
+        self.requests: dict[bytes, Request] = {}
+        self.tally = Tally()
+        self._undo: list[Undo] = []
+        self._troubled = True
+        self.nodes = {name: self._make_node(name) for name in self.names}
+        for node in self.nodes.values():
+            node.start()
+            self.scheduler.after(self.scheduler.soon(BETWEEN_REQUESTS_S), partial(self._client, node))
+        self.scheduler.after(self.scheduler.soon(BETWEEN_FAULTS_S), self._trouble)
+
+    @property
+    def unix_now(self) -> float:
+        """True time in Unix seconds."""
+        return STARTED_AT + self.scheduler.now
+
+    def new_disk(self, name: str) -> Disk:
+        """A disk that the checks watch."""
+        return Disk(self.scheduler, partial(self.checks.persisted, name))
+
+    def run(self, until: float) -> None:
+        """Let virtual time pass."""
+        self.scheduler.run(until)
+
+    def heal(self) -> None:
+        """The last fault is over: all links whole, all disks well, all nodes up. No more revocations are asked for."""
+        self._troubled = False
+        for undo in self._undo:
+            undo()
+        self._undo.clear()
+        self.network.heal()
+        for node in self.nodes.values():
+            node.disk.recover()
+            if node.process is None:
+                self._start(node)
+        self._note("all", "healed")
+
+    def eventually_all_agree(self) -> None:
+        """Let the stated time pass, then everything that must hold in the end must hold. Raises InvariantBroken."""
+        self.run(self.scheduler.now + CONVERGES_WITHIN_S)
+        self.checks.converged()
+        self.run(self.scheduler.now + 2 * DIGEST_INTERVAL_S)
+        self.checks.fresh()
+
+    def _make_node(self, name: str) -> SimNode:
+        skew_s = self.scheduler.random.uniform(-self.skew_s_max, self.skew_s_max)
+        return self.kinds.node(self, name, skew_s)
+
+    def _note(self, where: str, what: str) -> None:
+        self.history.append((self.scheduler.now, where, what))
+
+    def _deliver(self, sender: str, receiver: str, message: Message) -> None:
+        self._note(receiver, f"{type(message).__name__} from {sender}")
+        self.nodes[receiver].receive(sender, message)
+
+    # Clients.
+
+    def _client(self, node: SimNode) -> None:
+        self.scheduler.after(self.scheduler.soon(BETWEEN_REQUESTS_S), partial(self._client, node))
+        if node.serving is None:
+            return
+        choice = self.scheduler.random.random()
+        if choice < 0.35 or not self.sessions:
+            self._issue(node)
+        elif choice < 0.75 or not self._troubled:
+            self._verify(node)
+        else:
+            self._revoke(node)
+
+    def _issue(self, node: SimNode) -> None:
+        chance = self.scheduler.random
+        parent = self._living(node) if chance.random() < 0.3 else None
+        if parent is not None and node.verify(parent.session) is not None:
+            return
+        number = len(self.sessions)
+        session = client.issue(chance, node.name, node.now, number, parent.session if parent else None)
+        self.sessions.append(Issued(session, self.scheduler.now))
+
+    def _verify(self, node: SimNode) -> None:
+        """Half of the time about a session that somebody revoked, with the token of that revocation."""
+        revoked = [asked for asked in self._recent_requests() if asked.token and asked.target.expires_at > node.now]
+        if revoked and self.scheduler.random.random() < 0.5:
+            asked = self.scheduler.random.choice(revoked)
+            self._judge(node, self._issued(asked.target), asked if asked.acked_at is not None else None)
+        elif (issued := self._living(node)) is not None:
+            self._judge(node, issued, None)
+
+    def _judge(self, node: SimNode, issued: Issued, at_least: Request | None) -> None:
+        self.checks.verified(node, issued, at_least)
+        denied = node.verify(issued.session) is not None
+        self.tally.denied += denied
+        self._note(node.name, f"{issued.session.access_key_id} {'denied' if denied else 'accepted'}")
+
+    def _revoke(self, node: SimNode) -> None:
+        issued = self._living(node)
+        if issued is None:
+            return
+        # Its holder has used it here before, so a node whose clock is behind has not seen a time before its issue.
+        session = issued.session
+        now = max(node.now, session.issued_at_ms / 1000)
+        revocation = client.revocation_of(self.scheduler.random, session, now, len(self.requests))
+        asked = client.request(revocation, node.name, self.scheduler.now, session)
+        self.requests[asked.entry] = asked
+        self.tally.requests += 1
+        self._note(node.name, f"revoke {revocation.kind} {revocation.subject}")
+        node.revoke(asked)
+
+    def _living(self, node: SimNode) -> Issued | None:
+        recent = [issued for issued in self.sessions[-60:] if issued.session.expires_at > node.now]
+        return self.scheduler.random.choice(recent) if recent else None
+
+    def _recent_requests(self) -> list[Request]:
+        return list(self.requests.values())[-40:]
+
+    def _issued(self, session: Session) -> Issued:
+        return self.sessions[int(session.access_key_id[4:])]
+
+    # Bad luck.
+
+    def _trouble(self) -> None:
+        """One fault begins, and ends by itself after a while or with `heal`."""
+        if not self._troubled:
+            return
+        chance = self.scheduler.random
+        self.scheduler.after(self.scheduler.soon(BETWEEN_FAULTS_S), self._trouble)
+        fault = chance.choice(FAULTS)
+        node = self.nodes[chance.choice(self.names)]
+        undo = fault(self, node)
+        if undo is None:
+            return
+        self.tally.faults[fault.__name__] = self.tally.faults.get(fault.__name__, 0) + 1
+        self._note(node.name, fault.__name__)
+        self._undo.append(undo)
+        self.scheduler.after(self.scheduler.soon(FAULT_S_MEAN), partial(self._end, undo))
+
+    def _end(self, undo: Undo) -> None:
+        if undo in self._undo:
+            self._undo.remove(undo)
+            undo()
+
+    def _other(self, node: SimNode) -> str:
+        return self.scheduler.random.choice([name for name in self.names if name != node.name])
+
+    def _cut(self, links: list[tuple[str, str]]) -> Undo:
+        self.network.cut(links)
+        return partial(self.network.mend, links)
+
+    def _start(self, node: SimNode) -> None:
+        if node.process is None:
+            self._note(node.name, "start")
+            node.start()
+
+
+def cut_one_way(world: World, node: SimNode) -> Undo | None:
+    """Nothing gets from this node to one other."""
+    return world._cut([(node.name, world._other(node))])
+
+
+def cut_both_ways(world: World, node: SimNode) -> Undo | None:
+    """Two nodes do not hear each other."""
+    other = world._other(node)
+    return world._cut([(node.name, other), (other, node.name)])
+
+
+def isolate(world: World, node: SimNode) -> Undo | None:
+    """A node and all others do not hear each other."""
+    others = [name for name in world.names if name != node.name]
+    return world._cut([link for name in others for link in ((node.name, name), (name, node.name))])
+
+
+def storm(world: World, node: SimNode) -> Undo | None:
+    """Heavy loss, duplicates and reordering on all links."""
+    world.network.weather = STORM
+    return lambda: setattr(world.network, "weather", USUAL)
+
+
+def crash(world: World, node: SimNode) -> Undo | None:
+    """kill -9, and a start some time later."""
+    if node.process is None:
+        return None
+    node.crash()
+    return lambda: world._start(node)
+
+
+def lose_disk(world: World, node: SimNode) -> Undo | None:
+    """A crash that takes the disk with it; once in a world."""
+    if node.process is None or any(other.wiped for other in world.nodes.values()):
+        return None
+    node.crash()
+    node.disk.empty()
+    node.wiped = True
+    world.checks.lost_disk(node)
+    return lambda: world._start(node)
+
+
+def slow_disk(world: World, node: SimNode) -> Undo | None:
+    """Each sync takes most of a second."""
+    node.disk.slow = True
+    return node.disk.recover
+
+
+def full_disk(world: World, node: SimNode) -> Undo | None:
+    """Nothing can be stored."""
+    node.disk.full = True
+    return node.disk.recover
+
+
+FAULTS: tuple[Callable[[World, SimNode], Undo | None], ...] = (
+    cut_one_way,
+    cut_both_ways,
+    isolate,
+    storm,
+    crash,
+    crash,
+    lose_disk,
+    slow_disk,
+    full_disk,
+)

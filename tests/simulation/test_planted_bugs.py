@@ -1,0 +1,198 @@
+"""The simulator has to be able to fail: each of these bugs must be caught within 60 seeds, by the named invariant."""
+
+from dataclasses import replace
+
+import pytest
+
+from cluster.sim.client import SESSION_S_MAX
+from cluster.sim.invariants import InvariantBroken
+from cluster.sim.node import SimNode
+from cluster.sim.world import Kinds, World
+from stsd.revocation.freshness import Freshness
+from stsd.revocation.log import Log
+from stsd.revocation.messages import Ack
+from stsd.revocation.replica import Replica
+from stsd.revocation.revocation_set import RevocationSet
+
+SEEDS = 60
+
+
+class AnswersBeforeSync(SimNode):
+    def save_own(self, process, batch):
+        self.acknowledge(process.saving, ())
+        super().save_own(process, batch)
+
+
+class SendsBeforeSync(SimNode):
+    def save(self, process, ready):
+        self.send(process.replica.saved(ready, self.now))
+        super().save(process, ready)
+
+
+class PushesBeforeSync(SimNode):
+    def save_own(self, process, batch):
+        self.act(process.replica.committed(batch, self.now))
+        process.saving = []
+        self.disk.write([batch], lambda ok: None)
+
+
+class TakesAFailedSaveForADoneOne(SimNode):
+    def stored_own(self, process, batch, ok):
+        super().stored_own(process, batch, True)
+
+
+class KeepsItsIncarnationOnAnEmptyDisk(SimNode):
+    incarnation = ""
+
+    def start(self):
+        self.disk.incarnation = self.incarnation
+        super().start()
+        self.incarnation = self.disk.incarnation
+
+
+class CountingLog(Log):
+    """Knows no duplicates: every batch that comes makes the log longer."""
+
+    def take(self, batch):
+        super().take(batch)
+        self.applied += len(batch.entries)
+        return "new"
+
+    def saved(self, batch):
+        self.head += len(batch.entries)
+
+
+class HasNoDuplicateFilter(Replica):
+    def _log(self, origin):
+        return self._logs.setdefault(origin, CountingLog(origin))
+
+
+class HasNoAntiEntropy(Replica):
+    def _ask(self, peer, now):
+        return ()
+
+
+class AsksOnceForEver(Replica):
+    def _ask(self, peer, now):
+        asks = super()._ask(peer, now)
+        self._asked = dict.fromkeys(self._asked, (peer, now + 1e9))
+        return asks
+
+
+class AppliesOnlyInOrder(Replica):
+    def receive(self, peer, message, now):
+        ready = super().receive(peer, message, now)
+        in_order = [batch for batch in ready.applied if batch.last <= self._log(batch.origin).applied]
+        return replace(ready, applied=tuple(in_order))
+
+
+class ReusesSequencesAfterACrash(Replica):
+    def restore(self, rows):
+        return super().restore([batch for batch in rows if batch.origin != self.origin])
+
+
+class ForgetsToApplyItsJournal(Replica):
+    def restore(self, rows):
+        super().restore(rows)
+        return ()
+
+
+class TellsTheHighestSequenceAsItsHead(Replica):
+    def heads(self):
+        return {origin: log._batches[log._firsts[-1]].last for origin, log in self._logs.items() if log._firsts}
+
+
+class GivesReceiptsForWhatItHasSeen(Replica):
+    def _receipt(self, peer, batches):
+        return ((peer, Ack(self.epoch, {batch.origin: batch.last for batch in batches})),) if batches else ()
+
+
+class CountsEveryHeartbeat(Freshness):
+    def note(self, origin, heartbeat, log):
+        super().note(origin, heartbeat, log)
+        self._counted_at[origin] = self._newest[origin].at
+
+
+class CallsItselfFreshTooEarly(Replica):
+    def __init__(self, origin, peers, now, **options):
+        super().__init__(origin, peers, now, **options)
+        self._freshness = CountsEveryHeartbeat(peers, now)
+
+
+class HonoursEveryRevocationToken(Replica):
+    def fresh_enough(self, text):
+        return True
+
+
+class AllowsForNoSkew(RevocationSet):
+    def add(self, revocation, origin_region, now):
+        super().add(revocation, "anywhere", now)
+
+    def check(self, session, now):
+        return super().check(replace(session, region="anywhere"), now)
+
+
+class AllowsForSkewAtHome(RevocationSet):
+    def add(self, revocation, origin_region, now):
+        super().add(revocation, "elsewhere", now)
+
+
+class LetsTheLastWriterWin(RevocationSet):
+    def add(self, revocation, origin_region, now):
+        self._revoked[revocation.kind].pop(revocation.subject, None)
+        super().add(revocation, origin_region, now)
+
+
+class ForgetsEarly(RevocationSet):
+    def check(self, session, now):
+        return super().check(session, now + SESSION_S_MAX)
+
+
+BUGS = [
+    (Kinds(node=AnswersBeforeSync), {1}),
+    (Kinds(node=SendsBeforeSync), {1, 2, 8}),
+    (Kinds(node=PushesBeforeSync), {8}),
+    (Kinds(node=TakesAFailedSaveForADoneOne), {8}),
+    (Kinds(node=KeepsItsIncarnationOnAnEmptyDisk), {5, 8}),
+    (Kinds(replica=HasNoDuplicateFilter), {2}),
+    (Kinds(replica=HasNoAntiEntropy), {3}),
+    (Kinds(replica=AsksOnceForEver), {3}),
+    (Kinds(replica=AppliesOnlyInOrder), {4}),
+    (Kinds(replica=ReusesSequencesAfterACrash), {8}),
+    (Kinds(replica=ForgetsToApplyItsJournal), {4, 6}),
+    (Kinds(replica=TellsTheHighestSequenceAsItsHead), {2}),
+    (Kinds(replica=GivesReceiptsForWhatItHasSeen), {1}),
+    (Kinds(replica=CallsItselfFreshTooEarly), {5}),
+    (Kinds(replica=HonoursEveryRevocationToken), {4}),
+    (Kinds(revocations=AllowsForNoSkew), {4}),
+    (Kinds(revocations=AllowsForSkewAtHome), {7}),
+    (Kinds(revocations=LetsTheLastWriterWin), {4, 6}),
+    (Kinds(revocations=ForgetsEarly), {4, 6}),
+]
+
+
+def name(kinds) -> str:
+    default = Kinds()
+    planted = [kinds.node, kinds.replica, kinds.revocations]
+    usual = [default.node, default.replica, default.revocations]
+    return next(kind.__name__ for kind, known in zip(planted, usual, strict=True) if kind is not known)
+
+
+def first_broken(kinds: Kinds) -> InvariantBroken:
+    """What the simulator says about these nodes."""
+    for seed in range(SEEDS):
+        world = World(seed, kinds=kinds, replay="replay the seed")
+        try:
+            world.run(until=15.0)
+            world.heal()
+            world.eventually_all_agree()
+        except InvariantBroken as broken:
+            return broken
+    pytest.fail(f"not caught in {SEEDS} seeds")
+
+
+@pytest.mark.parametrize(("kinds", "invariants"), BUGS, ids=[name(kinds) for kinds, _ in BUGS])
+def test_the_simulator_catches_a_node_that(kinds, invariants):
+    broken = first_broken(kinds)
+    assert broken.number in invariants, str(broken)
+    assert "to see it again: replay the seed" in str(broken)

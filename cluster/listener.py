@@ -13,7 +13,7 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 
@@ -26,15 +26,17 @@ SHUTDOWN_TIMEOUT_S = 3.0
 Handler = Callable[[BaseRequest, bytes], Awaitable["Reply"]]
 
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
+_CONNECTION = {True: b"Connection: keep-alive\r\n\r\n", False: b"Connection: close\r\n\r\n"}
 
 
 class Reply:
     """A complete response; `fields` are header lines with their ends, Content-Length and Connection come on top.
 
-    `length` is said in its place where the body is absent by rule (an answer to HEAD, a 304).
+    `length` is said in its place where the body is absent by rule (an answer to HEAD, a 304). The connection is kept
+    when `keep_alive` holds and the client wants it.
     """
 
-    __slots__ = ("_bytes", "body_length", "keep_alive", "status")
+    __slots__ = ("_body", "_head", "body_length", "keep_alive", "status")
 
     def __init__(
         self,
@@ -46,21 +48,22 @@ class Reply:
         keep_alive: bool = True,
         length: bytes | None = None,
     ) -> None:
-        words = reason or _REASONS.get(status, "")
-        close = b"" if keep_alive else b"Connection: close\r\n"
-        start = f"HTTP/1.1 {status} {words}\r\n".encode("utf-8", "surrogateescape")
+        start = f"HTTP/1.1 {status} {reason or _REASONS.get(status, '')}\r\n".encode("utf-8", "surrogateescape")
         said = b"" if status == 204 else b"Content-Length: %s\r\n" % (length or b"%d" % len(body))
         self.status = status
         self.keep_alive = keep_alive
         self.body_length = len(body)
-        self._bytes = start + fields + said + close + b"\r\n" + body
+        self._head = start + fields + said
+        self._body = body
 
     async def prepare(self, request: BaseRequest) -> None:
         """Writes everything; waits only when the client does not read."""
         transport = request.transport
         if transport is None:
             raise ConnectionResetError("the client is gone")
-        transport.write(self._bytes)
+        self.keep_alive = self.keep_alive and request.keep_alive
+        end = b"\r\n" if self.keep_alive and request.version == HttpVersion11 else _CONNECTION[self.keep_alive]
+        transport.write(self._head + end + self._body)
         await request.writer.drain()
 
     async def write_eof(self) -> None:

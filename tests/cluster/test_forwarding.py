@@ -19,7 +19,12 @@ def test_fields_keep_their_order_case_and_bytes():
 
 
 def test_hop_by_hop_fields_end_here():
-    fields = ((b"Connection", b"close, X-Mine"), (b"x-mine", b"1"), (b"Transfer-Encoding", b"chunked"), (b"TE", b"gzip"))
+    fields = (
+        (b"Connection", b"close, X-Mine"),
+        (b"x-mine", b"1"),
+        (b"Transfer-Encoding", b"chunked"),
+        (b"TE", b"gzip"),
+    )
     assert head((b"Host", b"h"), *fields) == [b"POST / HTTP/1.1", b"Host: h", b"x-stsd-forwarded: " + MARK[1].encode()]
 
 

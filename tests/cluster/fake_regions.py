@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -46,9 +47,9 @@ class Region:
 
     async def start(self) -> Region:
         server = web.Server(self._respond, access_log=None, auto_decompress=False)
-        self._runner = web.ServerRunner(server)
+        self._runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, shutdown_timeout=0.1)
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
         await site.start()
         self.port = self._runner.addresses[0][1]
         return self
@@ -64,7 +65,7 @@ class Region:
             await asyncio.sleep(3600)
         if request.path == "/readyz":
             return web.Response(status=200 if self.ready else 503)
-        body = await request.read()
+        body = await request.content.read()
         self.requests.append(Seen(request.method, request.raw_path, request.raw_headers, body))
         if self.drops:
             assert request.transport is not None
@@ -81,6 +82,16 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+async def eventually(holds: Callable[[], bool | Awaitable[bool]], within_s: float = 8.0) -> None:
+    """Returns as soon as it holds. Raises TimeoutError."""
+    async with asyncio.timeout(within_s):
+        while True:
+            result = holds()
+            if result is True or (isinstance(result, Awaitable) and await result):
+                return
+            await asyncio.sleep(0.01)
 
 
 async def raw(port: int, request: bytes, timeout_s: float = 5.0) -> bytes:

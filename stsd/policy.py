@@ -98,7 +98,7 @@ def bind(policy: Policy, ids: Mapping[str, str]) -> Policy:
             for statement in policy.statements
         )
     except InvalidPrincipalError as error:
-        raise PolicyError(str(error), str(error)) from None
+        raise PolicyError(str(error), "Principal names a user or role that does not exist") from None
     bound = {arn: ids[arn] for arn in policy.principals() if arn in ids} | dict(policy.unique_ids)
     return replace(policy, statements=statements, unique_ids=tuple(bound.items()))
 

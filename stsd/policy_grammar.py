@@ -118,7 +118,8 @@ def members(value: object, where: str, known: frozenset[str] | None = None) -> M
         raise PolicyError(SYNTAX, f"{where} must be an object")
     for name in value:
         if not isinstance(name, str) or (known is not None and name not in known):
-            raise PolicyError(SYNTAX, f"{where} has an unknown element {str(name)[:100]}")
+            allowed = f"; known: {', '.join(sorted(known))}" if known else ""
+            raise PolicyError(SYNTAX, f"{where} has an unknown element {str(name)[:100]}{allowed}")
     return value
 
 
@@ -135,7 +136,7 @@ def _principals(entry: Mapping[str, object], where: str, kind: Kind) -> Principa
     try:
         return policy_principals.parse(entry["Principal"])
     except InvalidPrincipalError as error:
-        raise PolicyError(str(error), f"{where}.Principal: {error}") from None
+        raise PolicyError(str(error), f"{where}.Principal has a form that is not accepted") from None
     except ValueError as error:
         raise PolicyError(SYNTAX, f"{where}.Principal: {error}") from None
 

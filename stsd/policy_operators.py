@@ -88,7 +88,7 @@ def _matches_arn(pattern: Sequence[Sequence[Piece]], text: str, context: Context
 
 def _equal(texts: Sequence[str], dialect: Dialect) -> Test:
     split = [variables.pieces(text, variables=dialect.variables, wildcards=False) for text in texts]
-    return compile_patterns(split, compile_glob)
+    return compile_patterns(split, lambda tokens: "".join(map(str, tokens)).__eq__)
 
 
 def _equal_ignoring_case(texts: Sequence[str], dialect: Dialect) -> Test:

@@ -19,9 +19,8 @@ Boundaries, service and resource control policies come with the IAM API.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from stsd.authz.conditions import Context, hold
 from stsd.policy import Effect, NamedPolicy, Statement
@@ -30,8 +29,7 @@ from stsd.principal import Principal
 Outcome = Literal["allow", "explicit_deny", "implicit_deny"]
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """One statement that applied: the policy's name, and the Sid, else the index, of the statement."""
 
     policy: str
@@ -39,8 +37,7 @@ class Match:
     effect: Effect
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The outcome and why, as a snake_case word for the log.
 
     `matched` holds the statements that decided: the denials, or the grants. Of an implicit denial they are the
@@ -64,9 +61,8 @@ class Needs(IntEnum):
     IDENTITY_AND_SESSION = 2
 
 
-@dataclass(slots=True)
-class Side:
-    """The statements of one side, identity or session, that apply to a request."""
+class Side(NamedTuple):
+    """The statements of one side, identity or session or trust, that apply to a request."""
 
     allows: tuple[Match, ...]
     denials: tuple[Match, ...]

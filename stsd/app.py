@@ -46,6 +46,7 @@ def run(settings: Config) -> None:
 
 
 async def _serve(settings: Config) -> None:
+    stop = _told_to_stop()
     tls = _tls(settings)
     keys_file = settings.resource_server_keys
     resource_server_keys = config.read_resource_server_keys(keys_file) if keys_file else ()
@@ -97,7 +98,7 @@ async def _serve(settings: Config) -> None:
         replicator.start()
         closing.push_async_callback(replicator.stop)
         _announce(settings, directory, url)
-        await _until_told_to_stop()
+        await stop.wait()
         probes.draining = True
 
 
@@ -151,12 +152,12 @@ def _announce(settings: Config, directory: DataDirectory, url: str) -> None:
         print(f"try: {files} aws --profile admin sts get-caller-identity", flush=True)
 
 
-async def _until_told_to_stop() -> None:
+def _told_to_stop() -> asyncio.Event:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    await stop.wait()
+    return stop
 
 
 def _in_url(host: str) -> str:

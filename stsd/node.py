@@ -7,6 +7,7 @@ policies; `wall_now` is real time, which judges signatures (contract 8). Both ar
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hmac import compare_digest
@@ -26,6 +27,8 @@ from stsd.wire.messages import Request, Response
 
 KNOWN_ACTIONS = frozenset(action for _, action in operations.OPERATIONS)
 NOT_FOUND = Response(404, b"<UnknownOperationException/>", operation="unknown", code="UnknownOperationException")
+BAD_PATH = Response(400, b"", operation="unknown", code="bare_400")
+MALFORMED_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 @dataclass(slots=True)
@@ -44,7 +47,7 @@ class Node:
             return self._query(request, now, wall_now)
         route = ROUTES.get((request.method, request.path))
         if route is None:
-            return NOT_FOUND
+            return BAD_PATH if MALFORMED_ESCAPE.search(request.path) else NOT_FOUND
         return self._json(route, request, now)
 
     def decide_revocation(self, request: Request, now: float, wall_now: float) -> Revocation | Response:

@@ -1,0 +1,224 @@
+"""HTTP at the edge: whatever bytes arrive, the answer is the specification's, and the node goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+
+import pytest
+import requests
+
+from stsd.server import http
+from stsd.server.http import Answer, HttpServer
+from tests.running import RunningNode
+
+pytestmark = pytest.mark.processes
+FORM = "Content-Type: application/x-www-form-urlencoded\r\n"
+
+
+def send(node: RunningNode, *parts: bytes, timeout_s: float = 5.0) -> bytes:
+    """Everything that the node answers to raw bytes on one connection, until it closes it."""
+    host, port = node.url.removeprefix("http://").split(":")
+    received = b""
+    with socket.create_connection((host, int(port)), timeout=timeout_s) as connection:
+        for part in parts:
+            connection.sendall(part)
+        while chunk := connection.recv(65_536):
+            received += chunk
+    return received
+
+
+def request(target: str, head: str = "", body: bytes = b"", method: str = "POST") -> bytes:
+    start = f"{method} {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n{head}Connection: close\r\n\r\n"
+    return start.encode() + body
+
+
+def status(answer: bytes) -> int:
+    return int(answer.split(b" ", 2)[1])
+
+
+def body(answer: bytes) -> bytes:
+    return answer.partition(b"\r\n\r\n")[2]
+
+
+@pytest.mark.parametrize("target", ["/x", "//", "/v1/authorize", "/index.html?Action=GetCallerIdentity"])
+def test_another_path_is_not_found_before_anything_else(node, target):
+    answer = send(node, request(target, FORM, b"Action=GetCallerIdentity&Version=2011-06-15"))
+    assert status(answer) == 404
+    assert body(answer) == b"<UnknownOperationException/>"
+
+
+def test_no_action_is_sent_to_the_documentation(node):
+    answer = send(node, request("/?a=b", method="GET"))
+    assert status(answer) == 302
+    assert b"Location: https://aws.amazon.com/iam?a=b\r\n" in answer
+    assert body(answer) == b""
+
+
+def test_another_content_type_is_sent_there_too(node):
+    answer = send(node, request("/", "Content-Type: application/json\r\n", b'{"Action": "GetCallerIdentity"}'))
+    assert status(answer) == 302
+    assert b"Location: https://aws.amazon.com/iam\r\n" in answer
+
+
+def test_an_unsigned_call_is_refused_in_the_words_of_the_protocol(node):
+    answer = requests.post(node.url, {"Action": "GetCallerIdentity", "Version": "2011-06-15"}, timeout=5)
+    assert answer.status_code == 403
+    assert answer.headers["Content-Type"] == "text/xml"
+    request_id = answer.headers["x-amzn-RequestId"]
+    assert answer.text == (
+        '<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">\n  <Error>\n    <Type>Sender</Type>\n'
+        "    <Code>MissingAuthenticationToken</Code>\n    <Message>Request is missing Authentication Token</Message>\n"
+        f"  </Error>\n  <RequestId>{request_id}</RequestId>\n</ErrorResponse>\n"
+    )
+
+
+def test_errors_come_as_json_to_who_asks_for_json(node):
+    headers = {"Accept": "application/json"}
+    answer = requests.post(node.url, {"Action": "Nonsense", "Version": "2011-06-15"}, headers=headers, timeout=5)
+    assert answer.status_code == 400
+    assert answer.json()["Error"] == {
+        "Code": "InvalidAction",
+        "Message": "Could not find operation Nonsense for version 2011-06-15",
+        "Type": "Sender",
+    }
+
+
+@pytest.mark.parametrize(
+    "action", ["AssumeRoleWithSAML", "AssumeRoot", "GetFederationToken", "DecodeAuthorizationMessage"]
+)
+def test_actions_of_later_stages_are_unknown(node, action):
+    answer = requests.post(node.url, {"Action": action, "Version": "2011-06-15"}, timeout=5)
+    assert answer.status_code == 400
+    assert "<Code>InvalidAction</Code>" in answer.text
+    assert 'xmlns="http://webservices.amazon.com/AWSFault/2005-15-09"' in answer.text
+
+
+def test_every_answer_says_who_answered_and_how_fresh_it_is(node):
+    for path in ("/", "/healthz", "/x", "/v1/revocations"):
+        headers = requests.get(node.url + path, timeout=5, allow_redirects=False).headers
+        assert headers["x-stsd-region"] == "us-east-1"
+        assert headers["x-stsd-staleness-ms"] == "0"
+        assert len(headers["x-amzn-RequestId"]) == 36
+
+
+def test_a_body_of_ten_million_bytes_is_read(node):
+    answer = send(node, request("/", FORM, b"a" * 10_000_000))
+    assert status(answer) == 302
+
+
+def test_one_byte_more_is_too_large(node):
+    head = f"POST / HTTP/1.1\r\nHost: x\r\n{FORM}Content-Length: 10000001\r\n\r\n"
+    answer = send(node, head.encode())
+    assert status(answer) == 413
+    assert body(answer) == b""
+
+
+def test_a_chunked_body_is_limited_too(node):
+    chunk = b"%x\r\n" % 1_000_000 + b"a" * 1_000_000 + b"\r\n"
+    head = f"POST / HTTP/1.1\r\nHost: x\r\n{FORM}Transfer-Encoding: chunked\r\n\r\n"
+    host, port = node.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(head.encode())
+        try:
+            for _ in range(11):
+                connection.sendall(chunk)
+        except ConnectionError:
+            pass
+        assert status(connection.recv(4096)) == 413
+
+
+def test_a_head_that_is_too_long_is_a_bad_request(node):
+    answer = send(node, request("/?" + "a" * 20_000, method="GET"))
+    assert status(answer) == 400
+    assert body(answer) == b""
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x00\xff garbage\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nBad Header\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\na",
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
+        b"GET /%zz?Action=GetCallerIdentity HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    ],
+)
+def test_malformed_http_is_a_bad_request_without_a_body(node, sent):
+    answer = send(node, sent)
+    assert status(answer) == 400
+    assert body(answer) == b""
+    assert requests.get(f"{node.url}/healthz", timeout=5).ok
+
+
+def test_pipelined_requests_are_answered_in_order(node):
+    one = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    answer = send(node, one, one, request("/x", method="GET"))
+    assert answer.count(b"HTTP/1.1 200") == 2
+    assert answer.endswith(b"<UnknownOperationException/>")
+
+
+def test_a_client_that_asks_to_continue_is_told_to(node):
+    content = b"Action=Nonsense&Version=2011-06-15"
+    head = f"POST / HTTP/1.1\r\nHost: x\r\n{FORM}Expect: 100-continue\r\nContent-Length: {len(content)}\r\n\r\n"
+    host, port = node.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(4096) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(content)
+        assert status(connection.recv(4096)) == 400
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "The body is not JSON"),
+        (b"[]", "The body is not a JSON object"),
+        (b'{"token": 1}', "token must hold text"),
+        (b"{}", "Exactly one of token and tokens is required"),
+        (b'{"token": "a", "tokens": []}', "Exactly one of token and tokens is required"),
+        (b'{"token": "a", "colour": "red"}', "Unknown member 'colour'; allowed: token, tokens, at_least"),
+        (b'{"token": "a", "at_least": "x"}', "at_least is not a revocation token"),
+        (b'{"token": "a", "at_least": 5}', "at_least is not a revocation token"),
+        (json.dumps({"tokens": ["a"] * 1001}).encode(), "tokens must be a list of at most 1000"),
+    ],
+)
+def test_verify_refuses_what_it_does_not_understand(node, content, message):
+    answer = requests.post(f"{node.url}/v1/verify", content, timeout=5)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"] == message
+    assert answer.json()["error"]["request_id"] == answer.headers["x-amzn-RequestId"]
+
+
+def test_verify_judges_many_tokens_in_order(node):
+    answer = requests.post(f"{node.url}/v1/verify", json={"tokens": ["a", "b.c.d"]}, timeout=5)
+    assert answer.json() == {"results": [{"active": False, "reason": "malformed"}] * 2}
+
+
+def test_a_cursor_that_is_none_is_refused(node):
+    answer = requests.get(f"{node.url}/v1/revocations", {"after": "x"}, timeout=5)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"] == "after is not a cursor of this feed"
+
+
+async def test_a_body_that_never_comes_ends_the_connection(monkeypatch):
+    monkeypatch.setattr(http, "READ_TIMEOUT_S", 0.05)
+
+    async def handler(request, content):
+        return Answer(200, "", b"", keep_alive=True)
+
+    server = HttpServer(handler)
+    await server.start("127.0.0.1", 0, None)
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
+        assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 408")
+        writer.close()
+        silent, quiet = await asyncio.open_connection("127.0.0.1", server.port)
+        assert await asyncio.wait_for(silent.read(), 5) == b""
+        quiet.close()
+    finally:
+        await server.stop()

@@ -136,6 +136,16 @@ def _boolean(texts: Sequence[str], dialect: Dialect) -> Test:
     return lambda text, _context: (text == "true") in literals
 
 
+def _address(texts: Sequence[str], dialect: Dialect) -> Test:
+    blocks = _known(texts, [values.network(text) for text in texts], "an IP address or CIDR block", dialect)
+
+    def test(text: str, _context: Context) -> bool | None:
+        address = values.address(text)
+        return None if address is None else any(block.holds(address) for block in blocks)
+
+    return test
+
+
 def _known(texts: Sequence[str], found: Sequence[V | None], kind: str, dialect: Dialect) -> tuple[V, ...]:
     """The values that could be read. Raises ValueError for another, unless the dialect is lax."""
     for text, value in zip(texts, found, strict=True):
@@ -152,11 +162,6 @@ def _date(relation: Callable[[Any, Any], bool]) -> Compiler:
     return _typed("an ISO 8601 date or epoch seconds", values.date, values.date, relation)
 
 
-def _holds(address: values.Address, network: values.Network) -> bool:
-    return network.holds(address)
-
-
-_ADDRESS = _typed("an IP address or CIDR block", values.network, values.address, _holds)
 _BINARY = _typed("base64", values.binary, values.binary, operator.eq)
 
 OPERATORS = {
@@ -180,8 +185,8 @@ OPERATORS = {
     "DateGreaterThanEquals": Operator(_date(operator.ge)),
     "Bool": Operator(_boolean),
     "BinaryEquals": Operator(_BINARY),
-    "IpAddress": Operator(_ADDRESS),
-    "NotIpAddress": Operator(_ADDRESS, negated=True),
+    "IpAddress": Operator(_address),
+    "NotIpAddress": Operator(_address, negated=True),
     "ArnEquals": Operator(_arn),
     "ArnLike": Operator(_arn),
     "ArnNotEquals": Operator(_arn, negated=True),

@@ -349,9 +349,20 @@ ELEMENT_NAMES = [
 ]
 BLOCKS = st.dictionaries(st.sampled_from(OPERATOR_NAMES), st.dictionaries(WORDS, VALUES, max_size=2), max_size=2)
 PRINCIPALS = st.dictionaries(st.sampled_from(["AWS", "Service", "Federated"]), VALUES, max_size=2)
-STATEMENTS = st.dictionaries(st.sampled_from(ELEMENT_NAMES), VALUES | BLOCKS | PRINCIPALS, max_size=5)
+VALID = [
+    {"Effect": "Allow", "Action": ["s3:*", "sts:AssumeRole"], "Resource": "*"},
+    {"Effect": "Deny", "Principal": {"AWS": [USER, ACCOUNT]}, "Action": "sts:AssumeRole"},
+    {"Effect": "Allow", "NotAction": "s3:*", "NotResource": "arn:aws:s3:::${aws:username}/*", "Sid": "One"},
+]
+CHANGES = st.dictionaries(st.sampled_from(ELEMENT_NAMES), VALUES | BLOCKS | PRINCIPALS, max_size=2)
+STATEMENTS = (
+    st.sampled_from(VALID)
+    | CHANGES
+    | st.builds(lambda valid, changes: valid | changes, st.sampled_from(VALID), CHANGES)
+)
 DOCUMENTS = st.fixed_dictionaries(
-    {"Statement": STATEMENTS | st.lists(STATEMENTS, max_size=2) | JSON}, optional={"Version": WORDS | JSON, "Id": JSON}
+    {"Statement": STATEMENTS | st.lists(STATEMENTS, max_size=2) | JSON},
+    optional={"Version": st.sampled_from(["2012-10-17", "2008-10-17"]) | JSON, "Id": st.text(max_size=3) | JSON},
 )
 
 

@@ -54,9 +54,9 @@ class Check:
         """The requirement in words."""
         if self.at_least is not None and self.at_least == self.at_most:
             return f"exactly {self.at_least:g}"
-        low = None if self.at_least is None else f"at least {self.at_least:g}"
-        high = None if self.at_most is None else f"at most {self.at_most:g}"
-        return " and ".join(bound for bound in (low, high) if bound)
+        if self.at_most is None:
+            return f"at least {self.at_least:g}"
+        return f"at most {self.at_most:g}" if self.at_least is None else f"{self.at_least:g} to {self.at_most:g}"
 
     def holds(self, measured: float | None) -> bool:
         """Whether a measured value meets the requirement; nothing measured never does."""

@@ -6,11 +6,13 @@ import asyncio
 import json
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -23,6 +25,8 @@ from cluster.result import result, shown
 from cluster.runner import Runner
 
 EXPERIMENTS = Path(__file__).parent / "experiments"
+PLAIN_WIDTH = 120
+"""Columns of a table that goes to a file or a pipe."""
 
 
 def listed() -> Iterator[str]:
@@ -35,7 +39,7 @@ def listed() -> Iterator[str]:
 
 def run_all(names: Iterable[str], *, quick: bool, seed: int, out: Path) -> int:
     """Runs experiments one after the other; 0 if all are valid and every check held, else 1. Raises ClusterError."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     code = 0
     for one in _chosen(names):
         found, stopped = _run(one.shortened() if quick else one, quick, seed)
@@ -121,22 +125,31 @@ def _write(out: Path, found: Mapping[str, Any]) -> Path:
 
 
 def show(console: Console, one: Experiment, found: Mapping[str, Any], path: Path) -> None:
-    """Prints latency and losses, the checks, and the answer."""
+    """Prints latency and losses under each policy, the checks, and the answer."""
     console.print(f"\n[bold]{one.number} {one.name}[/bold]: {one.question}", highlight=False)
     latency = next(series for series in found["series"] if series["name"] == "latency")
-    console.print(_table("what clients saw", latency["columns"], latency["rows"]))
+    for policy in one.policies:
+        rows = [
+            [place, region or endpoint, *rest] for p, place, endpoint, region, *rest in latency["rows"] if p == policy
+        ]
+        console.print(_table(f"{policy}: what clients saw", ["clients", "endpoint", *latency["columns"][4:]], rows))
     rows = [[c["name"], shown(c["measured"]), c["required"], "yes" if c["holds"] else "NO"] for c in found["checks"]]
     console.print(_table("checks", ["check", "measured", "required", "holds"], rows))
     console.print(f"{found['answer']}\n{path}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> Table:
-    table = Table(title=title, title_justify="left")
-    for column in columns:
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    kept = [list(row) for row in rows]
+    columns = list(columns)
+    empty = {i for i in range(len(columns)) if all(row[i] is None for row in kept)}
+    for column in (c for i, c in enumerate(columns) if i not in empty):
         numeric = column.endswith("_ms") or column in ("requests", "lost", "measured")
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(column.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
+        table.add_row(
+            *("" if cell is None else f"{cell:.1f}" if isinstance(cell, float) else str(cell) for cell in row)
+        )
     return table
 
 

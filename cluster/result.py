@@ -1,7 +1,7 @@
 """What an experiment came to, in the members that contract 9 lists. Pure.
 
 `series` is a list of tables: `name`, `columns` (with the unit last in the name, where there is one) and `rows`.
-A percentile is given only where at least 20 samples lie beyond it; else it is null.
+A percentile is given only where at least 10 samples lie beyond it; else it is null.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cluster.experiment import Experiment
 from cluster.history import Exchange, Run, percentile
 from cluster.topology import Topology
 
-SAMPLES_BEYOND_MIN = 20
+SAMPLES_BEYOND_MIN = 10
 Row = list[Any]
 
 

@@ -40,9 +40,9 @@ CONNECTIONS = 48
 DISTINCT_TOKENS = 11_000
 """More than `VerifiedTokens` of stsd holds (10,000, oldest dropped), so that taking turns never finds one."""
 TOKENS_S = 60.0
-ROUNDS = 7
-SLICE_S = 1.0
-WARM_UP_S = 0.3
+ROUNDS = 20
+SLICE_S = 0.4
+WARM_UP_S = 0.5
 MAX_S = 300.0
 CLIENT_BOUND = 0.9
 NO_LIMIT = 10_000_000
@@ -202,7 +202,7 @@ def render(found: Sequence[Row], cores: Cores) -> str:
 @click.command(epilog="Example: python -m loadtest.bench --against HEAD~1")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on standard output.")
 @click.option("--against", metavar="REV", help="Measure this older commit in the same run too.")
-@click.option("--rounds", type=click.IntRange(1, 50), default=ROUNDS, show_default=True, help="Interleaved rounds.")
+@click.option("--rounds", type=click.IntRange(1, 200), default=ROUNDS, show_default=True, help="Interleaved rounds.")
 @click.option("--slice-s", type=click.FloatRange(0.05, 5), default=SLICE_S, show_default=True,
               help="Seconds of each measurement in a round.")  # fmt: skip
 def main(as_json: bool, against: str | None, rounds: int, slice_s: float) -> None:

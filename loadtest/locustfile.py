@@ -24,7 +24,7 @@ from pathlib import Path
 # `locust -f` puts this file's folder on the path, not the repository's root.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from locust import constant_pacing, events, task
+from locust import between, events, task
 from locust.contrib.fasthttp import FastHttpUser
 from locust.env import Environment
 
@@ -33,7 +33,6 @@ from loadtest.places import GLOBAL_REGION, DataDirError, Place, RoleProfile, rea
 from loadtest.signer import Signer, assume_role_body, get_caller_identity_body, session_token_of, verify_body
 
 DEFAULT_DATA = ".stsd"
-CALLS_PER_S_PER_USER = 4
 
 
 class Scene:
@@ -53,6 +52,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="data directory of a running cluster",
         include_in_web_ui=False,
     )
+    parser.set_defaults(web_host="127.0.0.1")  # the web page has no password, so it is for this machine
 
 
 @events.init.add_listener
@@ -75,7 +75,7 @@ class StsUser(FastHttpUser):
     """Somebody at one place who needs credentials and shows them around."""
 
     host = "http://127.0.0.1"
-    wait_time = constant_pacing(1 / CALLS_PER_S_PER_USER)
+    wait_time = between(0.1, 0.4)  # uneven, so that users do not call all at once
 
     def on_start(self) -> None:
         """Takes the next place, and gets a first session token there."""

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import pytest
+
+from cluster.experiment import ExperimentError, select
+from cluster.experiment_console import EXPERIMENTS, load_all
+from cluster.experiment_file import parse
+from cluster.own_cluster import read_topology
+
+GOOD = (EXPERIMENTS / "home-region-dies.toml").read_text()
+
+
+def faults_of(text: str) -> tuple[str, ...]:
+    with pytest.raises(ExperimentError) as caught:
+        parse(text, "e.toml")
+    return caught.value.faults
+
+
+@pytest.mark.parametrize("experiment", load_all().values(), ids=lambda e: e.name)
+def test_every_experiment_that_is_shipped_fits_its_topologies(experiment):
+    for form in (experiment, experiment.shortened()):
+        topology = read_topology(form.topology)
+        assert {fault.region for fault in form.faults} <= set(topology.regions)
+        for check in form.checks:
+            assert {check.region, check.not_region} <= {"", *topology.regions}
+            assert check.location in {"", *topology.locations}
+
+
+def test_the_quick_form_is_shorter_and_keeps_the_order_of_faults():
+    full = load_all()["home-region-dies"]
+    quick = full.shortened()
+    assert quick.seconds < full.seconds
+    assert [fault.action for fault in quick.faults] == [fault.action for fault in full.faults]
+    assert all(fault.at_s < quick.load.duration_s for fault in quick.faults)
+
+
+def test_the_quick_form_leaves_out_checks_that_say_so():
+    full = load_all()["global-vs-regional"]
+    assert {check.kind for check in full.checks} - {check.kind for check in full.shortened().checks} == {
+        "mean_latency_ratio"
+    }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ('number = "E2"', 'number = "two"', "number: 'two' does not fit"),
+        ("latency = false", "latency = 0", "latency: 0 has the wrong type; allowed is boolean"),
+        ("seeds = 3", "seeds = 3\nsedes = 4", "file: sedes is not known; allowed are checks, faults, latency"),
+        ('action = "kill"', 'action = "burn"', "faults[0].action: 'burn' is not known; allowed are kill, start"),
+        ('regional = "all"', 'regional = "some"', "load.regional: 'some' is not known; allowed are own, all"),
+        ("timeout_s = 3\n", "", "load: timeout_s is missing"),
+        ('kind = "lost"\n', 'kind = "found"\n', "checks[0].kind: 'found' is not known; allowed are latency_ratio"),
+        ("at_least = 0\nat_most = 0", "", "checks[0]: nothing is required; allowed are at_least and at_most"),
+        ("at_most = 3.5", "at_most = 3.5\npair_ms = 5", "pair_ms is not known; allowed are"),
+        ("at_s = [6, 14]", "at_s = [6]", "quick.at_s: has 1 times for 2 faults; allowed is one for each"),
+        ("at_s = [6, 14]", "at_s = [6, 40]", "quick.at_s: a fault comes after the load; allowed is at_s below 22"),
+        ("at_s = 55", "at_s = 5", "faults: times must not go back"),
+        (
+            'policies = ["home-2011", "nearest-failover"]\nseeds',
+            'policies = ["home-2011"]\nseeds',
+            "nearest-failover is not run; allowed are home-2011",
+        ),
+        ('policies = ["home-2011"]', 'policies = ["dns"]', "policies[0]: 'dns' is not known; allowed are home-2011"),
+        ("number =", "number ==", "not TOML"),
+    ],
+)
+def test_a_fault_names_its_place_its_reason_and_what_is_allowed(old, new, fault):
+    assert old in GOOD
+    found = faults_of(GOOD.replace(old, new, 1))
+    assert any(fault in line for line in found), found
+    assert all(line.startswith("e.toml: ") for line in found)
+
+
+def test_all_faults_are_told_at_once():
+    text = GOOD.replace("latency = false", "latency = 0").replace('action = "kill"', 'action = "burn"')
+    assert len(faults_of(text)) == 2
+
+
+def test_experiments_are_chosen_by_slug_number_or_all_and_each_once():
+    known = load_all()
+    chosen = select(["e2", "home-region-dies", "all"], known)
+    assert [experiment.number for experiment in chosen] == ["E2", "E1"]
+
+
+def test_an_unknown_name_is_refused_with_the_names_that_exist():
+    with pytest.raises(ExperimentError, match="experiment E99: not known; choose global-vs-regional, home-region-dies"):
+        select(["E1", "E99"], load_all())

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from cluster.experiment_console import EXPERIMENTS
+from cluster.experiment_file import parse
+from cluster.result import result
+from cluster.runner import Runner
+from tests.running import ROOT, run, wait_for
+
+SHORT = """
+number = "E0"
+name = "short"
+question = "Does the runner run?"
+latency = false
+topology = "two_continents"
+policies = ["nearest-failover"]
+seeds = 1
+[load]
+kind = "open"
+operations = ["AssumeRole", "GetCallerIdentity", "verify"]
+regional = "all"
+arrivals_per_s = 5
+warm_up_s = 0.5
+duration_s = 4
+timeout_s = 3
+[[faults]]
+at_s = 1
+action = "kill"
+region = "us-east-1"
+[[faults]]
+at_s = 2
+action = "start"
+region = "us-east-1"
+[[checks]]
+kind = "lost"
+name = "clients of the other region lose nothing"
+policies = ["nearest-failover"]
+endpoint = "regional"
+region = "eu-west-1"
+at_most = 0
+[[checks]]
+kind = "lost_share"
+name = "clients of the dead region lose everything"
+policies = ["nearest-failover"]
+endpoint = "regional"
+region = "us-east-1"
+since = "kill"
+until = "start"
+at_least = 1
+[quick]
+checks = "all"
+leaves_out = "nothing"
+"""
+
+
+@pytest.mark.processes
+async def test_a_region_is_killed_and_started_under_load_and_the_result_says_who_lost_what():
+    told: list[float] = []
+    runner = Runner(parse(SHORT, "short.toml"), 1, lambda done_s, what: told.append(done_s))
+    await runner.run()
+    found = result(runner.experiment, runner.runs, runner.topology, seed=1, quick=False, commit="c", started_at=1)
+    assert [check["holds"] for check in found["checks"]] == [True, True], found["answer"]
+    series = {table["name"]: table for table in found["series"]}
+    assert [row[2] for row in series["faults"]["rows"]] == ["kill", "start"]
+    assert len(series["latency"]["rows"]) == 2 * 3
+    assert told == sorted(told)
+    operations = {exchange.operation for exchange in runner.runs[0].exchanges if exchange.outcome == "ok"}
+    assert operations == {"AssumeRole", "GetCallerIdentity", "verify"}
+
+
+@pytest.mark.processes
+def test_ctrl_c_leaves_a_readable_partial_result_and_no_process(tmp_path: Path):
+    command = [sys.executable, "-m", "cluster", "experiment", "run", "E2", "E1", "--quick", "--out", str(tmp_path)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        # cluster up, a supervisor for each of three regions and the router, and what they supervise
+        family = wait_for(lambda: _family(process.pid, at_least=9), "the experiment's cluster")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=40) == 1
+    finally:
+        process.kill()
+        process.wait()
+    assert [member for member in family if member.is_running()] == []
+    found = json.loads((tmp_path / "home-region-dies" / "result.json").read_text())
+    assert found["valid"] is False
+    assert "stopped before its end" in found["answer"]
+    assert not (tmp_path / "global-vs-regional").exists()
+
+
+def _family(pid: int, at_least: int) -> list[psutil.Process]:
+    members = psutil.Process(pid).children(recursive=True)
+    return members if len(members) >= at_least else []
+
+
+def test_an_unknown_experiment_exits_2_with_the_known_ones():
+    done = run("cluster", "experiment", "run", "E99", "--out", os.devnull)
+    assert done.returncode == 2
+    assert done.stderr == "cluster: experiment E99: not known; choose global-vs-regional, home-region-dies, " \
+        "their numbers or all\n"  # fmt: skip
+
+
+def test_the_list_says_what_the_quick_forms_check_and_leave_out():
+    done = run("cluster", "experiment", "list")
+    assert done.returncode == 0
+    for path in EXPERIMENTS.glob("*.toml"):
+        experiment = parse(path.read_text(), path.name)
+        assert experiment.quick.checks in done.stdout
+        assert experiment.quick.leaves_out in done.stdout

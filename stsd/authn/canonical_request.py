@@ -6,11 +6,13 @@ as surrogate escapes, so that `octets` gives back the bytes that were sent.
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote
 
 from stsd.wire.query import octets, pairs
 
 UNRESERVED = "-_.~"  # besides letters and digits, which quote never touches (RFC 3986 section 2.3)
+_UNRESERVED = re.compile("[A-Za-z0-9_.~-]*")
 
 
 def build(method: str, path: str, query: str, header_lines: str, signed_headers: str, body_sha256: str) -> bytes:
@@ -25,13 +27,16 @@ def query_string(query: str) -> str:
 
     Raises MalformedInput.
     """
-    encoded = [
-        (quote(name, safe=UNRESERVED), quote(value, safe=UNRESERVED))
-        for name, value in pairs(octets(query))
-        if name != "X-Amz-Signature"
-    ]
+    decoded = pairs(octets(query))
+    encoded = [(encode(name), encode(value)) for name, value in decoded if name != "X-Amz-Signature"]
     encoded.sort()
     return "&".join([f"{name}={value}" for name, value in encoded])
+
+
+def encode(text: str) -> str:
+    """A name or a value of the canonical query."""
+    # Most text needs nothing, and to see that is five times as fast as to call quote.
+    return text if _UNRESERVED.fullmatch(text) else quote(text, safe=UNRESERVED)
 
 
 def header_value(value: str) -> str:

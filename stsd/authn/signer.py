@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import sha256
-from urllib.parse import quote
 
 from stsd.authn import canonical_request
-from stsd.authn.canonical_request import UNRESERVED, header_value
+from stsd.authn.canonical_request import encode, header_value
 from stsd.authn.signing_keys import ALGORITHM, TERMINATOR, SigningKeys
 
-UNSIGNED_HEADERS = frozenset(
-    {"authorization", "connection", "expect", "transfer-encoding", "user-agent", "x-amzn-trace-id"}
-)
+UNSIGNED_HEADERS = frozenset({
+    "authorization", "baggage", "connection", "expect", "keep-alive", "proxy-authenticate", "proxy-authorization", "te",
+    "traceparent", "tracestate", "trailer", "transfer-encoding", "upgrade", "user-agent", "x-amzn-trace-id",
+})  # fmt: skip
 """Headers that are left out, because what carries a request may change them (spec 2.2.1)."""
 DEFAULT_EXPIRES_S = 900
 
@@ -86,7 +86,7 @@ def presign(
     }
     if session_token is not None:
         carried["X-Amz-Security-Token"] = session_token
-    encoded = [f"{name}={quote(value, safe=UNRESERVED)}" for name, value in carried.items()]
+    encoded = [f"{name}={encode(value)}" for name, value in carried.items()]
     whole = canonical_request.query_string("&".join(filter(None, (query, *encoded))))
     lines = "".join([f"{name}:{header_value(headers[given])}\n" for name, given in layout])
     canonical = canonical_request.build(method, url_path, whole, lines, names, sha256(body).hexdigest())

@@ -35,10 +35,11 @@ _ASCII = {digits.decode(): octet.decode() for digits, octet in _OCTETS.items() i
 class Parameters:
     """The parameters of one call by wire name; of several with one name the first on the wire holds (spec 1.1)."""
 
-    __slots__ = ("_flat",)
+    __slots__ = ("_dotted", "_flat")
 
     def __init__(self, flat: dict[str, str]) -> None:
         self._flat = flat
+        self._dotted = [name for name in flat if "." in name]
 
     def __contains__(self, name: object) -> bool:
         return name in self._flat
@@ -48,12 +49,13 @@ class Parameters:
         return self._flat.get(name)
 
     def roots(self, among: Collection[str]) -> list[str]:
-        """Which of some top-level names were sent, in wire order: `Tags` for `Tags.member.1.Key`."""
-        return [root for root in [name.partition(".")[0] for name in self._flat] if root in among]
+        """Which of some top-level names were sent: `Tags` for `Tags.member.1.Key` too."""
+        dotted = [name.partition(".")[0] for name in self._dotted]
+        return [name for name in (*self._flat, *dotted) if name in among]
 
     def is_empty_list(self, name: str) -> bool:
         """Whether a list is given as `Name=`, explicitly empty (spec 1.1.1)."""
-        return self._flat.get(name) == "" and not any(wire_name.startswith(name + ".") for wire_name in self._flat)
+        return self._flat.get(name) == "" and not any(dotted.startswith(name + ".") for dotted in self._dotted)
 
     def list(self, name: str) -> tuple[str | None, ...] | None:
         """The scalars `name.member.N`, None for a gap; None for an absent list. Raises MalformedInput (1.1.1)."""
@@ -78,7 +80,7 @@ class Parameters:
         a session policy must not get lost over a misspelt parameter."""
         elements: dict[int, dict[str, str]] = {}
         prefix, extent = name + ".", 0
-        for wire_name, value in self._flat.items():
+        for wire_name in self._dotted:
             if not wire_name.startswith(prefix):
                 continue
             member, _, rest = wire_name[len(prefix) :].partition(".")
@@ -87,7 +89,7 @@ class Parameters:
             digits, _, key = rest.partition(".")
             index = _index(digits, extent)
             extent = max(extent, index)
-            elements.setdefault(index, {}).setdefault(key, value)
+            elements.setdefault(index, {}).setdefault(key, self._flat[wire_name])
         bare = self._flat.get(name)
         if bare:
             raise MalformedInput(reason="scalar_for_a_list")

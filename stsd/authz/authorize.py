@@ -32,7 +32,12 @@ def identity_policies(caller: Caller, view: View) -> tuple[NamedPolicy, ...]:
 def decide(caller: Caller, action: str, resource: str, context: Context, view: View) -> Decision:
     """What the caller's own policies say about `action` on `resource`."""
     return evaluate.decide_identity(
-        action, resource, context, identity_policies(caller, view), view.session_policies(caller.session)
+        action,
+        resource,
+        context,
+        identity_policies(caller, view),
+        view.session_policies(caller.session),
+        root=caller.principal.kind == "root",
     )
 
 

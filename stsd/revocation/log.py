@@ -57,6 +57,10 @@ class Log:
             if self._batches[first].last > sequence:
                 yield self._batches[first]
 
+    def seen(self) -> Iterator[Batch]:
+        """Every batch, saved or not, in order."""
+        return (self._batches[first] for first in self._firsts)
+
     def _overlaps(self, batch: Batch) -> bool:
         at = bisect_left(self._firsts, batch.first)
         before = at > 0 and self._batches[self._firsts[at - 1]].last >= batch.first

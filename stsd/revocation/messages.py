@@ -18,8 +18,9 @@ MAX_BATCH_BYTES = 1 << 20
 """A batch in its encoded form (design 2.4)."""
 MAX_FETCH_ENTRIES = 1 << 16
 """Entries in the answer to one fetch (design 2.4)."""
-MAX_FETCH_BYTES = 8 << 20
-"""Bytes in the answer to one fetch; it comes in several deltas of at most a batch's size each."""
+MAX_FETCH_BYTES = 4 << 20
+"""Bytes in the answer to one fetch; it comes in several deltas of at most a batch's size each. The envelope between
+peers has to hold it."""
 
 _ORIGIN = re.compile(r"([a-z0-9-]{1,64})/([A-Za-z0-9_.-]{1,64})/([0-9a-f]{16})", re.ASCII)
 _BATCH_OVERHEAD_BYTES = 320

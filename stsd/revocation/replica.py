@@ -172,6 +172,11 @@ class Replica:
             self._freshness.advance(log)
         return tuple(applied)
 
+    def seen(self) -> Iterator[Batch]:
+        """Every batch that is applied here, to build what is applied anew."""
+        for log in self._logs.values():
+            yield from log.seen()
+
     def heads(self) -> dict[Origin, int]:
         """How far each log is held durably and without a gap."""
         return {origin: log.head for origin, log in self._logs.items() if log.head}

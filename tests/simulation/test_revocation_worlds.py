@@ -18,9 +18,9 @@ THIS = "tests/simulation/test_revocation_worlds.py"
 TROUBLED_S = 15.0
 
 
-def live(seed: int, *, size: int, troubled_s: float = TROUBLED_S, options: str = "") -> World:
-    """One world from its start to its agreement. `options` choose the test and the seed for pytest."""
-    world = World(seed, size=size, replay=f"python -m pytest {THIS}{options}")
+def live(seed: int, *, size: int, troubled_s: float = TROUBLED_S, replay: str = f"python -m pytest {THIS}") -> World:
+    """One world from its start to its agreement."""
+    world = World(seed, size=size, replay=replay)
     world.run(until=troubled_s)
     world.heal()
     world.eventually_all_agree()
@@ -29,7 +29,8 @@ def live(seed: int, *, size: int, troubled_s: float = TROUBLED_S, options: str =
 
 @pytest.mark.parametrize("seed", range(200))
 def test_nothing_forbidden_happens_through_faults_and_all_agree_after_them(seed):
-    world = live(seed, size=2 + seed % 4, options=f" -k 'nothing_forbidden and [{seed}]'")
+    replay = f"python -m pytest {THIS} -k 'nothing_forbidden and [{seed}]'"
+    world = live(seed, size=2 + seed % 4, replay=replay)
     assert world.tally.requests > 0
 
 
@@ -37,7 +38,8 @@ def test_nothing_forbidden_happens_through_faults_and_all_agree_after_them(seed)
 def test_many_long_worlds():
     first, _, last = os.environ.get("STSD_SIM_SEEDS", "1000:4000").partition(":")
     for seed in range(int(first), int(last)):
-        live(seed, size=2 + seed % 4, troubled_s=60.0, options=f" -m soak # STSD_SIM_SEEDS={seed}:{seed + 1}")
+        replay = f"STSD_SIM_SEEDS={seed}:{seed + 1} python -m pytest {THIS} -m soak"
+        live(seed, size=2 + seed % 4, troubled_s=60.0, replay=replay)
 
 
 def test_the_worlds_see_every_fault_and_many_denials():

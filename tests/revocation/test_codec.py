@@ -1,0 +1,136 @@
+"""Bytes between regions and in the journal: what is written is read back, everything else is refused with a reason."""
+
+from contextlib import suppress
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stsd.revocation import codec
+from stsd.revocation.codec import CodecError
+from stsd.revocation.messages import Ack, Batch, Delta, Digest, Fetch, Heartbeat, Origin
+from stsd.revocation.replica import Replica
+from stsd.revocation.revocation_set import Revocation
+
+ORIGIN = Origin("eu-west-1", "n1", "0123456789abcdef")
+
+origins = st.builds(
+    Origin,
+    st.sampled_from(["eu-west-1", "us-gov-west-1"]),
+    st.from_regex(r"[A-Za-z0-9_.-]{1,8}", fullmatch=True),
+    st.from_regex(r"[0-9a-f]{16}", fullmatch=True),
+)
+counts = st.integers(0, codec.MAX_SEQUENCE)
+instants = st.floats(0, 1e11)
+heads = st.dictionaries(origins, counts, max_size=4)
+entries = st.lists(st.binary(max_size=40), min_size=1, max_size=4).map(tuple)
+batches = st.builds(Batch, origins, st.integers(1, codec.MAX_SEQUENCE), entries, instants)
+messages = st.one_of(
+    st.builds(Digest, counts, origins, heads, st.dictionaries(origins, st.builds(Heartbeat, instants, counts))),
+    st.builds(Fetch, counts, heads),
+    st.builds(Delta, counts, st.lists(batches, max_size=3).map(tuple), st.sampled_from(["push", "page", "last"])),
+    st.builds(Ack, counts, heads),
+)
+revocations = st.builds(
+    Revocation, st.text(max_size=9), st.text(max_size=40), counts, st.none() | counts, st.text(max_size=20)
+)
+
+
+@given(messages)
+def test_a_message_is_read_back_as_it_was(message):
+    assert codec.decode_message(codec.encode_message(message)) == message
+
+
+@given(batches)
+def test_a_batch_is_read_back_as_it_was_and_is_no_larger_than_it_said(batch):
+    content = codec.encode_batch(batch)
+    assert codec.decode_batch(content) == batch
+    assert len(content) <= batch.encoded_bytes
+
+
+@given(revocations)
+def test_a_revocation_is_read_back_as_it_was_whatever_its_kind(revocation):
+    assert codec.decode_revocation(codec.encode_revocation(revocation)) == revocation
+
+
+@given(st.binary(max_size=60) | st.recursive(st.none() | counts | st.text(), st.lists).map(orjson.dumps))
+def test_anything_else_is_refused_and_nothing_else_is_raised(content):
+    for decode in (codec.decode_message, codec.decode_batch):
+        with pytest.raises(CodecError):
+            decode(content)
+
+
+@given(messages, st.data())
+def test_a_message_with_one_part_replaced_is_read_or_refused(message, data):
+    members = orjson.loads(codec.encode_message(message))
+    member = data.draw(st.sampled_from(sorted(members)))
+    members[member] = data.draw(st.none() | st.integers(-5, 5) | st.text() | st.lists(st.integers(-5, 5)) | st.just({}))
+    with suppress(CodecError):
+        codec.decode_message(orjson.dumps(members))
+
+
+def message(**changes) -> bytes:
+    members = {"v": 1, "type": "ack", "epoch": 0, "heads": {str(ORIGIN): 1}} | changes
+    return orjson.dumps({name: value for name, value in members.items() if value is not ...})
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"{", "not_json"),
+        (b"[]", "bad_shape"),
+        (b"x" * (codec.MAX_MESSAGE_BYTES + 1), "too_large"),
+        (message(v=2), "unknown_version"),
+        (message(v=True), "unknown_version"),
+        (message(v=...), "unknown_version"),
+        (message(type="nack"), "unknown_type"),
+        (message(type=...), "bad_shape"),
+        (message(type=[]), "bad_shape"),
+        (message(epoch=...), "bad_shape"),
+        (message(epoch=-1), "bad_shape"),
+        (message(heads=...), "bad_shape"),
+        (message(more=1), "bad_shape"),
+        (message(heads={str(ORIGIN): True}), "bad_shape"),
+        (message(heads={str(ORIGIN): 1.5}), "bad_shape"),
+        (message(heads={str(ORIGIN): codec.MAX_SEQUENCE + 1}), "bad_shape"),
+        (message(heads={"eu-west-1/n1": 1}), "bad_shape"),
+        (message(heads={"eu-west-1/n1/0123456789ABCDEF": 1}), "bad_shape"),
+        (message(heads={"eu-west-1/../0123456789abcdef/": 1}), "bad_shape"),
+        (message(heads={f"eu-west-1/n1/{n:016x}": 1 for n in range(codec.MAX_ORIGINS + 1)}), "bad_shape"),
+        (message(type="delta", heads=..., batches=[], part="all"), "bad_shape"),
+        (message(type="delta", heads=..., batches=[{}], part="push"), "bad_shape"),
+        (message(type="digest", sender=str(ORIGIN), heartbeats={str(ORIGIN): [1.0]}), "bad_shape"),
+        (message(type="digest", sender=str(ORIGIN), heartbeats={str(ORIGIN): ["1", 1]}), "bad_shape"),
+        (message(type="digest", sender="?", heartbeats={}), "bad_shape"),
+    ],
+)
+def test_a_refused_message_says_why(content, reason):
+    with pytest.raises(CodecError) as refused:
+        codec.decode_message(content)
+    assert refused.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"first": 0}, {"first": True}, {"entries": []}, {"entries": "eHg="}, {"entries": ["?"]}, {"made_at": -1}],
+)
+def test_a_batch_of_a_wrong_shape_is_refused(changes):
+    members = orjson.loads(codec.encode_batch(Batch(ORIGIN, 1, (b"x",), 1.0)))
+    with pytest.raises(CodecError, match="bad_shape"):
+        codec.decode_batch(orjson.dumps(members | changes))
+
+
+def test_the_largest_batch_that_can_be_appended_can_be_read_by_a_peer_and_from_the_journal():
+    entry = b"x" * 150
+    replica = Replica(ORIGIN, ("us-east-1",), 0.0)
+    batch = replica.append([entry] * ((codec.MAX_BATCH_BYTES - 320) // 208), 0.0)
+    assert codec.decode_batch(codec.encode_batch(batch)) == batch
+    delta = Delta(0, (batch,))
+    assert codec.decode_message(codec.encode_message(delta)) == delta
+
+
+@pytest.mark.parametrize("entry", [b"", b"?", b'{"v":2,"kind":"role"}', b'{"v":1,"kind":"role"}'])
+def test_an_entry_that_this_version_cannot_read_is_kept_as_unknown(entry):
+    assert codec.decode_revocation(entry).kind == "unknown"
+    assert codec.decode_revocation(entry) != codec.decode_revocation(entry + b" ")

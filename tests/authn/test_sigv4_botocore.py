@@ -27,8 +27,8 @@ REGION = "eu-west-1"
 OWN = {"host", "date", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256", "content-type", "content-length"}
 
 words = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=20)
-fresh_names = words.filter(lambda name: name and not name.startswith("X-Amz-"))
-parameters = st.lists(st.tuples(words, words), max_size=5)
+fresh_names = words.filter(lambda name: not name.startswith("X-Amz-"))
+parameters = st.lists(st.tuples(fresh_names, words), max_size=5)
 tokens = st.none() | st.text("ABCabc123/+=.-_", min_size=1, max_size=80)
 secrets = st.text("ABCabc123/+", min_size=1, max_size=40)
 bodies = st.binary(max_size=60) | words.map(str.encode)
@@ -82,7 +82,7 @@ def test_what_botocore_signs_with_a_date_header_is_accepted(body, secret):
     assert verify(sent, secret=secret).timestamp == AMZ_DATE
 
 
-@given(st.dictionaries(fresh_names, words, max_size=5), extra_headers, tokens, secrets)
+@given(st.dictionaries(fresh_names.filter(bool), words, max_size=5), extra_headers, tokens, secrets)
 def test_what_botocore_presigns_is_accepted(query, headers, token, secret):
     request = AWSRequest("GET", f"https://{HOST}/?{urlencode(query)}", headers)
     signature = verify(received(by_botocore(SigV4QueryAuth, request, secret, token)), secret=secret)
@@ -108,7 +108,7 @@ def test_headers_are_signed_as_botocore_signs_them(query, headers, body, path, t
     assert {name: request.headers[name] for name in added} == added
 
 
-@given(st.dictionaries(fresh_names, words, max_size=5), extra_headers, tokens, secrets)
+@given(st.dictionaries(fresh_names.filter(bool), words, max_size=5), extra_headers, tokens, secrets)
 def test_queries_are_presigned_as_botocore_presigns_them(query, headers, token, secret):
     text = urlencode(query)
     request = by_botocore(SigV4QueryAuth, AWSRequest("GET", f"https://{HOST}/?{text}", headers), secret, token)

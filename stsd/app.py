@@ -70,7 +70,7 @@ async def _serve(settings: Config) -> None:
         probes = Probes(view, metrics, replicator.staleness)
         gateway = Gateway(node, clock, metrics, log, replicator.staleness_ms, secure=tls is not None)
         changes = Changes(node, replicator, clock, metrics)
-        hooks = test_hooks.TestHooks(clock, replicator.reset)
+        hooks = test_hooks.TestHooks(clock, replicator)
         gateway.routes = {
             ("POST", "/v1/revocations"): changes.revoke,
             ("POST", PEER_PATH): changes.peer,

@@ -7,7 +7,6 @@ policies; `wall_now` is real time, which judges signatures (contract 8). Both ar
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hmac import compare_digest
@@ -26,9 +25,21 @@ from stsd.wire import forwarded, json_api, query, xml
 from stsd.wire.messages import Request, Response
 
 KNOWN_ACTIONS = frozenset(action for _, action in operations.OPERATIONS)
-NOT_FOUND = Response(404, b"<UnknownOperationException/>", operation="unknown", code="UnknownOperationException")
-BAD_PATH = Response(400, b"", operation="unknown", code="bare_400")
-MALFORMED_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+PREFLIGHT = Response(
+    200,
+    b"",
+    headers=(
+        ("Access-Control-Allow-Methods", "GET, POST"),
+        (
+            "Access-Control-Allow-Headers",
+            "authorization, content-type, x-amz-date, x-amz-security-token, x-amz-content-sha256, x-amz-user-agent,"
+            " amz-sdk-invocation-id, amz-sdk-request",
+        ),
+        ("Access-Control-Max-Age", "86400"),
+    ),
+    operation="preflight",
+)
+"""Browsers ask before they send a signed call (spec 1.1)."""
 
 
 @dataclass(slots=True)
@@ -44,10 +55,11 @@ class Node:
         """The answer to any request that changes nothing. Never raises: an internal failure is a denial."""
         self._believe_router(request, wall_now)
         if request.path == "/":
-            return self._query(request, now, wall_now)
+            return PREFLIGHT if request.method == "OPTIONS" else self._query(request, now, wall_now)
         route = ROUTES.get((request.method, request.path))
         if route is None:
-            return BAD_PATH if MALFORMED_ESCAPE.search(request.path) else NOT_FOUND
+            wrong = query.wrong_path(request.path)
+            return Response(wrong.bare_status, wrong.body, operation="unknown", code=wrong.reason)
         return self._json(route, request, now)
 
     def decide_revocation(self, request: Request, now: float, wall_now: float) -> Revocation | Response:

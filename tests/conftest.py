@@ -5,10 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 
+import hypothesis
 import pytest
 
 from stsd.tokens.keyset import KeySet, new_key_set
 from tests.running import RunningCluster, RunningNode, running_cluster, running_node
+
+hypothesis.settings.register_profile("stsd", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("stsd")
 
 NOW = 1_795_435_200.0
 """2026-11-23T12:00:00Z, the moment of the specification's vectors."""

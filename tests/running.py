@@ -75,6 +75,7 @@ class Files:
         return clean | {
             "AWS_CONFIG_FILE": str(self.data_dir / "config"),
             "AWS_SHARED_CREDENTIALS_FILE": str(self.data_dir / "credentials"),
+            "HOME": str(self.data_dir.parent),  # the aws command line caches role credentials below it
         }
 
     def session(self, profile: str) -> boto3.Session:

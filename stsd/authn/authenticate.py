@@ -35,9 +35,7 @@ def authenticate(
     return _long_term(request, signature, view, signing_keys, now)
 
 
-def _long_term(
-    request: Request, signature: Signature, view: View, signing_keys: SigningKeys, now: float
-) -> Caller:
+def _long_term(request: Request, signature: Signature, view: View, signing_keys: SigningKeys, now: float) -> Caller:
     key = view.directory.access_keys.get(signature.access_key_id)
     # 2. The key exists, is active and is not revoked; asked before the HMAC and before any token is looked at.
     if key is None:
@@ -53,9 +51,7 @@ def _long_term(
     return Caller(key.user.principal, key.access_key_id)
 
 
-def _temporary(
-    request: Request, signature: Signature, view: View, signing_keys: SigningKeys, now: float
-) -> Caller:
+def _temporary(request: Request, signature: Signature, view: View, signing_keys: SigningKeys, now: float) -> Caller:
     # 2. The session token is there, authentic and bound to this access key id.
     verified = _open(signature, view)
     session = verified.session

@@ -26,6 +26,10 @@ class JournalError(Exception):
     """The journal did not store a change; the text is for the log."""
 
 
+class JournalConflict(JournalError):
+    """A batch of another content is stored under this origin and sequence: a commit that failed did reach the disk."""
+
+
 class Journal:
     """An open journal. All times a transaction takes are off the event loop."""
 
@@ -66,8 +70,12 @@ class Journal:
         async with self._connection.execute("SELECT origin, first, body FROM batches ORDER BY origin, first") as rows:
             return [(str(origin), int(first), bytes(body)) async for origin, first, body in rows]
 
-    async def append(self, rows: Sequence[Row]) -> None:
-        """Store batches, synced, all or none. Raises JournalError."""
+    async def append(self, row: Row) -> None:
+        """Store a batch of our own, synced. Raises JournalError; JournalConflict if its place is taken."""
+        await self._transaction([("INSERT INTO batches VALUES (?, ?, ?)", [row])])
+
+    async def keep(self, rows: Sequence[Row]) -> None:
+        """Store batches of others, synced, all or none; one that is there already is the same. Raises JournalError."""
         if rows:
             await self._transaction([("INSERT OR IGNORE INTO batches VALUES (?, ?, ?)", rows)])
 
@@ -91,6 +99,9 @@ class Journal:
                 for sql, rows in statements:
                     await self._connection.executemany(sql, rows)
                 await self._connection.commit()
+            except sqlite3.IntegrityError as error:
+                await self._roll_back()
+                raise JournalConflict(str(error)) from error
             except (sqlite3.Error, ValueError) as error:
                 await self._roll_back()
                 raise JournalError(str(error)) from error

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from aiohttp.web_request import BaseRequest
 
-from stsd.node import NOT_FOUND, is_loopback
+from stsd.node import is_loopback
 from stsd.server.http import Answer, http_date
 from stsd.server.metrics import CONTENT_TYPE, Metrics
 from stsd.view import View
@@ -14,6 +14,7 @@ from stsd.wire import json_api
 from stsd.wire.messages import Request, Response
 
 NOT_READY = 503
+NOT_FOUND = Response(404, b"<UnknownOperationException/>", operation="metrics", code="NotFound")
 
 
 class Probes:

@@ -18,15 +18,18 @@ from stsd.revocation.messages import Batch, Message, Origin, Ready, new_incarnat
 from stsd.revocation.replica import DIGEST_INTERVAL_S, Replica
 from stsd.revocation.revocation_set import Revocation, RevocationSet
 from stsd.server.clock import Clock, entropy
-from stsd.server.journal import Journal, JournalError, Row
+from stsd.server.journal import Journal, JournalConflict, JournalError, Row
 from stsd.server.log import EventLog
 from stsd.server.peers import PeerLinks, PeerUnavailable
 from stsd.tokens.cache import VerifiedTokens
 from stsd.view import View
+from stsd.wire import envelope
 
 COPY_TIMEOUT_S = 0.3
 MAX_GROUP = 1_000
 MAX_QUEUED_MESSAGES = 1_000
+MAX_CALL_BYTES = envelope.MAX_BYTES // 2
+"""What waits for a peer goes in one call up to this size; a message more still fits into an envelope."""
 NODE_NAME = "1"
 """A region has one node; the name leaves room for more."""
 
@@ -131,24 +134,32 @@ class Replicator:
         """One group, synced before it is enforced and told; its first sequence. Raises JournalError."""
         replica = self._view.replica
         if replica.overtaken:
-            await self._renew(replica)
-        batch = replica.append(entries, self._clock.wall())
+            await self._renew(replica, "overtaken")
         try:
-            await self._journal.append(_rows((batch,)))
-        except BaseException:
-            replica.abandon(batch)
-            raise
+            batch = await self._append(replica, entries)
+        except JournalConflict:
+            await self._renew(replica, "conflict")
+            batch = await self._append(replica, entries)
         ready = replica.committed(batch, self._clock.wall())
         self._apply(ready.applied)
         self._send(ready.send)
         return batch.first
 
-    async def _renew(self, replica: Replica) -> None:
-        """Peers know more of our log than our disk: go on under a new incarnation, as after an empty disk."""
+    async def _append(self, replica: Replica, entries: Sequence[bytes]) -> Batch:
+        batch = replica.append(entries, self._clock.wall())
+        try:
+            await self._journal.append(_row(batch))
+        except BaseException:
+            replica.abandon(batch)
+            raise
+        return batch
+
+    async def _renew(self, replica: Replica, reason: str) -> None:
+        """Go on under a new incarnation, as after an empty disk: no sequence of the old one can mean two things."""
         incarnation = new_incarnation(entropy)
         await self._journal.set_meta(incarnation=incarnation)
         replica.renew(incarnation)
-        self._event("log_overtaken", incarnation=incarnation)
+        self._event("incarnation_renewed", reason=reason, incarnation=incarnation)
 
     async def reset(self, epoch: int) -> None:
         """Back to the world (contract 8). An epoch that is not above the present one was already followed."""
@@ -166,6 +177,11 @@ class Replicator:
         view.replica = Replica(origin, tuple(self._links.urls), self._clock.wall(), epoch=epoch, joined=joined)
         view.revocations = RevocationSet()
         view.tokens = VerifiedTokens(view.keys)
+
+    def clock_moved(self) -> None:
+        """Service time jumped: what was forgotten as over may apply again, so the set is made anew."""
+        self._view.revocations = RevocationSet()
+        self._apply(self._view.replica.seen())
 
     # Talking.
 
@@ -197,7 +213,7 @@ class Replicator:
                 if self._view.replica is not replica:
                     return []
                 try:
-                    await self._journal.append(_rows(ready.save))
+                    await self._journal.keep([_row(batch) for batch in ready.save])
                 except JournalError as error:
                     replica.failed(ready)
                     self._event("journal_failed", detail=str(error))
@@ -223,11 +239,11 @@ class Replicator:
         queue = self._outgoing[peer]
         reachable = True
         while True:
-            messages = [await queue.get()]
-            while not queue.empty():
-                messages.append(queue.get_nowait())
+            messages = [codec.encode_message(await queue.get())]
+            while not queue.empty() and sum(map(len, messages)) < MAX_CALL_BYTES:
+                messages.append(codec.encode_message(queue.get_nowait()))
             try:
-                answers = await self._links.call(peer, [codec.encode_message(message) for message in messages])
+                answers = await self._links.call(peer, messages)
                 for answer in answers:
                     self._send(await self._take(peer, codec.decode_message(answer)))
                 was, reachable, reason = reachable, True, ""
@@ -251,7 +267,7 @@ class Replicator:
         if self._view.replica is not replica:
             return
         try:
-            await self._journal.append(_rows(ready.save))
+            await self._journal.keep([_row(batch) for batch in ready.save])
             if replica.joined and not self._told_joined:
                 await self._journal.set_meta(joined="1")
                 self._told_joined = True
@@ -292,8 +308,8 @@ class Replicator:
         self._log.emit(self._clock.wall(), {"event": event, **members})
 
 
-def _rows(batches: Iterable[Batch]) -> list[Row]:
-    return [(str(batch.origin), batch.first, codec.encode_batch(batch)) for batch in batches]
+def _row(batch: Batch) -> Row:
+    return str(batch.origin), batch.first, codec.encode_batch(batch)
 
 
 def _settle(group: Iterable[_Waiting], error: Exception) -> None:

@@ -15,6 +15,7 @@ from stsd.errors import AccessDenied, StsError, ValidationError
 from stsd.node import is_loopback
 from stsd.revocation.codec import MAX_SEQUENCE
 from stsd.server.clock import Clock
+from stsd.server.replication import Replicator
 from stsd.wire import json_api
 from stsd.wire.messages import Request, Response
 
@@ -24,10 +25,10 @@ MAX_INSTANT = 253_402_300_799
 
 
 class TestHooks:
-    """Both hooks of one node; `reset(epoch)` is the replicator's."""
+    """Both hooks of one node."""
 
-    def __init__(self, clock: Clock, reset: Callable[[int], Awaitable[None]]) -> None:
-        self._clock, self._reset_node = clock, reset
+    def __init__(self, clock: Clock, replicator: Replicator) -> None:
+        self._clock, self._replicator = clock, replicator
 
     async def reset(self, request: Request) -> Response:
         """Forget everything since the world, and the moved clock."""
@@ -41,8 +42,8 @@ class TestHooks:
         epoch = _content(request, ("epoch",)).get("epoch", time_ns() // 1000)
         if not isinstance(epoch, int) or isinstance(epoch, bool) or not 0 < epoch <= MAX_SEQUENCE:
             raise ValidationError("epoch must be a positive integer below 2**53", reason="epoch")
-        await self._reset_node(epoch)
         self._clock.offset_s = 0.0
+        await self._replicator.reset(epoch)
         return {"epoch": epoch}
 
     async def _move(self, request: Request) -> dict[str, Any]:
@@ -53,7 +54,8 @@ class TestHooks:
         if not 0 <= self._clock.wall() + offset_s <= MAX_INSTANT:
             raise ValidationError("Service time must stay between 1970 and 9999", reason="clock")
         self._clock.offset_s = offset_s
-        return {"now": self._clock.service()}
+        self._replicator.clock_moved()
+        return {"now": int(self._clock.service())}
 
     def _offset_s(self, content: dict[str, Any]) -> float:
         if not content:

@@ -103,6 +103,13 @@ def test_every_answer_says_who_answered_and_how_fresh_it_is(node):
         assert len(headers["x-amzn-RequestId"]) == 36
 
 
+def test_a_browser_may_call(node):
+    asked = requests.options(node.url, headers={"Origin": "https://app.example"}, timeout=5)
+    assert asked.status_code == 200
+    assert asked.headers["Access-Control-Allow-Origin"] == "*"
+    assert "authorization" in asked.headers["Access-Control-Allow-Headers"]
+
+
 def test_a_body_of_ten_million_bytes_is_read(node):
     answer = send(node, request("/", FORM, b"a" * 10_000_000))
     assert status(answer) == 302

@@ -1,0 +1,141 @@
+"""The shell around the replica: what is stored before it is told, and what happens when storing fails."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from io import BytesIO
+
+import pytest
+
+from stsd import world as worlds
+from stsd.errors import ServiceUnavailable
+from stsd.revocation.messages import Origin
+from stsd.revocation.replica import Replica
+from stsd.revocation.revocation_set import Revocation, RevocationSet
+from stsd.server.clock import Clock, entropy
+from stsd.server.journal import Journal, JournalConflict, JournalError
+from stsd.server.log import EventLog
+from stsd.server.peers import PeerLinks
+from stsd.server.replication import Replicator
+from stsd.tokens.keyset import new_key_set
+from stsd.view import View
+
+NOW = 1_795_435_200
+KEY = Revocation("access_key", "ASIARTX3GSDSQAAAAAAA", 0, None)
+ORIGIN = "us-east-1/1/0000000000000001"
+
+
+@asynccontextmanager
+async def replicator(path):
+    clock = Clock()
+    journal = await Journal.open(path / "journal.db")
+    links = PeerLinks(b"k" * 32, "us-east-1", {})
+    world = worlds.directory(worlds.materialise({"Accounts": [{"Id": "111122223333"}]}, entropy))
+    view = View(
+        region="us-east-1", issuer="", directory=world, keys=new_key_set(entropy, NOW),
+        replica=Replica(Origin("us-east-1", "1", "0" * 16), (), NOW), revocations=RevocationSet(), entropy=entropy,
+    )  # fmt: skip
+    log = EventLog("us-east-1", "json", BytesIO())
+    running = Replicator(journal, links, view, clock, log)
+    await running.restore(founding=True)
+    running.start()
+    try:
+        yield running, view, journal, clock
+    finally:
+        await running.stop()
+        await journal.close()
+        log.close()
+
+
+def revoked(view: View, now: float = NOW) -> bool:
+    return view.revocations.check_key(KEY.subject, now) is not None
+
+
+async def test_a_revocation_is_on_disk_and_enforced_when_it_is_recorded(tmp_path):
+    async with replicator(tmp_path) as (running, view, journal, _):
+        recorded = await running.revoke(KEY)
+        assert (recorded.sequence, recorded.copies) == (1, 1)
+        assert revoked(view)
+        assert [(origin, first) for origin, first, _ in await journal.rows()] == [(str(recorded.origin), 1)]
+    async with replicator(tmp_path) as (_, view, _, _):
+        assert revoked(view)
+
+
+async def test_revocations_that_wait_together_are_one_commit(tmp_path):
+    async with replicator(tmp_path) as (running, _, journal, _):
+        recorded = await asyncio.gather(*(running.revoke(KEY) for _ in range(20)))
+        assert sorted(each.sequence for each in recorded) == list(range(1, 21))
+        assert len(await journal.rows()) < 20
+
+
+async def test_what_cannot_be_stored_is_refused_and_changes_nothing(tmp_path, monkeypatch):
+    async with replicator(tmp_path) as (running, view, journal, _):
+
+        async def full(row):
+            raise JournalError("disk full")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(journal, "append", full)
+            with pytest.raises(ServiceUnavailable):
+                await running.revoke(KEY)
+        assert not revoked(view)
+        assert await journal.rows() == []
+        assert (await running.revoke(KEY)).sequence == 1
+
+
+async def test_a_commit_that_reached_the_disk_although_it_failed_makes_a_new_incarnation(tmp_path, monkeypatch):
+    async with replicator(tmp_path) as (running, view, journal, _):
+        store = journal.append
+
+        async def stores_and_fails(row):
+            await store(row)
+            raise JournalError("the answer was lost")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(journal, "append", stores_and_fails)
+            with pytest.raises(ServiceUnavailable):
+                await running.revoke(Revocation("account", "111122223333", 1, None))
+        before = view.replica.origin
+        recorded = await running.revoke(KEY)
+        assert recorded.origin != before
+        assert recorded.sequence == 1
+    async with replicator(tmp_path) as (_, view, _, _):
+        assert revoked(view)
+
+
+async def test_an_entry_does_not_replace_another_one(tmp_path):
+    journal = await Journal.open(tmp_path / "journal.db")
+    await journal.append((ORIGIN, 1, b"first"))
+    with pytest.raises(JournalConflict):
+        await journal.append((ORIGIN, 1, b"second"))
+    await journal.keep([(ORIGIN, 1, b"first"), (ORIGIN, 2, b"next")])
+    assert await journal.rows() == [(ORIGIN, 1, b"first"), (ORIGIN, 2, b"next")]
+    await journal.close()
+
+
+async def test_a_reset_forgets_everything_under_a_new_incarnation(tmp_path):
+    async with replicator(tmp_path) as (running, view, journal, _):
+        await running.revoke(KEY)
+        before = view.replica.origin
+        await running.reset(7)
+        assert not revoked(view)
+        assert await journal.rows() == []
+        assert view.replica.origin != before
+        await running.reset(7)
+        assert view.replica.epoch == 7
+    async with replicator(tmp_path) as (_, view, _, _):
+        assert view.replica.epoch == 7
+        assert not revoked(view)
+
+
+async def test_a_clock_that_is_moved_there_and_back_forgets_nothing(tmp_path):
+    async with replicator(tmp_path) as (running, view, _, clock):
+        ends = Revocation("account", "111122223333", 1, int(clock.wall()) + 60)
+        await running.revoke(ends)
+        clock.offset_s = 10 * 24 * 3600
+        running.clock_moved()
+        assert len(view.revocations) == 0
+        clock.offset_s = 0
+        running.clock_moved()
+        assert len(view.revocations) == 1

@@ -1,0 +1,145 @@
+"""The README tells the truth: its commands run as they stand, its lists agree with the code."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from stsd import operations
+from tests.running import ROOT, RunningCluster, free_base_port, wait_for
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+RUN_ELSEWHERE = {"make test": "is this", "make lint": "is a step of CI", "make soak": "takes hours"}
+"""Commands that a test cannot run, and why."""
+
+
+def block(*words: str) -> str:
+    (found,) = [text for text in BLOCKS if all(word in text for word in words)]
+    return found
+
+
+def script(cluster: RunningCluster, text: str, folder: Path) -> str:
+    """The block as it stands, on this cluster's ports and directory."""
+    text = text.replace(". .venv/bin/activate\n", "").replace("$PWD/.stsd", str(cluster.data_dir))
+    text = re.sub(r"(?<!\S)\.stsd(?!\S)", str(cluster.data_dir), text).replace("out/", f"{folder}/out/")
+    text = re.sub(r"127\.0\.0\.1:87(\d\d)", lambda port: f"127.0.0.1:{cluster.base_port + int(port[1])}", text)
+    return re.sub(
+        r"python -m cluster (kill|start|status)(.*)", rf"python -m cluster \1\2 --data-dir {cluster.data_dir}",
+        re.sub(r"\s+#.*", "", text),
+    )  # fmt: skip
+
+
+def run(cluster: RunningCluster, folder: Path, *texts: str, timeout_s: float = 120) -> list[str]:
+    """Run blocks in one shell, as in one terminal; each must end well. What each command printed."""
+    paths = [str(ROOT / ".venv" / "bin"), str(ROOT / ".venv-awscli" / "bin"), os.environ["PATH"]]
+    environment = cluster.environment() | {"PATH": os.pathsep.join(paths), "STSD_DATA": str(cluster.data_dir)}
+    result = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", "".join(script(cluster, text, folder) for text in texts)],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout_s,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout.splitlines()
+
+
+@pytest.fixture
+def aws() -> None:
+    if not (ROOT / ".venv-awscli" / "bin" / "aws").exists() and shutil.which("aws") is None:
+        if os.environ.get("STSD_REQUIRE_ALL"):
+            pytest.fail("the aws command line is missing")
+        pytest.skip("the aws command line is not installed; `make test` installs it")
+
+
+SETTING_UP = block("export AWS_CONFIG_FILE")
+
+
+@pytest.mark.processes
+def test_the_first_minute(aws, cluster, tmp_path):
+    output = "\n".join(run(cluster, tmp_path, SETTING_UP))
+    assert output.count("arn:aws:iam::111122223333:user/alice") == 2
+    assert "arn:aws:sts::444455556666:assumed-role/vendor-audit/" in output
+
+
+@pytest.mark.processes
+def test_a_revocation_in_the_readme_is_seen_in_another_region(aws, cluster, tmp_path):
+    output = "\n".join(run(cluster, tmp_path, SETTING_UP, block("TOKEN=$(")))
+    assert output.index('{"active":true') < output.index('"revocation_token"')
+    assert output.endswith('{"active":false,"reason":"revoked"}')
+
+
+@pytest.mark.processes
+def test_taking_a_region_away_in_the_readme(aws, cluster, tmp_path):
+    output = "\n".join(run(cluster, tmp_path, SETTING_UP, block("python -m cluster kill")))
+    assert output.count("arn:aws:iam::111122223333:user/alice") == 4
+    assert "ap-southeast-1" in output
+
+
+@pytest.mark.processes
+def test_the_other_commands_of_a_node_and_of_the_story(aws, cluster, tmp_path):
+    output = "\n".join(run(cluster, tmp_path, SETTING_UP, block("stsd keys list"), block("--external-id")))
+    assert "prepared" in output
+    assert "assumed-role/incident-response/" in output
+
+
+@pytest.mark.processes
+def test_load_as_in_the_readme(cluster, tmp_path):
+    run(cluster, tmp_path, block("locust -f"))
+
+
+@pytest.mark.processes
+def test_the_experiments_of_the_readme(cluster, tmp_path):
+    run(cluster, tmp_path, block("experiment run"), timeout_s=300)
+    for name in ("global-vs-regional", "home-region-dies"):
+        assert (tmp_path / "out" / name / "result.json").exists()
+
+
+@pytest.mark.processes
+def test_make_up_and_make_bench_as_in_the_readme(tmp_path):
+    assert "make up\n" in BLOCKS
+    port = free_base_port()
+    arguments = f"ARGS=--base-port {port} --data-dir {tmp_path / 'data'}"
+    with subprocess.Popen(["make", "up", arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True) as up:
+        assert up.stdout is not None
+        lines = iter(up.stdout.readline, "")
+        wait_for(lambda: "Ctrl-C stops everything" in next(lines), "the cluster's welcome")
+        up.send_signal(signal.SIGINT)
+        up.stdout.read()
+    bench = subprocess.run(
+        ["make", "bench", "ARGS=--rounds 1 --slice-s 0.05"], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert bench.returncode == 0, bench.stderr
+    for name in ("AssumeRole", "GetCallerIdentity", "verify http uncached", "verify http cached", "verify in process"):
+        assert name in bench.stdout
+
+
+def test_every_command_of_the_readme_is_run():
+    run_here = [
+        SETTING_UP, block("TOKEN=$("), block("python -m cluster kill"), block("stsd keys list"), block("--external-id"),
+        block("locust -f"), block("experiment run"), "make up\n",
+    ]  # fmt: skip
+    rest = [line for text in BLOCKS if text not in run_here for line in text.splitlines()]
+    assert [line for line in rest if line not in RUN_ELSEWHERE] == ["make bench"]
+
+
+def test_every_operation_is_in_the_readme():
+    for _, action in operations.OPERATIONS:
+        assert f"`{action}`" in README
+
+
+def test_every_dependency_says_why_it_is_there():
+    text = (ROOT / "pyproject.toml").read_text()
+    tables = re.findall(r"^(?:dependencies|lab|dev) = \[\n(.*?)^\]", text, re.DOTALL | re.MULTILINE)
+    assert len(tables) == 3
+    for line in "".join(tables).splitlines():
+        assert re.fullmatch(r'  "[^"]+",\s+# \S.*', line), line
+
+
+def test_the_procfile_starts_three_nodes_and_the_router():
+    lines = (ROOT / "Procfile").read_text().splitlines()
+    assert len([line for line in lines if line and not line.startswith("#")]) == 4

@@ -11,8 +11,8 @@ from typing import Any, NoReturn
 
 import click
 
-from cluster import control, data_dir, local, routing
-from cluster.data_dir import ROUTER, DataDir, Wanted
+from cluster import control, data_dir, experiment_cli, local, routing
+from cluster.data_dir import DataDir, Wanted
 from cluster.errors import ClusterError, Refused
 from cluster.supervisor import RunFlags, Supervisor, command
 
@@ -90,8 +90,7 @@ def supervise(
     """
     data = _prepare(data_dir, Wanted(topology, base_port, world), policy)
     _check_name(data, name)
-    own = {port: use for port, use in data.ports.named().items() if (use in data.topology.regions) == (name != ROUTER)}
-    local.check_ports({port: use for port, use in own.items() if name == ROUTER or use == name})
+    local.check_ports(data.ports.of(name))
     flags = RunFlags(policy, seed, unsafe_test_hooks)
 
     async def run() -> int:
@@ -152,6 +151,9 @@ def start(name: str, data_dir: Path) -> None:
     """
     answer = _ask(data_dir, name, "start")
     click.echo(f"{name}: process {answer['pid']} {'runs already' if answer.get('already') else 'is ready'}")
+
+
+cluster.add_command(experiment_cli.experiment)
 
 
 def _ask(path: Path, name: str, verb: str) -> dict[str, Any]:

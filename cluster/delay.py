@@ -1,7 +1,8 @@
-"""Holds a message back as long as the latency model says, and measures how well that went.
+"""Holds a message back as long as the latency model says, and measures how well that went. (I/O)
 
-Deadlines are absolute, so that what comes before a wait does not lengthen it. uvloop's timers count in whole
-milliseconds and may fire early: waits are rounded up and looked at again.
+Deadlines are absolute, so that what comes before a wait does not lengthen it, and what one wait lost the next one of
+the same request makes good. uvloop's timers count in whole milliseconds and may fire early: waits are rounded up and
+looked at again.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ async def sleep_until(deadline: float) -> None:
 
 @dataclass(slots=True)
 class Path:
-    """Both directions between a place of clients and a region; each draws from a generator of its own."""
+    """Both directions between a place of clients and a region."""
 
     link: latency.Link
     rng: Random
@@ -33,10 +34,10 @@ class Path:
     error: Histogram
 
     async def hold(self, since: float) -> float:
-        """Waits for one message that began at `since`; the seconds that it took in fact."""
+        """Waits for one message that began at `since`; how many seconds too late it woke up."""
         delay_s = latency.one_way_ms(self.link, self.rng) / 1000
         await sleep_until(since + delay_s)
-        taken_s = monotonic() - since
+        late_s = max(0.0, monotonic() - since - delay_s)
         self.requested.observe(delay_s)
-        self.error.observe(max(0.0, taken_s - delay_s))
-        return taken_s
+        self.error.observe(late_s)
+        return late_s

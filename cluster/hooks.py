@@ -1,4 +1,6 @@
-"""The router's side of the test hooks: one order for all nodes (contract 8). Only with `--unsafe-test-hooks`.
+"""The router's side of the test hooks: one order for all nodes (contract 8). (I/O)
+
+Only with `--unsafe-test-hooks`.
 
 `reset` gets one epoch number for all, so that no node mistakes an old message for a new one; `clock` gets the same
 body everywhere. A node that does not follow is an error of the whole call: half a reset is none.

@@ -1,4 +1,4 @@
-"""The router's sockets: aiohttp's parser, our limits, whole answers as one bytes object.
+"""The router's sockets: aiohttp's parser, our limits, whole answers as one bytes object. (I/O)
 
 Limits are those of a node (spec 1.1): 10,000,000 bytes of body, 16 kB of head per line and field, 30 s for a head or
 a body to arrive. Whatever is wrong with the bytes is answered with a 4xx and an empty body, and the connection ends.

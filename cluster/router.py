@@ -1,4 +1,4 @@
-"""The failover router: HTTP in front of routing and outlier detection, with the latency of places added.
+"""The failover router: HTTP in front of routing and outlier detection, with the latency of places added. (I/O)
 
     client ─▶ listener ─▶ order of regions ─▶ [delay] ─▶ region ─▶ [delay] ─▶ client
                             ▲                             │
@@ -178,14 +178,10 @@ class Router:
     async def _attempt(self, attempt: Attempt, region: str) -> Answer | UpstreamError:
         """One exchange with one region, latency both ways; the outcome goes into the region's health."""
         path = attempt.view.paths.get(region)
-        if path is not None:
-            attempt.added_s += await path.hold(attempt.began)
+        await attempt.travel(path)
         result = await self._exchange(attempt, region)
         self._note(region, attempt.target, result)
-        attempt.began = monotonic()
-        if path is not None:
-            attempt.added_s += await path.hold(attempt.began)
-            attempt.began = monotonic()
+        await attempt.travel(path)
         return result
 
     async def _exchange(self, attempt: Attempt, region: str) -> Answer | UpstreamError:
@@ -284,7 +280,7 @@ OWN_PATHS = {
 
 @dataclass(slots=True)
 class Attempt:
-    """A request on its way: when its present leg began (monotonic seconds) and the latency added so far."""
+    """A request on its way: when it arrived (monotonic seconds), the latency added so far, and how late it runs."""
 
     request: BaseRequest
     target: str
@@ -293,6 +289,17 @@ class Attempt:
     view: View
     began: float
     added_s: float = 0.0
+    late_s: float = 0.0
+
+    async def travel(self, path: Path | None) -> None:
+        """One way between the client's place and the region; without a path no time passes."""
+        if path is None:
+            return
+        # The first leg counts from the arrival, so that reading the body does not come on top.
+        since = self.began if not self.added_s else monotonic() - self.late_s
+        started = monotonic()
+        self.late_s = await path.hold(since)
+        self.added_s += monotonic() - started
 
 
 def _is_definite(result: Answer | UpstreamError) -> bool:

@@ -84,6 +84,12 @@ class Ports:
             names |= {port: f"{region} seen from {place}" for region, port in ports.regional.items()}
         return names
 
+    def of(self, process: str) -> dict[int, str]:
+        """The ports that a region's node, or the router with all that is not a node's, listens on."""
+        if process in self.regions:
+            return {self.regions[process]: process}
+        return {port: use for port, use in self.named().items() if port not in self.regions.values()}
+
 
 def assign_ports(topology: Topology, base_port: int) -> Ports:
     """Router on N, the i-th region on N+i, everything else on N+10 and up (contract 2). Raises TopologyError."""

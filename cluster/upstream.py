@@ -1,4 +1,4 @@
-"""A region as the router reaches it: kept-alive connections, bounded waits, and failures that say what they mean.
+"""A region as the router reaches it: kept-alive connections, bounded waits, and failures that say what they mean. (I/O)
 
 aiohttp's response protocol parses the answers; its client session is left out, because it rewrites request targets
 and headers, and because it hides whether bytes had been sent when a request failed.
@@ -62,7 +62,9 @@ class Upstream:
 
         Raises ConnectFailure, ExchangeFailure. A cancelled request closes its connection.
         """
-        connection = (None if fresh else self._take_idle()) or await self._connect()
+        connection = None if fresh else self._take_idle()
+        if connection is None:
+            connection = await self._connect()
         try:
             answer = await self._exchange(connection, head, body, bodiless)
         except (ClientError, HttpProcessingError, OSError, TimeoutError) as error:

@@ -44,6 +44,12 @@ class Region:
     now: float = 1000.0
     requests: list[Seen] = field(default_factory=list)
     _runner: web.ServerRunner | None = None
+    _ports: set[int] = field(default_factory=set)
+
+    @property
+    def connections(self) -> int:
+        """Over how many connections `requests` came."""
+        return len(self._ports)
 
     async def start(self) -> Region:
         server = web.Server(self._respond, access_log=None, auto_decompress=False)
@@ -65,6 +71,7 @@ class Region:
             await asyncio.sleep(3600)
         if request.path == "/readyz":
             return web.Response(status=200 if self.ready else 503)
+        self._ports.add(request.transport.get_extra_info("peername")[1] if request.transport else 0)
         body = await request.content.read()
         self.requests.append(Seen(request.method, request.raw_path, request.raw_headers, body))
         if self.drops:

@@ -55,7 +55,7 @@ async def test_connections_are_kept_on_both_sides(start):
     setup = await start()
     for _ in range(5):
         assert (await setup.call())[0] == 200
-    assert len(setup.router._upstreams["us-east-1"]._idle) == 1
+    assert setup.regions["us-east-1"].connections == 1
 
 
 # -- the mark --------------------------------------------------------------------------------------------------------

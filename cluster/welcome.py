@@ -1,10 +1,12 @@
-"""What `cluster up` prints when everything is ready: where things are and what to try."""
+"""What `cluster up` prints when everything is ready: where things are and what to try. (I/O)"""
 
 from __future__ import annotations
 
 import configparser
+import os
 import shlex
-from collections.abc import Mapping
+import sys
+from pathlib import Path
 
 from cluster.data_dir import ROUTER, DataDir
 from cluster.supervisor import RunFlags
@@ -29,28 +31,38 @@ def welcome(data: DataDir, flags: RunFlags) -> str:
 
 
 def _try(data: DataDir, config: configparser.ConfigParser) -> list[str]:
-    here = shlex.quote(str(data.path))
+    here, bin_dir = shlex.quote(str(data.path)), _bin_dir()
     first, last = data.topology.regions[0], data.topology.regions[-1]
-    lines = [
+    verify = f"  curl -s {data.url(last)}/v1/verify -d "
+    return [
         "Try, in another terminal:",
         f"  export AWS_CONFIG_FILE={here}/config AWS_SHARED_CREDENTIALS_FILE={here}/credentials",
         "  aws sts get-caller-identity --profile admin",
-    ]
-    roles = {name.removeprefix("profile "): config[name] for name in config.sections() if "role_arn" in config[name]}
-    if roles:
-        name, role = next(iter(roles.items()))
-        lines += [f"  aws sts get-caller-identity --profile {name}", *_assume(role)]
-    return [
-        *lines,
-        f'  curl -s {data.url(last)}/v1/verify -d \'{{"token": "SESSION_TOKEN"}}\'',
-        f"  stsd revoke access_key_id=ASIA_OF_THE_SESSION --profile admin@{first}",
-        f"  python -m cluster kill {first} --data-dir {here}     then: start {first}, status",
+        *_assume(config),
+        "  TOKEN=$(aws sts get-session-token --profile admin --query Credentials.SessionToken --output text)",
+        verify + "'{\"token\": \"'$TOKEN'\"}'",
+        f"  echo $TOKEN | {bin_dir}stsd revoke token=- --profile admin@{first}     then verify again",
+        f"  {bin_dir}python -m cluster kill {first} --data-dir {here}     then: status, start {first}",
     ]
 
 
-def _assume(role: Mapping[str, str]) -> list[str]:
+def _assume(config: configparser.ConfigParser) -> list[str]:
+    """A role to assume, one with an external id if there is one; the default world's profiles name some."""
+    roles = [config[name] for name in config.sections() if "role_arn" in config[name]]
+    if not roles:
+        return []
+    role = next((role for role in roles if "external_id" in role), roles[0])
     external = f" --external-id {shlex.quote(role['external_id'])}" if "external_id" in role else ""
     return [
         f"  aws sts assume-role --profile {role['source_profile']} --role-session-name demo{external} \\",
         f"      --role-arn {role['role_arn']}",
     ]
+
+
+def _bin_dir() -> str:
+    """Where this Python's programs are, as one would type it; nothing when they are on the PATH."""
+    folder = Path(sys.executable).parent
+    if str(folder) in os.environ.get("PATH", "").split(os.pathsep):
+        return ""
+    near = os.path.relpath(folder)
+    return f"{folder if near.startswith('..') else near}/"

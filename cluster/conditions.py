@@ -17,7 +17,7 @@ from cluster.history import Conditions, Run, percentile
 IDLE_CPU_MIN = 0.25
 DELAY_ERROR_MS_MAX = 5.0
 LAG_MS_MAX = 50.0
-LAG_MS_MAX_LATENCY = 5.0
+LAG_MS_MAX_LATENCY = 10.0
 DELAY_ERROR = "router_delay_error_seconds"
 
 Buckets = Mapping[float, float]

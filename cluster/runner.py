@@ -58,12 +58,12 @@ class Runner:
         async with open_session(load.timeout_s) as session:
             try:
                 await generator.prepare(session)
-                before = await _snapshot(data)
                 generator.begin = time.monotonic() + load.warm_up_s + HEAD_START_S
                 async with self._ticking(generator, f"{policy}, seed {seed}"), asyncio.TaskGroup() as tasks:
                     tasks.create_task(generator.run(arrivals, session))
                     tasks.create_task(self._faults(data, generator, events))
-                measured = _between(before, await _snapshot(data))
+                    before = tasks.create_task(_snapshot(data, after_s=-generator.now()))
+                measured = _between(before.result(), await _snapshot(data))
             except (aiohttp.ClientError, ValueError) as error:
                 raise Refused(f"the experiment's cluster gives no token: {error}") from error
             finally:
@@ -105,14 +105,16 @@ def _generator(path: Path, timeout_s: float) -> Generator:
 
 
 class _Snapshot(NamedTuple):
-    """CPU times since boot, and the router's delay errors since it started."""
+    """CPU times since boot, and what the router has counted since it started."""
 
     cpu: list[int]
-    delays: conditions.Buckets
+    router: str
 
 
-async def _snapshot(data: DataDir) -> _Snapshot:
-    return _Snapshot(_cpu(), conditions.delay_errors(await own_cluster.router_metrics(data)))
+async def _snapshot(data: DataDir, after_s: float = 0.0) -> _Snapshot:
+    """Read now and understood later: the generator must not wait for a parser."""
+    await asyncio.sleep(after_s)
+    return _Snapshot(_cpu(), await own_cluster.router_metrics(data))
 
 
 def _cpu() -> list[int]:
@@ -121,4 +123,5 @@ def _cpu() -> list[int]:
 
 
 def _between(before: _Snapshot, after: _Snapshot) -> Conditions:
-    return Conditions(conditions.idle_share(before.cpu, after.cpu), conditions.p99_ms(before.delays, after.delays))
+    delays = conditions.delay_errors(before.router), conditions.delay_errors(after.router)
+    return Conditions(conditions.idle_share(before.cpu, after.cpu), conditions.p99_ms(*delays))

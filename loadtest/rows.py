@@ -46,7 +46,7 @@ Round = Mapping[str, Slice]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table. `runs` are the per-round ratios, `cpu_us` the server's CPU time per call of ours."""
+    """One line of the table. `runs` are the per-round ratios, `…cpu_us` CPU time per call of the server."""
 
     name: str
     ours: float
@@ -55,6 +55,7 @@ class Row:
     ratio: float
     runs: tuple[float, ...]
     cpu_us: float
+    reference_cpu_us: float
     client_bound: bool
 
     def json(self) -> dict[str, object]:
@@ -89,5 +90,6 @@ def _row(name: str, reference: str, reference_name: str, rounds: Sequence[Round]
         ratio=median(ratios),
         runs=ratios,
         cpu_us=median(s.cpu_us for s in ours),
+        reference_cpu_us=median(s.cpu_us for s in theirs),
         client_bound=any(s.client_bound for s in (*ours, *theirs)),
     )

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import click
 
 from cluster import control, data_dir, experiment_cli, local, routing
-from cluster.data_dir import DataDir, Wanted
+from cluster.data_dir import DataDir, Wanted, check_not_running
 from cluster.errors import ClusterError, Refused
 from cluster.supervisor import RunFlags, Supervisor, command
 
@@ -63,7 +63,7 @@ def up(
     Example: python -m cluster up --topology two_continents --base-port 9700 --data-dir /tmp/two
     """
     data = _prepare(data_dir, Wanted(topology, base_port, world), policy)
-    local.check_not_running(data)
+    check_not_running(data)
     local.check_ports(data.ports.named())
     return asyncio.run(local.Local(data, RunFlags(policy, seed, unsafe_test_hooks)).run())
 

@@ -22,6 +22,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from cluster import control
 from cluster.errors import ClusterError
 from cluster.files import DEFAULT_TOPOLOGY, locked, parse_topology, read_text, topology_source, write_whole
 from cluster.topology import Ports, Topology, TopologyError, assign_ports
@@ -147,6 +148,15 @@ def _write_record(path: Path, record: Record) -> None:
     write_whole(path / MARKER, json.dumps(asdict(record), indent=1).encode())
 
 
+def check_not_running(data: DataDir) -> None:
+    """Raises ClusterError when a cluster runs on this data directory."""
+    if alive := [name for name in data.names if control.is_alive(data.run, name)]:
+        raise ClusterError(
+            f"--data-dir {data.path}: a cluster runs there already ({', '.join(alive)}):"
+            " stop it first, or give another --data-dir and --base-port"
+        )
+
+
 # -- continuing ------------------------------------------------------------------------------------------------------
 
 
@@ -167,6 +177,7 @@ def _continue(path: Path, record: Record, wanted: Wanted) -> DataDir:
     data.read_key()
     if wanted.base_port is None or wanted.base_port == record.base_port:
         return data
+    check_not_running(data)
     moved = _open(path, Record(**(asdict(record) | {"base_port": wanted.base_port})))
     _write_profiles(moved, _sealed_world(moved))
     _write_record(path, moved.record)

@@ -19,15 +19,6 @@ from cluster.welcome import welcome
 STOP_TIMEOUT_S = 15.0
 
 
-def check_not_running(data: DataDir) -> None:
-    """Raises ClusterError when a cluster runs on this data directory."""
-    if alive := [name for name in data.names if control.is_alive(data.run, name)]:
-        raise ClusterError(
-            f"--data-dir {data.path}: a cluster runs there already ({', '.join(alive)}):"
-            " stop it first, or give another --data-dir and --base-port"
-        )
-
-
 def check_ports(ports: dict[int, str]) -> None:
     """Raises ClusterError naming every port that is in use."""
     faults = [fault for port, use in ports.items() if (fault := _port_fault(port, use))]

@@ -74,6 +74,8 @@ class Replicator:
         if "incarnation" not in meta:
             meta |= {"incarnation": new_incarnation(entropy), "epoch": "0", "joined": str(int(founding))}
             await self._journal.set_meta(**meta)
+        if self.follows_resets:
+            self._clock.offset_s = float(meta.get("clock_offset_s", 0))
         self._told_joined = meta["joined"] == "1"
         self._begin(meta["incarnation"], int(meta["epoch"]), joined=self._told_joined)
         batches = [codec.decode_batch(body) for _, _, body in await self._journal.rows()]
@@ -167,7 +169,8 @@ class Replicator:
             if epoch <= self._view.replica.epoch:
                 return
             incarnation = new_incarnation(entropy)
-            await self._journal.reset(incarnation=incarnation, epoch=str(epoch), joined="1")
+            await self._journal.reset(incarnation=incarnation, epoch=str(epoch), joined="1", clock_offset_s="0")
+            self._clock.offset_s = 0.0
             self._begin(incarnation, epoch, joined=True)
             self._event("reset", epoch=epoch, incarnation=incarnation)
 
@@ -178,8 +181,11 @@ class Replicator:
         view.revocations = RevocationSet()
         view.tokens = VerifiedTokens(view.keys)
 
-    def clock_moved(self) -> None:
-        """Service time jumped: what was forgotten as over may apply again, so the set is made anew."""
+    async def move_clock(self, offset_s: float) -> None:
+        """Let service time jump, for restarts too: what was forgotten as over may apply again, so the set is made
+        anew (contract 8). Raises JournalError."""
+        await self._journal.set_meta(clock_offset_s=str(offset_s))
+        self._clock.offset_s = offset_s
         self._view.revocations = RevocationSet()
         self._apply(self._view.replica.seen())
 

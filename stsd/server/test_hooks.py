@@ -42,7 +42,6 @@ class TestHooks:
         epoch = _content(request, ("epoch",)).get("epoch", time_ns() // 1000)
         if not isinstance(epoch, int) or isinstance(epoch, bool) or not 0 < epoch <= MAX_SEQUENCE:
             raise ValidationError("epoch must be a positive integer below 2**53", reason="epoch")
-        self._clock.offset_s = 0.0
         await self._replicator.reset(epoch)
         return {"epoch": epoch}
 
@@ -53,8 +52,7 @@ class TestHooks:
         offset_s = self._offset_s(content)
         if not 0 <= self._clock.wall() + offset_s <= MAX_INSTANT:
             raise ValidationError("Service time must stay between 1970 and 9999", reason="clock")
-        self._clock.offset_s = offset_s
-        self._replicator.clock_moved()
+        await self._replicator.move_clock(offset_s)
         return {"now": int(self._clock.service())}
 
     def _offset_s(self, content: dict[str, Any]) -> float:

@@ -86,10 +86,12 @@ def test_a_part_that_is_not_of_the_cluster_is_refused(cluster):
     assert "us-east-1" in refused.stderr
 
 
-def test_the_data_of_a_running_cluster_is_refused(cluster):
+def test_the_data_of_a_running_cluster_is_refused_and_stays_as_it_is(cluster):
+    files = {path: path.read_bytes() for path in cluster.data_dir.iterdir() if path.is_file()}
     refused = cluster.command("up", "--base-port", str(free_base_port()))
     assert refused.returncode == 2
     assert "runs there already" in refused.stderr
+    assert {path: path.read_bytes() for path in cluster.data_dir.iterdir() if path.is_file()} == files
 
 
 def test_a_port_in_use_is_named(tmp_path):

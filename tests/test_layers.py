@@ -27,8 +27,8 @@ LAYERS = (
 """From left to right: a module imports its own layer's folder, or layers before it."""
 SHELL = {"server", "app", "config", "__main__"}
 IMPURE = {
-    "aiohttp", "aiosqlite", "asyncio", "http", "logging", "multiprocessing", "os", "random", "select", "signal", "socket",
-    "sqlite3", "ssl", "subprocess", "tempfile", "threading", "time", "urllib.request", "uvloop",
+    "aiohttp", "aiosqlite", "asyncio", "http", "logging", "multiprocessing", "os", "random", "select", "signal",
+    "socket", "sqlite3", "ssl", "subprocess", "tempfile", "threading", "time", "urllib.request", "uvloop",
 }  # fmt: skip
 CLUSTER_SHELL = {
     path.stem

@@ -35,11 +35,11 @@ def admin_session(cluster: RunningCluster, region: str):
 
 
 def accepted(cluster: RunningCluster, credentials, region: str) -> bool:
+    client = sts_with(credentials, cluster.url(region), region)
     try:
-        sts_with(credentials, cluster.url(region), region).get_caller_identity()
-    except ClientError as error:
-        assert error.response["Error"]["Code"] in ("InvalidClientTokenId", "ExpiredToken")
-        return False
+        client.get_caller_identity()
+    except ClientError as refused:
+        return refused.response["Error"]["Code"] not in ("InvalidClientTokenId", "ExpiredToken")
     return True
 
 

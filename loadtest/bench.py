@@ -185,11 +185,11 @@ def render(found: Sequence[Row], cores: Cores) -> str:
         "|---|---:|---:|---|---:|---:|---:|---|---:|",
     ]
     for row in found:
-        target = tables.TARGETS[row.name] if row.reference_name in (EMPTY_POST, RAW_OPEN) else None
-        lines.append(
-            f"| {row.name} | {row.ours:,.0f} | {row.cpu_us:.1f} | {row.reference_name} | {row.reference:,.0f} "
-            f"| {row.reference_cpu_us:.1f} | {row.ratio:.2f} | {min(row.runs):.2f}–{max(row.runs):.2f} | {f'{target:.2f}' if target else ''} |"
-        )
+        target = f"{tables.TARGETS[row.name]:.2f}" if row.reference_name in (EMPTY_POST, RAW_OPEN) else ""
+        ours = f"{row.name} | {row.ours:,.0f} | {row.cpu_us:.1f}"
+        reference = f"{row.reference_name} | {row.reference:,.0f} | {row.reference_cpu_us:.1f}"
+        spread = f"{min(row.runs):.2f}–{max(row.runs):.2f}"
+        lines.append(f"| {ours} | {reference} | {row.ratio:.2f} | {spread} | {target} |")
     notes = [f"Server on core {cores.server}, client on core {cores.client}; medians of {len(found[0].runs)} rounds."]
     if cores.server == cores.client:
         notes.append("Only one core is available: client and server share it, so the rates are low and ratios rough.")

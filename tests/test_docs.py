@@ -104,11 +104,12 @@ def test_make_up_and_make_bench_as_in_the_readme(tmp_path):
     assert "make up\n" in BLOCKS
     port = free_base_port()
     arguments = f"ARGS=--base-port {port} --data-dir {tmp_path / 'data'}"
-    with subprocess.Popen(["make", "up", arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True) as up:
+    command = ["make", "up", arguments]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True) as up:
         assert up.stdout is not None
         lines = iter(up.stdout.readline, "")
         wait_for(lambda: "Ctrl-C stops everything" in next(lines), "the cluster's welcome")
-        up.send_signal(signal.SIGINT)
+        os.killpg(up.pid, signal.SIGINT)  # what Ctrl-C in a terminal does
         up.stdout.read()
     bench = subprocess.run(
         ["make", "bench", "ARGS=--rounds 1 --slice-s 0.05"], cwd=ROOT, capture_output=True, text=True, timeout=120

@@ -67,7 +67,7 @@ def _temporary(request: Request, signature: Signature, view: View, signing_keys:
     if view.holder(session.principal) is None:
         raise InvalidClientTokenId(reason="principal_gone")
     # 5. The HMAC matches.
-    sigv4.verify(request, signature, verified.secret_access_key, signing_keys)
+    sigv4.verify(request, signature, verified.secret_access_key(), signing_keys)
     return Caller(session.principal, session.access_key_id, session)
 
 

@@ -8,6 +8,7 @@ arrive. Whatever is wrong with the bytes is answered with a 4xx and an empty bod
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from http import HTTPStatus
@@ -160,13 +161,13 @@ async def _read_slowly(request: BaseRequest) -> bytes:
     return bytes(parts)
 
 
-_date: tuple[float, str] = (0.0, "")
+_date: tuple[int, str] = (0, "")
 
 
 def http_date() -> str:
     """The Date header's value (RFC 9110 section 5.6.7), made once a second."""
     global _date
-    now = asyncio.get_running_loop().time()
-    if now - _date[0] >= 1.0:
-        _date = (now, formatdate(usegmt=True))
+    now = int(time.time())
+    if now != _date[0]:
+        _date = (now, formatdate(now, usegmt=True))
     return _date[1]

@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import BinaryIO, Literal
 
 import orjson
@@ -71,20 +72,30 @@ class EventLog:
                 continue  # a closed terminal must not end the service
 
 
-def _instant(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def _json(at: float, region: str, event: Mapping[str, object]) -> bytes:
     return orjson.dumps({"at": _instant(at), "region": region, **event}, option=orjson.OPT_APPEND_NEWLINE, default=str)
 
 
 def _text(at: float, region: str, event: Mapping[str, object]) -> bytes:
-    members = " ".join(f"{name}={_word(value)}" for name, value in event.items() if name != "event" and value != "")
-    return f"{_instant(at)} {region} {event.get('event', '-')} {members}\n".encode("utf-8", "backslashreplace")
+    members = [f"{name}={value}" for name, value in event.items() if name != "event" and value != ""]
+    line = " ".join((_instant(at), region, str(event.get("event", "-")), *members))
+    if not line.isprintable() or line.count(" ") > len(members) + 2:
+        members = [f"{name}={_word(value)}" for name, value in event.items() if name != "event" and value != ""]
+        line = " ".join((_instant(at), region, str(event.get("event", "-")), *members))
+    return line.encode("utf-8", "backslashreplace") + b"\n"
 
 
 def _word(value: object) -> str:
     """A value on one line: quoted when it holds white space or control characters, so that lines cannot be forged."""
     text = str(value)
     return text if text.isprintable() and " " not in text else orjson.dumps(text, default=str).decode()
+
+
+def _instant(at: float) -> str:
+    seconds = int(at)
+    return f"{_second(seconds)}.{int((at - seconds) * 1000):03d}Z"
+
+
+@lru_cache(maxsize=8)
+def _second(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -58,8 +58,10 @@ def sign(session: Session, key: TokenKey) -> str:
     return (signed + b"." + encoded.translate(_TO_URL)).decode("ascii")
 
 
-def verify(token: str, keys: KeySet) -> tuple[Session, dict[str, Any]]:
-    """The session and the claims of a token whose signature holds; time is checked by `check_time`.
+def verify(token: str, keys: KeySet) -> tuple[Session, bytes]:
+    """The session and the claims, as the JSON that was signed, of a token whose signature holds.
+
+    Time is checked by `check_time`.
 
     Raises TokenError: malformed, unknown_key or bad_signature, the first that applies.
     """
@@ -71,8 +73,8 @@ def verify(token: str, keys: KeySet) -> tuple[Session, dict[str, Any]]:
     try:
         crypto_sign_open(_decode_signature(signature_text) + signed.encode("ascii"), key.public)
         # What we signed is well-formed, so nothing after this line is hostile.
-        claims = orjson.loads(a2b_base64(signed[dot:].translate(_TEXT_FROM_URL) + "=="))
-        return _session(claims, key.kid), claims
+        payload = a2b_base64(signed[dot:].translate(_TEXT_FROM_URL) + "==")
+        return _session(orjson.loads(payload), key.kid), payload
     except BadSignatureError:
         raise TokenError(_why_bad(signed[dot:])) from None
     except (ValueError, KeyError, TypeError):

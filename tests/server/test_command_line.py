@@ -243,7 +243,8 @@ def test_tls_makes_secure_transport_true(tmp_path):
     ask = {"AccessKeyId": "ASIARTX3GSDSQAAAAAAA"}
     with running_node(tmp_path / "a", "--world", str(world)) as plain:
         client = plain.sts("111122223333-ann")
-        pytest.raises(client.exceptions.ClientError, client.get_access_key_info, **ask).match("AccessDenied")
+        with pytest.raises(client.exceptions.ClientError, match="AccessDenied"):
+            client.get_access_key_info(**ask)
     flags = ("--world", str(world), "--tls-cert", str(certificate), "--tls-key", str(key))
     with running_node(tmp_path / "b", *flags) as tls:
         url = tls.url.replace("127.0.0.1", "localhost")

@@ -6,7 +6,6 @@ The reasons are given in the order of contract 4: what the token is, then time, 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 import orjson
 
@@ -46,9 +45,7 @@ def verdict(token: str, view: View, now: float) -> tuple[str, bytes]:
     result, verified = check(token, view, now)
     if verified is None:
         return result, orjson.dumps({"active": False, "reason": result})
-    if verified.answer is None:
-        verified.answer = orjson.dumps(_active(verified))
-    return result, verified.answer
+    return result, _active(verified)
 
 
 def check(token: str, view: View, now: float) -> tuple[str, Verified | None]:
@@ -65,16 +62,19 @@ def check(token: str, view: View, now: float) -> tuple[str, Verified | None]:
     return "active", verified
 
 
-def _active(verified: Verified) -> dict[str, Any]:
+def _active(verified: Verified) -> bytes:
+    """A positive answer; the claims are told as they were signed, so nothing is serialised twice."""
     session = verified.session
-    return {
-        "active": True,
-        "principal": session.principal.arn,
-        "account": session.principal.account,
-        "access_key_id": session.access_key_id,
-        "expires_at": session.expires_at,
-        "claims": verified.claims,
-    }
+    members = orjson.dumps(
+        {
+            "active": True,
+            "principal": session.principal.arn,
+            "account": session.principal.account,
+            "access_key_id": session.access_key_id,
+            "expires_at": session.expires_at,
+        }
+    )
+    return members[:-1] + b',"claims":' + verified.claims + b"}"
 
 
 def _check_fresh(at_least: object, replica: Replica) -> None:

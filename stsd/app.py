@@ -32,7 +32,7 @@ from stsd.server.metrics import Metrics
 from stsd.server.operator import OperatorSocket
 from stsd.server.peers import PATH as PEER_PATH
 from stsd.server.peers import PeerLinks
-from stsd.server.probes import Probes
+from stsd.server.probes import MetricsListener, Probes
 from stsd.server.replication import Replicator
 from stsd.server.store import DataDirectory, open_directory
 from stsd.view import View
@@ -82,13 +82,13 @@ async def _serve(settings: Config) -> None:
         if settings.unsafe_test_hooks:
             gateway.routes |= {("POST", test_hooks.RESET): hooks.reset, ("POST", test_hooks.CLOCK): hooks.clock}
 
-        server = HttpServer(gateway.handle)
+        server = HttpServer(gateway)
         await _listen(server, "--port", settings.host, settings.port, tls)
         closing.push_async_callback(server.stop)
         url = f"{settings.scheme}://{_in_url(settings.host)}:{server.port}"
         view.issuer = settings.issuer or url
         if settings.metrics_listen is not None:
-            extra = HttpServer(probes.metrics_listener)
+            extra = HttpServer(MetricsListener(metrics))
             await _listen(extra, "--metrics-listen", *settings.metrics_listen, None)
             closing.push_async_callback(extra.stop)
         operator = OperatorSocket(directory.path, {"keys list": lambda _: _list_keys(view, clock)})

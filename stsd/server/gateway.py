@@ -10,11 +10,10 @@ from binascii import b2a_base64
 from collections.abc import Awaitable, Callable
 from time import perf_counter
 
-from aiohttp.web_request import BaseRequest
-
 from stsd.node import Node
 from stsd.server.clock import Clock, request_id
-from stsd.server.http import Answer, http_date
+from stsd.server.connection import Head
+from stsd.server.http import http_date, render
 from stsd.server.log import EventLog
 from stsd.server.metrics import Metrics
 from stsd.wire.messages import Request, Response
@@ -40,21 +39,37 @@ class Gateway:
         self._secure = secure
         self.routes: dict[tuple[str, str], AsyncRoute] = {}
 
-    async def handle(self, http: BaseRequest, body: bytes) -> Answer:
-        """Answer one request."""
+    def at_once(self, head: Head, body: Callable[[], bytes]) -> bytes | None:
+        """Answer a request that changes nothing; None for those that wait for something (`routes`)."""
         started = perf_counter()
-        path, _, query = http.raw_path.partition("?")
-        request = Request(http.method, path, query, http.headers, body, request_id(), http.remote or "", self._secure)
-        route = self.routes.get((request.method, path))
+        path, _, query = head.target.partition("?")
+        if (head.method, path) in self.routes:
+            return None
+        request = self._request(head, path, query, body())
+        response = self._node.respond(request, self._clock.service(), self._clock.wall())
+        return self._finish(head, request, response, started)
+
+    async def in_time(self, head: Head, body: bytes) -> bytes:
+        """Answer any request."""
+        started = perf_counter()
+        path, _, query = head.target.partition("?")
+        route = self.routes.get((head.method, path))
+        request = self._request(head, path, query, body)
         if route is None:
             response = self._node.respond(request, self._clock.service(), self._clock.wall())
         else:
             response = await route(request)
-        answer = self._answer(http, request, response)
+        return self._finish(head, request, response, started)
+
+    def _request(self, head: Head, path: str, query: str, body: bytes) -> Request:
+        return Request(head.method, path, query, head.headers, body, request_id(), head.remote, self._secure)
+
+    def _finish(self, head: Head, request: Request, response: Response, started: float) -> bytes:
+        answer = self._answer(head, request, response)
         self._account(request, response, perf_counter() - started)
         return answer
 
-    def _answer(self, http: BaseRequest, request: Request, response: Response) -> Answer:
+    def _answer(self, told: Head, request: Request, response: Response) -> bytes:
         head = (
             f"Content-Type: {response.content_type}\r\nDate: {http_date()}\r\nx-amzn-RequestId: {request.id}\r\n"
             f"x-stsd-region: {self._node.view.region}\r\nx-stsd-staleness-ms: {self._staleness_ms()}\r\n"
@@ -65,11 +80,11 @@ class Gateway:
                 head += CORS
         for name, value in response.headers:
             head += f"{name}: {value}\r\n"
-        return Answer(
+        return render(
             response.status,
             head,
             response.body,
-            keep_alive=http.keep_alive,
+            keep_alive=told.keep_alive,
             body_allowed=request.method != "HEAD" and response.status != 304,
         )
 

@@ -9,38 +9,53 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from email.utils import formatdate
 from http import HTTPStatus
 from ssl import SSLContext
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
+
+from stsd.server.connection import Connection, Head
 
 MAX_BODY_BYTES = 10_000_000
 MAX_HEAD_BYTES = 16_384
 READ_TIMEOUT_S = 30.0
 SHUTDOWN_TIMEOUT_S = 10.0
-
-Handler = Callable[[BaseRequest, bytes], Awaitable["Answer"]]
+KEEPALIVE_TIMEOUT_S = 75.0
 
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
 
+class Handler(Protocol):
+    """Who answers. Both get the head as it arrived and return the bytes of a whole answer (`render`)."""
+
+    def at_once(self, head: Head, body: Callable[[], bytes]) -> bytes | None:
+        """The answer, or None, before `body` was called, when it has to wait for something."""
+
+    async def in_time(self, head: Head, body: bytes) -> bytes:
+        """The answer to any request."""
+
+
+def render(status: int, head: str, body: bytes, *, keep_alive: bool, body_allowed: bool = True) -> bytes:
+    """A whole answer; `head` holds header lines, each with its line end."""
+    connection = "" if keep_alive else "Connection: close\r\n"
+    start = f"HTTP/1.1 {status} {_REASONS.get(status, '')}\r\n{head}Content-Length: {len(body)}\r\n{connection}\r\n"
+    return start.encode("latin-1", "replace") + (body if body_allowed else b"")
+
+
 class Answer:
-    """A complete response as one bytes object; what aiohttp asks of a response, and nothing else."""
+    """A whole answer on aiohttp's way; what aiohttp asks of a response, and nothing else."""
 
     __slots__ = ("_bytes", "body_length", "keep_alive", "status")
 
-    def __init__(self, status: int, head: str, body: bytes, *, keep_alive: bool, body_allowed: bool = True) -> None:
-        connection = "" if keep_alive else "Connection: close\r\n"
-        start = f"HTTP/1.1 {status} {_REASONS.get(status, '')}\r\n{head}Content-Length: {len(body)}\r\n{connection}\r\n"
-        self.status = status
+    def __init__(self, answer: bytes, *, keep_alive: bool) -> None:
+        self.status = int(answer[9:12])
         self.keep_alive = keep_alive
-        self.body_length = len(body)
-        self._bytes = start.encode("latin-1", "replace") + (body if body_allowed else b"")
+        self.body_length = len(answer)
+        self._bytes = answer
 
     async def prepare(self, request: BaseRequest) -> None:
         """Write the whole answer; wait only when the client does not read (backpressure)."""
@@ -54,30 +69,9 @@ class Answer:
         """Nothing is left to write after `prepare`."""
 
 
-class Connection(RequestHandler):
-    """aiohttp's connection with our error answers and a limit on the time that the first head may take."""
-
-    __slots__ = ("_first_head",)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._first_head = self._loop.call_later(READ_TIMEOUT_S, self._close_if_silent, transport)
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self._first_head.cancel()
-        super().connection_lost(exc)
-
-    def _close_if_silent(self, transport: asyncio.BaseTransport) -> None:
-        if self._request_count == 0:
-            transport.close()
-
-    def handle_error(
-        self, request: BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
-    ) -> Any:
-        """An empty body whatever happened (spec 1.1): the details are nobody's business on the wire."""
-        if status >= 500 and exc is not None:
-            self.log_exception("Error handling request", exc_info=exc)
-        return Answer(status, f"Date: {http_date()}\r\n", b"", keep_alive=False)
+def failure(status: int) -> Answer:
+    """An answer without a body that ends the connection."""
+    return Answer(render(status, f"Date: {http_date()}\r\n", b"", keep_alive=False), keep_alive=False)
 
 
 class Server(web.Server):
@@ -88,7 +82,7 @@ class Server(web.Server):
 
 
 class HttpServer:
-    """Sockets of one listener; every request goes to `handler(request, body)`."""
+    """Sockets of one listener; `handler` answers every request."""
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
@@ -104,8 +98,11 @@ class HttpServer:
             auto_decompress=False,
             max_line_size=MAX_HEAD_BYTES,
             max_field_size=MAX_HEAD_BYTES,
-            keepalive_timeout=75.0,
+            keepalive_timeout=KEEPALIVE_TIMEOUT_S,
             lingering_time=2.0,
+            at_once=self._handler.at_once,
+            failure=failure,
+            head_timeout_s=READ_TIMEOUT_S,
         )
         self._listener = await loop.create_server(self._server, host, port, ssl=tls, backlog=1024)
 
@@ -126,12 +123,13 @@ class HttpServer:
         try:
             body = await _read(request)
         except BodyTooLarge:
-            return Answer(413, f"Date: {http_date()}\r\n", b"", keep_alive=False)
+            return failure(413)
         except TimeoutError:
-            return Answer(408, f"Date: {http_date()}\r\n", b"", keep_alive=False)
+            return failure(408)
         except web.RequestPayloadError:
-            return Answer(400, f"Date: {http_date()}\r\n", b"", keep_alive=False)
-        return await self._handler(request, body)
+            return failure(400)
+        head = Head(request.method, request.raw_path, request.headers, request.remote or "", request.keep_alive)
+        return Answer(await self._handler.in_time(head, body), keep_alive=head.keep_alive)
 
 
 class BodyTooLarge(Exception):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from aiohttp.web_request import BaseRequest
-
 from stsd.node import is_loopback
-from stsd.server.http import Answer, http_date
+from stsd.server.connection import Head
+from stsd.server.http import http_date, render
 from stsd.server.metrics import CONTENT_TYPE, Metrics
 from stsd.view import View
 from stsd.wire import json_api
@@ -50,14 +49,22 @@ class Probes:
         """The exposition, for clients on loopback; others use the extra listener."""
         if not is_loopback(request.source_ip):
             return NOT_FOUND
-        return self._exposition()
-
-    async def metrics_listener(self, http: BaseRequest, body: bytes) -> Answer:
-        """The only path of the --metrics-listen address."""
-        found = http.method == "GET" and http.path == "/metrics"
-        response = self._exposition() if found else NOT_FOUND
-        head = f"Content-Type: {response.content_type}\r\nDate: {http_date()}\r\n"
-        return Answer(response.status, head, response.body, keep_alive=http.keep_alive)
-
-    def _exposition(self) -> Response:
         return Response(200, self._metrics.render(), CONTENT_TYPE, operation="metrics")
+
+
+class MetricsListener:
+    """Answers on the --metrics-listen address: /metrics and nothing else."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def at_once(self, head: Head, body: Callable[[], bytes]) -> bytes:
+        """The exposition, or 404."""
+        found = head.method == "GET" and head.target == "/metrics"
+        response = Response(200, self._metrics.render(), CONTENT_TYPE) if found else NOT_FOUND
+        lines = f"Content-Type: {response.content_type}\r\nDate: {http_date()}\r\n"
+        return render(response.status, lines, response.body, keep_alive=head.keep_alive)
+
+    async def in_time(self, head: Head, body: bytes) -> bytes:
+        """The same, on aiohttp's way."""
+        return self.at_once(head, lambda: body)

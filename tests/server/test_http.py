@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 import requests
 
-from stsd.server import http
-from stsd.server.http import Answer, HttpServer
+from stsd.server import connection, http
+from stsd.server.http import HttpServer
 from tests.running import RunningNode
 
 pytestmark = pytest.mark.processes
@@ -211,21 +213,134 @@ def test_a_cursor_that_is_none_is_refused(node):
     assert answer.json()["error"]["message"] == "after is not a cursor of this feed"
 
 
-async def test_a_body_that_never_comes_ends_the_connection(monkeypatch):
-    monkeypatch.setattr(http, "READ_TIMEOUT_S", 0.05)
+class Echo:
+    """Answers with the body; `/wait` on aiohttp's way."""
 
-    async def handler(request, content):
-        return Answer(200, "", b"", keep_alive=True)
+    def __init__(self):
+        self.straight = 0
 
+    def at_once(self, head, body):
+        if head.target == "/wait":
+            return None
+        self.straight += 1
+        return http.render(200, "", body(), keep_alive=True)
+
+    async def in_time(self, head, body):
+        await asyncio.sleep(0)
+        return http.render(200, "", b"in time " + body, keep_alive=head.keep_alive)
+
+
+@asynccontextmanager
+async def serving(handler):
     server = HttpServer(handler)
     await server.start("127.0.0.1", 0, None)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        yield reader, writer, server
+    finally:
+        writer.close()
+        await server.stop()
+
+
+def post(target, content):
+    return f"POST {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content)}\r\n\r\n".encode() + content
+
+
+async def answered(reader):
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    return await reader.readexactly(int(re.search(rb"Content-Length: (\d+)", head)[1]))
+
+
+def test_the_installed_aiohttp_has_what_the_straight_path_relies_on():
+    assert connection.STRAIGHT
+
+
+async def test_whole_requests_are_answered_on_the_straight_path():
+    handler = Echo()
+    async with serving(handler) as (reader, writer, _):
+        for content in (b"one", b"", b"three"):
+            writer.write(post("/", content))
+            assert await answered(reader) == content
+    assert handler.straight == 3
+
+
+async def test_a_body_in_pieces_goes_the_other_way_and_the_connection_returns():
+    handler = Echo()
+    async with serving(handler) as (reader, writer, _):
+        writer.write(post("/", b"whole")[:-2])
+        await asyncio.sleep(0.05)
+        writer.write(b"le")
+        assert await answered(reader) == b"in time whole"
+        writer.write(post("/", b"again"))
+        assert await answered(reader) == b"again"
+    assert handler.straight == 1
+
+
+async def test_the_order_of_pipelined_requests_is_kept_across_both_ways():
+    handler = Echo()
+    async with serving(handler) as (reader, writer, _):
+        writer.write(post("/", b"1") + post("/wait", b"2") + post("/", b"3") + post("/wait", b"4") + post("/", b"5"))
+        assert [await answered(reader) for _ in range(5)] == [
+            b"1",
+            b"in time 2",
+            b"in time 3",
+            b"in time 4",
+            b"in time 5",
+        ]
+        writer.write(post("/", b"6"))
+        assert await answered(reader) == b"6"
+
+
+async def test_malformed_bytes_after_a_straight_answer_end_the_connection():
+    async with serving(Echo()) as (reader, writer, _):
+        writer.write(post("/", b"fine"))
+        assert await answered(reader) == b"fine"
+        writer.write(b"\x00 garbage\r\n\r\n")
+        assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 400")
+
+
+async def test_a_client_that_does_not_read_is_not_answered_on_the_straight_path_for_ever():
+    handler = Echo()
+    async with serving(handler) as (reader, writer, _):
+        content = b"x" * 60_000
+        sent = 0
+
+        async def flood():
+            nonlocal sent
+            for _ in range(2_000):
+                writer.write(post("/", content))
+                await writer.drain()
+                sent += 1
+
+        with suppress(TimeoutError):
+            await asyncio.wait_for(flood(), 1.0)
+        assert sent < 2_000
+        for _ in range(sent):
+            assert len(await answered(reader)) in (len(content), len(content) + 8)
+
+
+async def test_without_those_members_every_request_goes_the_other_way(monkeypatch):
+    monkeypatch.setattr(connection, "STRAIGHT", False)
+    handler = Echo()
+    async with serving(handler) as (reader, writer, _):
+        writer.write(post("/", b"one"))
+        assert await answered(reader) == b"in time one"
+    assert handler.straight == 0
+
+
+async def test_an_idle_connection_is_closed_after_a_straight_answer(monkeypatch):
+    monkeypatch.setattr(http, "KEEPALIVE_TIMEOUT_S", 0.05)
+    async with serving(Echo()) as (reader, writer, _):
+        writer.write(post("/", b"one"))
+        assert await answered(reader) == b"one"
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+
+
+async def test_a_body_that_never_comes_ends_the_connection(monkeypatch):
+    monkeypatch.setattr(http, "READ_TIMEOUT_S", 0.05)
+    async with serving(Echo()) as (reader, writer, server):
         writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
         assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 408")
-        writer.close()
         silent, quiet = await asyncio.open_connection("127.0.0.1", server.port)
         assert await asyncio.wait_for(silent.read(), 5) == b""
         quiet.close()
-    finally:
-        await server.stop()

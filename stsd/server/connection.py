@@ -1,0 +1,123 @@
+"""One HTTP connection: aiohttp's, with a straight path for requests that are whole when they arrive.
+
+aiohttp starts a task for every request. Most of ours arrive in one piece, are answered by a plain function and leave
+the connection open: those are answered inside `data_received`, which costs less than half. Everything else goes
+aiohttp's way: bodies that are still coming, answers that must wait for the journal, clients that do not read,
+`Connection: close`, upgrades, malformed requests. Order is kept, because the straight path is taken only while no
+request waits or is being answered.
+
+The straight path relies on private members of aiohttp's RequestHandler; `STRAIGHT` is false when one of them is
+missing, and then every request goes aiohttp's way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import StreamReader
+from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_request import BaseRequest
+
+from stsd.wire.messages import Headers
+
+RELIED_ON = (
+    "_buffer_paused", "_keepalive_handle", "_keepalive_timeout", "_messages", "_next_keepalive_close_time", "_parser",
+    "_paused", "_process_keepalive", "_waiter", "data_received", "peername",
+)  # fmt: skip
+STRAIGHT = all(hasattr(RequestHandler, name) for name in RELIED_ON)
+
+
+class Head(NamedTuple):
+    """The start of a request as it arrived; `target` is the raw request target, `remote` the peer's address."""
+
+    method: str
+    target: str
+    headers: Headers
+    remote: str
+    keep_alive: bool
+
+
+AtOnce = Callable[[Head, Callable[[], bytes]], bytes | None]
+"""Answers a request in one go, as the bytes of the whole answer; its body comes from the second argument. None, before
+the body was taken, when the answer has to wait for something."""
+
+
+class Connection(RequestHandler):
+    """aiohttp's connection. `at_once` answers on the straight path, `failure` makes answers to what is malformed."""
+
+    __slots__ = ("_at_once", "_failure", "_first_head", "_head_timeout_s", "_remote")
+
+    def __init__(
+        self, *arguments: Any, at_once: AtOnce, failure: Callable[[int], Any], head_timeout_s: float, **options: Any
+    ) -> None:
+        super().__init__(*arguments, **options)
+        self._at_once, self._failure, self._head_timeout_s = at_once, failure, head_timeout_s
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        peer = self.peername
+        self._remote = str(peer[0]) if isinstance(peer, tuple) else ""
+        self._first_head = self._loop.call_later(self._head_timeout_s, self._close_if_silent, transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._first_head.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Answer what can be answered at once; hand the rest to the task that waits for requests."""
+        waiter = self._waiter
+        if not STRAIGHT or waiter is None or waiter.done() or self._messages:
+            super().data_received(data)
+            return
+        self._waiter = None  # so that parsing wakes nobody
+        try:
+            super().data_received(data)
+        finally:
+            self._waiter = waiter
+        while self._messages and self._straight(*self._messages[0]):
+            self._messages.popleft()
+        if self._messages and not waiter.done():
+            waiter.set_result(None)
+
+    def _straight(self, message: Any, payload: StreamReader) -> bool:
+        """Answer the request that is first in line; whether that was possible."""
+        if (
+            self.transport is None
+            or self._parser is None
+            or self._paused
+            or self._buffer_paused
+            or type(message) is not RawRequestMessage
+            or message.should_close
+            or message.upgrade
+            or not payload.is_eof()
+        ):
+            return False
+        head = Head(message.method, message.path, message.headers, self._remote, True)
+        answer = self._at_once(head, payload.read_nowait)
+        if answer is None:
+            return False
+        self._parser.message_consumed()
+        self.transport.write(answer)
+        self._stay_open()
+        return True
+
+    def _stay_open(self) -> None:
+        """Begin the time after which an idle connection is closed anew, as aiohttp does after its answers."""
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        if self._keepalive_handle is None:
+            self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
+
+    def _close_if_silent(self, transport: asyncio.BaseTransport) -> None:
+        if self._request_count == 0:
+            transport.close()
+
+    def handle_error(
+        self, request: BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> Any:
+        """An empty body whatever happened (spec 1.1): the details are nobody's business on the wire."""
+        if status >= 500 and exc is not None:
+            self.log_exception("Error handling request", exc_info=exc)
+        return self._failure(status)

@@ -54,6 +54,16 @@ def command(data: DataDir, name: str, flags: RunFlags) -> list[str]:
     ]
 
 
+def check_not_supervised(data: DataDir, name: str) -> None:
+    """Raises ClusterError when a process of this name has a supervisor already."""
+    if control.is_alive(data.run, name):
+        raise _supervised(data, name)
+
+
+def _supervised(data: DataDir, name: str) -> ClusterError:
+    return ClusterError(f"{name} of {data.path} is supervised already: stop that one first")
+
+
 class Supervisor:
     """Runs one process of the cluster in `data`."""
 
@@ -96,7 +106,7 @@ class Supervisor:
             alone = not any(control.is_alive(self._data.run, name) for name in others)
             lock = control.take_lock(self._data.run, self._name)
             if lock is None:
-                raise ClusterError(f"{self._name} of {self._data.path} is supervised already: stop that one first")
+                raise _supervised(self._data, self._name)
             if alone:
                 data_dir.begin_cluster_file(self._data)
             return lock
@@ -125,7 +135,7 @@ class Supervisor:
         was_ready, self._ready = self._ready, False
         data_dir.set_pid(self._data, self._name, None)
         if was_ready and not self._ended.is_set():
-            again = f"`python -m cluster start {self._name} --data-dir {self._data.path}` starts it again"
+            again = f"`python -m cluster start {self._name}{self._data.flag}` starts it again"
             print(f"{self._name}: process {process.pid} ended {_how(code)}; {again}", file=sys.stderr, flush=True)
 
     async def _stop(self, number: signal.Signals = signal.SIGTERM) -> None:

@@ -151,8 +151,8 @@ def test_cluster_json_has_the_contracts_form(path):
     }
     assert content["locations"]["us-east-1"] == {
         "region": "us-east-1",
-        "global": "http://127.0.0.1:8710",
-        "regional": {"us-east-1": "http://127.0.0.1:8711", "eu-west-1": "http://127.0.0.1:8712"},
+        "global": "http://127.0.0.1:8720",
+        "regional": {"us-east-1": "http://127.0.0.1:8721", "eu-west-1": "http://127.0.0.1:8722"},
     }
 
 

@@ -181,12 +181,12 @@ def _continue(path: Path, record: Record, wanted: Wanted) -> DataDir:
             " leave the flag out to continue, or give an empty --data-dir"
         )
     data = _open(path, record)
-    data.read_key()
+    world = _sealed_world(data)
     if wanted.base_port is None or wanted.base_port == record.base_port:
         return data
     check_not_running(data)
     moved = _open(path, Record(**(asdict(record) | {"base_port": wanted.base_port})))
-    _write_profiles(moved, _sealed_world(moved))
+    _write_profiles(moved, world)
     _write_record(path, moved.record)
     return moved
 

@@ -74,6 +74,7 @@ class Supervisor:
         self._process: asyncio.subprocess.Process | None = None
         self._watch: asyncio.Task[None] | None = None
         self._ready = False
+        self._log_from = 0
         self._one_at_a_time = asyncio.Lock()
         self._ended = asyncio.Event()
 
@@ -115,7 +116,9 @@ class Supervisor:
 
     async def _start(self) -> str:
         """Starts the process and waits until it is ready; what went wrong, or nothing."""
-        self._process = process = await spawn(self._program, signal.SIGKILL, self._data.log(self._name))
+        log = self._data.log(self._name)
+        self._log_from = log.stat().st_size if log.exists() else 0
+        self._process = process = await spawn(self._program, signal.SIGKILL, log)
         data_dir.set_pid(self._data, self._name, process.pid)
         self._watch = asyncio.create_task(self._note_end(process))
         try:
@@ -154,10 +157,12 @@ class Supervisor:
             await self._watch
 
     def _log_tail(self) -> str:
+        """The end of what the process of this start has said; what earlier ones said explains nothing."""
         try:
-            lines = self._data.log(self._name).read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
+            said = self._data.log(self._name).read_bytes()[self._log_from :]
         except OSError:
-            lines = []
+            said = b""
+        lines = said.decode(errors="replace").splitlines()[-LOG_TAIL_LINES:]
         return "\n".join([f"the end of {self._data.log(self._name)}:", *(f"  {line}" for line in lines)])
 
     # -- the control socket ------------------------------------------------------------------------------------------

@@ -181,3 +181,10 @@ def test_every_node_knows_its_peers_and_the_router_gets_its_flags(path):
     assert "--unsafe-test-hooks" in node
     router = supervisor.command(data, "router", supervisor.RunFlags(policy="home-2011", seed=7))
     assert router[-4:] == ["--policy", "home-2011", "--seed", "7"]
+
+
+def test_another_cluster_key_is_refused_before_anything_starts(path):
+    data = prepare(path, Wanted())
+    data.key_file.write_text("ab" * 32 + "\n")
+    with pytest.raises(ClusterError, match=r"not the key that .* was made with"):
+        prepare(path, Wanted())

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from cluster import data_dir
 from tests.running import ROOT, RunningCluster, free_base_port, run, running_cluster, wait_for
 
 pytestmark = pytest.mark.processes
@@ -125,6 +126,16 @@ def test_kill_says_how_to_start_again_with_the_directory_that_is_not_the_default
     killed = cluster.command("kill", "eu-west-1")
     cluster.start("eu-west-1")
     assert f"`python -m cluster start eu-west-1 --data-dir {cluster.data_dir}`" in killed.stdout
+
+
+def test_a_failed_start_shows_what_this_start_said_and_nothing_older(tmp_path):
+    data = data_dir.prepare(tmp_path / "data", data_dir.Wanted(base_port=free_base_port()))
+    data.log("us-east-1").write_text("said by an earlier process\n")
+    (data.path / "us-east-1" / "world.sealed").write_bytes(b"damaged")
+    refused = run("cluster", "supervise", "us-east-1", "--data-dir", str(data.path))
+    assert refused.returncode == 1
+    assert "its state does not open" in refused.stderr
+    assert "said by an earlier process" not in refused.stderr
 
 
 # -- ends ------------------------------------------------------------------------------------------------------------

@@ -365,6 +365,9 @@ def test_nothing_secret_is_logged_or_readable_in_the_state(tmp_path):
     log = (tmp_path / "data.log").read_text()
     events = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     assert {"GetSessionToken", "Revoke"} <= {event.get("operation") for event in events}
+    (revoke,) = [event for event in events if event.get("operation") == "Revoke"]
+    assert revoke["principal"] == "arn:aws:iam::111122223333:user/alice"
+    assert revoke["subject"] == credentials["AccessKeyId"]
     for secret in (keys["secret_access_key"], credentials["SecretAccessKey"], credentials["SessionToken"]):
         assert secret not in log
         for path in (tmp_path / "data").iterdir():

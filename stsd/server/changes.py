@@ -5,9 +5,9 @@ from __future__ import annotations
 from stsd.errors import StsError
 from stsd.node import Node
 from stsd.operations.v1 import revoke
+from stsd.operations.v1.revoke import Decided
 from stsd.revocation import feed
 from stsd.revocation.codec import CodecError
-from stsd.revocation.revocation_set import Revocation
 from stsd.server.clock import Clock
 from stsd.server.metrics import Metrics
 from stsd.server.replication import Recorded, Replicator
@@ -29,12 +29,13 @@ class Changes:
         decided = self._node.decide_revocation(request, self._clock.service(), self._clock.wall())
         if isinstance(decided, Response):
             return decided
+        revocation = decided.revocation
         try:
-            recorded = await self._replicator.revoke(decided)
+            recorded = await self._replicator.revoke(revocation, decided.wait_s)
         except StsError as error:
             return json_api.error(error, request.id, revoke.OPERATION)
         response = json_api.answer(_answer(decided, recorded), revoke.OPERATION)
-        response.event = {"revoked": decided.kind, "subject": decided.subject, "revocation": _id(recorded)}
+        response.event = {"revoked": revocation.kind, "subject": revocation.subject, "revocation": _id(recorded)}
         return response
 
     async def peer(self, request: Request) -> Response:
@@ -48,15 +49,16 @@ class Changes:
         return Response(200, answer, "application/octet-stream", (), PEER_OPERATION)
 
 
-def _answer(revocation: Revocation, recorded: Recorded) -> dict[str, object]:
-    return {
+def _answer(decided: Decided, recorded: Recorded) -> dict[str, object]:
+    answer: dict[str, object] = {
         "id": _id(recorded),
         "origin": str(recorded.origin),
         "sequence": recorded.sequence,
-        "applies_until": revocation.applies_until,
+        "applies_until": decided.revocation.applies_until,
         "copies": recorded.copies,
         "revocation_token": recorded.token,
     }
+    return answer | ({"confirmed": recorded.confirmed, "lagging": recorded.lagging} if decided.tell else {})
 
 
 def _id(recorded: Recorded) -> str:

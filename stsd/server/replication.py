@@ -133,12 +133,16 @@ class Replicator:
         hidden (design 0.1)."""
         try:
             async with asyncio.timeout(timeout_s):
-                while len(replica.holders(sequence, origin)) < wanted and not self._stopping:
+                while len(replica.holders(sequence, origin)) < wanted and not self._given_up(replica):
                     self._copied.clear()
                     await self._copied.wait()
         except TimeoutError:
             pass
         return replica.holders(sequence, origin)
+
+    def _given_up(self, replica: Replica) -> bool:
+        """Whether no receipt will come any more: this node stops, or a reset took the log away."""
+        return self._stopping or self._view.replica is not replica
 
     async def _write(self) -> None:
         while True:
@@ -197,6 +201,7 @@ class Replicator:
             await self._journal.reset(incarnation=incarnation, epoch=str(epoch), joined="1", clock_offset_s="0")
             self._clock.offset_s = 0.0
             self._begin(incarnation, epoch, joined=True)
+            self._copied.set()
             self._event("reset", epoch=epoch, incarnation=incarnation)
 
     def _begin(self, incarnation: str, epoch: int, *, joined: bool) -> None:

@@ -192,3 +192,11 @@ async def test_a_peer_never_heard_of_is_told_by_its_region(tmp_path):
     async with replicator(tmp_path, *PEERS) as (running, view, _, _):
         assert set(running.staleness()) == {*PEERS, str(view.replica.origin)}
         assert running.staleness()[str(view.replica.origin)] == 0
+
+
+async def test_a_reset_keeps_nobody_waiting(tmp_path):
+    async with replicator(tmp_path, *PEERS) as (running, _, _, _):
+        waiting = asyncio.create_task(running.revoke(KEY, 30))
+        await asyncio.sleep(0.3)
+        await running.reset(7)
+        assert (await asyncio.wait_for(waiting, 1)).lagging == PEERS

@@ -14,10 +14,14 @@ import click
 from cluster import control, data_dir, experiment_cli, local, routing
 from cluster.data_dir import DataDir, Wanted, check_not_running
 from cluster.errors import ClusterError, Refused
-from cluster.supervisor import RunFlags, Supervisor, command
+from cluster.supervisor import RunFlags, Supervisor, check_not_supervised, command
 
 DATA = click.option(
-    "--data-dir", type=click.Path(path_type=Path), default=Path(".stsd"), show_default=True, help="The cluster's state."
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    default=data_dir.DEFAULT_PATH,
+    show_default=True,
+    help="The cluster's state.",
 )
 POLICY = click.option("--policy", metavar="NAME", help=f"How the router chooses: {' or '.join(routing.POLICIES)}.")
 SEED = click.option("--seed", type=int, help="Of the router's latency jitter and every other chance.")
@@ -90,6 +94,7 @@ def supervise(
     """
     data = _prepare(data_dir, Wanted(topology, base_port, world), policy)
     _check_name(data, name)
+    check_not_supervised(data, name)
     local.check_ports(data.ports.of(name))
     flags = RunFlags(policy, seed, unsafe_test_hooks)
 
@@ -137,8 +142,11 @@ def kill(name: str, data_dir: Path) -> None:
 
     Example: python -m cluster kill us-east-1
     """
-    answer = _ask(data_dir, name, "kill")
-    click.echo(f"{name}: process {answer['pid']} is killed; `python -m cluster start {name}` starts it again")
+    data = _find(data_dir)
+    answer = _ask(data, name, "kill")
+    click.echo(
+        f"{name}: process {answer['pid']} is killed; `python -m cluster start {name}{data.flag}` starts it again"
+    )
 
 
 @cluster.command()
@@ -149,19 +157,18 @@ def start(name: str, data_dir: Path) -> None:
 
     Example: python -m cluster start us-east-1
     """
-    answer = _ask(data_dir, name, "start")
+    answer = _ask(_find(data_dir), name, "start")
     click.echo(f"{name}: process {answer['pid']} {'runs already' if answer.get('already') else 'is ready'}")
 
 
 cluster.add_command(experiment_cli.experiment)
 
 
-def _ask(path: Path, name: str, verb: str) -> dict[str, Any]:
-    data = _find(path)
+def _ask(data: DataDir, name: str, verb: str) -> dict[str, Any]:
     _check_name(data, name)
     answer = control.ask(data.run, name, verb)
     if answer is None:
-        raise ClusterError(f"{name}: nothing supervises it in {path}: is the cluster up?")
+        raise ClusterError(f"{name}: nothing supervises it in {data.path}: is the cluster up?")
     if not answer["ok"]:
         raise Refused(*answer["fault"].splitlines())
     return answer

@@ -108,6 +108,7 @@ def _settings(options: dict[str, Any]) -> Config:
         **options
         | {
             "region": region,
+            "host": config.host(options["host"]),
             "peers": config.peers(options["peers"], region),
             "issuer": None if issuer is None else config.issuer(issuer),
             "metrics_listen": None if listen is None else config.address(listen),

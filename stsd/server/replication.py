@@ -15,7 +15,7 @@ from typing import Any
 
 from stsd.errors import ServiceUnavailable
 from stsd.revocation import codec
-from stsd.revocation.messages import Batch, Message, Origin, Ready, new_incarnation
+from stsd.revocation.messages import MAX_BATCH_BYTES, Batch, Message, Origin, Ready, new_incarnation
 from stsd.revocation.replica import DIGEST_INTERVAL_S, Replica
 from stsd.revocation.revocation_set import Revocation, RevocationSet
 from stsd.revocation.staleness import Alarms, Level
@@ -29,6 +29,8 @@ from stsd.wire import envelope
 
 COPY_TIMEOUT_S = 0.3
 MAX_GROUP = 1_000
+MAX_GROUP_BYTES = MAX_BATCH_BYTES // 2
+"""Entries of one commit, before base64; one more of the largest still fits into a batch."""
 MAX_QUEUED_MESSAGES = 1_000
 MAX_CALL_BYTES = envelope.MAX_BYTES // 2
 """What waits for a peer goes in one call up to this size; a message more still fits into an envelope."""
@@ -146,9 +148,7 @@ class Replicator:
 
     async def _write(self) -> None:
         while True:
-            group = [await self._wanted.get()]
-            while len(group) < MAX_GROUP and not self._wanted.empty():
-                group.append(self._wanted.get_nowait())
+            group = await self._next_group()
             try:
                 async with self._storing:
                     first = await self._commit([waiting.entry for waiting in group])
@@ -160,6 +160,15 @@ class Replicator:
                 for number, waiting in enumerate(group):
                     if not waiting.done.done():
                         waiting.done.set_result(first + number)
+
+    async def _next_group(self) -> list[_Waiting]:
+        """What waits now, as much as one batch holds."""
+        group = [await self._wanted.get()]
+        size = len(group[0].entry)
+        while len(group) < MAX_GROUP and size < MAX_GROUP_BYTES and not self._wanted.empty():
+            group.append(self._wanted.get_nowait())
+            size += len(group[-1].entry)
+        return group
 
     async def _commit(self, entries: Sequence[bytes]) -> int:
         """One group, synced before it is enforced and told; its first sequence. Raises JournalError."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from cluster import experiment_console
 from cluster.experiment_console import EXPERIMENTS
 from cluster.experiment_file import parse
 from cluster.result import result
@@ -106,6 +107,18 @@ def test_an_unknown_experiment_exits_2_with_the_known_ones():
     assert done.returncode == 2
     assert done.stderr == "cluster: experiment E99: not known; choose global-vs-regional, home-region-dies, " \
         "their numbers or all\n"  # fmt: skip
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_runs():
+    done = run("cluster", "experiment", "run", "E1", "--out", "/proc/nowhere", timeout_s=10)
+    assert done.returncode == 2
+    assert done.stderr == "cluster: --out /proc/nowhere: cannot be written: No such file or directory\n"
+
+
+def test_the_list_fits_a_terminal():
+    lines = "\n".join(experiment_console.listed(80)).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line for line in lines if not line.startswith(("E", " " * 5))] == []
 
 
 def test_the_list_says_what_the_quick_forms_check_and_leave_out():

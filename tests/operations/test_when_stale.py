@@ -16,8 +16,7 @@ from multidict import CIMultiDict
 
 from stsd import world as worlds
 from stsd.authn import sigv4
-from stsd.node import Node
-from stsd.operations.v1.revoke import Decided
+from stsd.node import Decided, Node
 from stsd.revocation.messages import Digest, Heartbeat, Origin
 from stsd.revocation.replica import Replica
 from stsd.revocation.revocation_set import RevocationSet
@@ -184,7 +183,7 @@ def test_staleness_is_worked_out_at_most_every_ten_milliseconds(monkeypatch):
 def test_a_revocation_says_for_whom_it_waits(options, wait_s, tell):
     decided = node().decide_revocation(revoking(options), NOW, NOW)
     assert isinstance(decided, Decided)
-    assert (decided.wait_s, decided.tell) == (wait_s, tell)
+    assert (decided.wanted.wait_s, decided.wanted.tell) == (wait_s, tell)
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,7 @@ import functools
 from stsd import __main__, app
 from stsd.revocation.staleness import Limits
 app.run = functools.partial(app.run, limits=Limits({0}, {1}))
-__main__.main(prog_name="stsd")
+__main__.main()
 """
 
 

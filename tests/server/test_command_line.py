@@ -77,7 +77,10 @@ def test_a_node_of_another_region_serves_its_own_profiles(tmp_path):
         (["--metrics-listen", "127.0.0.1:²"], "--metrics-listen: '127.0.0.1:²' is not HOST:PORT"),
         (["--host", "a..b"], "--host: 'a..b' is not a host name or an address"),
         (["--tls-cert", "/none"], "--tls-cert and --tls-key: give both or neither"),
-        (["--tls-cert", "/none", "--tls-key", "/none"], "--tls-cert: no certificate and key in /none"),
+        (
+            ["--tls-cert", "/none", "--tls-key", "/none"],
+            "--tls-cert, --tls-key: no certificate and key in /none and",
+        ),
         (["--cluster-key", "/none"], "--cluster-key: /none cannot be read"),
         (["--world", "/none"], "--world: /none cannot be read"),
         (["--resource-server-keys", "/none"], "--resource-server-keys: /none cannot be read"),
@@ -256,10 +259,17 @@ def test_keys_list_asks_the_running_node(node):
     assert re.search(r"^\S{16}\s+prepared\s", result.stdout, re.MULTILINE)
 
 
-def test_keys_list_without_a_node_exits_1(tmp_path):
-    result = run("stsd", "keys", "list", "--data-dir", str(tmp_path))
+def test_keys_list_without_a_running_node_exits_1(tmp_path):
+    with running_node(tmp_path / "data"):
+        pass
+    (tmp_path / "data" / "operator.sock").unlink(missing_ok=True)
+    result = run("stsd", "keys", "list", "--data-dir", str(tmp_path / "data"))
     assert result.returncode == 1
     assert "no node is running here" in result.stderr
+
+
+def test_keys_list_of_something_else_exits_2(tmp_path):
+    assert "is not a directory of a node or a cluster" in refused("keys", "list", "--data-dir", str(tmp_path))
 
 
 @pytest.mark.parametrize("arguments", [[], ["serve"], ["revoke"], ["keys"], ["keys", "list"]], ids=" ".join)
@@ -351,6 +361,17 @@ def full_disk(node: RunningNode, *, full: bool = True) -> None:
     """No file of the process may grow: what a full disk does, for one process."""
     soft = 0 if full else resource.RLIM_INFINITY
     resource.prlimit(node.process.pid, resource.RLIMIT_FSIZE, (soft, resource.RLIM_INFINITY))
+
+
+def test_a_directory_of_another_region_is_refused(tmp_path):
+    with running_node(tmp_path / "data"):
+        pass
+    said = refused("serve", "--data-dir", str(tmp_path / "data"), "--region", "eu-west-1", "--port", "0")
+    assert said == "stsd: --region: the data directory is of region us-east-1, not eu-west-1\n"
+
+
+def test_a_wrong_flag_is_one_line(tmp_path):
+    assert refused("serve", "--workers", "2") == "stsd: No such option '--workers'. Did you mean '--world'?\n"
 
 
 def test_a_node_stops_on_a_signal_and_finishes_what_it_answers(tmp_path):

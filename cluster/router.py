@@ -45,8 +45,9 @@ DIRECT = "direct"
 class RouterConfig:
     """Settings of one router.
 
-    `upstreams` maps regions to (host, port). `answer_timeout_s` bounds every wait for a region's bytes: higher lets a
-    slow region answer, and lets a hanging one hold its callers as long. `seed` decides jitter and all other chance.
+    `upstreams` maps regions to (host, port). `answer_timeout_s` bounds every wait for a region's bytes, on top of what
+    the caller asks for (`forwarding.asked_wait_s`): higher lets a slow region answer, and lets a hanging one hold its
+    callers as long. `seed` decides jitter and all other chance.
     """
 
     topology: Topology
@@ -192,7 +193,9 @@ class Router:
             request.method, attempt.target, request.raw_headers, len(attempt.body), (forwarded.HEADER, mark)
         )
         try:
-            return await self._upstreams[region].send(head, attempt.body, bodiless=request.method == "HEAD")
+            wait_s = forwarding.asked_wait_s(request.method, attempt.target.partition("?")[0], attempt.body)
+            upstream = self._upstreams[region]
+            return await upstream.send(head, attempt.body, bodiless=request.method == "HEAD", more_s=wait_s)
         except UpstreamError as error:
             return error
 

@@ -52,21 +52,29 @@ def serve(**options: Any) -> None:
         _fail(str(error))
 
 
-@cli.command(epilog="Example: stsd revoke access_key_id=ASIARTX3GSDSQ… --profile admin --reason 'laptop lost'")
+@cli.command(
+    epilog="Example: stsd revoke access_key_id=ASIARTX3GSDSQ… --profile admin --reason 'laptop lost' --wait all"
+)
 @click.argument("subject", metavar="MEMBER=VALUE")
 @click.option("--reason", help="Kept with the revocation.")
+@click.option(
+    "--wait", type=click.Choice(["none", "all"]), help="all: wait until every region has it, and tell which have not."
+)
+@click.option("--timeout-s", type=float, metavar="N", help="How long --wait all waits, 0.1 to 30 seconds. Default: 2.")
 @click.option("--profile", help="Whose keys sign the call. Default: AWS_PROFILE, else default.")
 @click.option("--endpoint-url", help="The node or router. Default: the profile's endpoint_url.")
-def revoke(subject: str, reason: str | None, profile: str | None, endpoint_url: str | None) -> None:
+def revoke(subject: str, profile: str | None, **options: Any) -> None:
     """Revoke a credential, a session, a role's sessions, …
 
     MEMBER is one of access_key_id, token, session_arn, source_identity, role_arn, principal_arn, account_id. A token
     is better read from standard input, so that it is in no process list: token=-
+
+    It is refused in its region from the moment of the answer, whoever has confirmed it by then.
     """
     from stsd.server import revoke_command
 
     try:
-        sys.exit(revoke_command.run(subject, reason, profile, endpoint_url))
+        sys.exit(revoke_command.run(subject, profile_name=profile, **options))
     except ConfigError as error:
         _fail(str(error))
 

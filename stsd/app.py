@@ -21,6 +21,7 @@ from stsd.node import Node
 from stsd.revocation.messages import Origin
 from stsd.revocation.replica import Replica
 from stsd.revocation.revocation_set import RevocationSet
+from stsd.revocation.staleness import Limits
 from stsd.server import test_hooks
 from stsd.server.changes import Changes
 from stsd.server.clock import Clock, entropy
@@ -38,15 +39,17 @@ from stsd.server.store import DataDirectory, open_directory
 from stsd.view import View
 from stsd.wire import envelope, forwarded
 
+DEFAULT_LIMITS = Limits()
 
-def run(settings: Config) -> None:
-    """Serve until SIGINT or SIGTERM. Raises ConfigError when the settings cannot be used."""
+
+def run(settings: Config, limits: Limits = DEFAULT_LIMITS) -> None:
+    """Serve until SIGINT or SIGTERM; `limits` say what is stale. Raises ConfigError when settings cannot be used."""
     if not hasattr(http_parser, "HttpRequestParserC"):
         print("stsd: aiohttp's C parser is missing: expect half the speed", file=sys.stderr)
-    uvloop.run(_serve(settings))
+    uvloop.run(_serve(settings, limits))
 
 
-async def _serve(settings: Config) -> None:
+async def _serve(settings: Config, limits: Limits) -> None:
     stop = _told_to_stop()
     tls = _tls(settings)
     keys_file = settings.resource_server_keys
@@ -60,7 +63,7 @@ async def _serve(settings: Config) -> None:
         closing.push_async_callback(journal.close)
         links = PeerLinks(envelope.peer_key(directory.cluster_key), settings.region, settings.peers)
         closing.push_async_callback(links.close)
-        view = _view(settings, directory, clock)
+        view = _view(settings, directory, clock, limits)
         replicator = Replicator(journal, links, view, clock, log)
         replicator.follows_resets = settings.unsafe_test_hooks
         await replicator.restore(founding=directory.files.founding)
@@ -68,8 +71,8 @@ async def _serve(settings: Config) -> None:
 
         node = Node(view, forwarded.router_key(directory.cluster_key), resource_server_keys)
         metrics = Metrics(lambda: view.keys, replicator.counts, replicator.staleness, clock.service)
-        probes = Probes(view, metrics, replicator.staleness)
-        gateway = Gateway(node, clock, metrics, log, replicator.staleness_ms, secure=tls is not None)
+        probes = Probes(view, metrics, replicator.staleness, clock)
+        gateway = Gateway(node, clock, metrics, log, secure=tls is not None)
         changes = Changes(node, replicator, clock, metrics)
         hooks = test_hooks.TestHooks(clock, replicator)
         gateway.routes = {
@@ -105,7 +108,7 @@ async def _serve(settings: Config) -> None:
         probes.draining = True
 
 
-def _view(settings: Config, directory: DataDirectory, clock: Clock) -> View:
+def _view(settings: Config, directory: DataDirectory, clock: Clock, limits: Limits) -> View:
     """A view with an empty replica; the journal fills it in."""
     return View(
         region=settings.region,
@@ -115,6 +118,7 @@ def _view(settings: Config, directory: DataDirectory, clock: Clock) -> View:
         replica=Replica(Origin(settings.region, "", ""), (), clock.wall()),
         revocations=RevocationSet(),
         entropy=entropy,
+        limits=limits,
     )
 
 

@@ -18,8 +18,8 @@ from stsd.authn.authenticate import authenticate
 from stsd.authn.sigv4 import SigningKeys
 from stsd.errors import AccessDenied, BareAnswer, InternalFailure, StsError
 from stsd.operations.v1 import revocations, revoke, verify
+from stsd.operations.v1.revoke import Wanted
 from stsd.principal import Caller
-from stsd.revocation.revocation_set import Revocation
 from stsd.view import View
 from stsd.wire import forwarded, json_api, query, xml
 from stsd.wire.messages import Request, Response
@@ -45,7 +45,7 @@ PREFLIGHT = Response(
 class Decided(NamedTuple):
     """A revocation to be recorded, and what its log event says of who asked for it."""
 
-    revocation: Revocation
+    wanted: Wanted
     event: dict[str, Any]
 
 
@@ -60,6 +60,7 @@ class Node:
 
     def respond(self, request: Request, now: float, wall_now: float) -> Response:
         """The answer to any request that changes nothing. Never raises: an internal failure is a denial."""
+        self.view.look(wall_now)
         self._believe_router(request, wall_now)
         if request.path == "/":
             return PREFLIGHT if request.method == "OPTIONS" else self._query(request, now, wall_now)
@@ -71,6 +72,7 @@ class Node:
 
     def decide_revocation(self, request: Request, now: float, wall_now: float) -> Decided | Response:
         """What POST /v1/revocations is to record, or the refusal (contract 6)."""
+        self.view.look(wall_now)
         self._believe_router(request, wall_now)
         caller: Caller | None = None
         try:

@@ -149,15 +149,29 @@ class RunningNode(Files):
         return self.process.wait(timeout=20)
 
 
+WITH_LIMITS = """
+import functools
+from stsd import __main__, app
+from stsd.revocation.staleness import Limits
+app.run = functools.partial(app.run, limits=Limits({0}, {1}))
+__main__.main()
+"""
+
+
 @contextmanager
-def running_node(data_dir: Path, *flags: str, region: str = "us-east-1") -> Iterator[RunningNode]:
-    """A node on a free port, ready."""
-    port = free_base_port(1)
+def running_node(
+    data_dir: Path,
+    *flags: str,
+    region: str = "us-east-1",
+    port: int | None = None,
+    limits: tuple[float, float] | None = None,
+) -> Iterator[RunningNode]:
+    """A node, by default on a free port, ready; with `limits` it is stale after so many seconds, soft and hard."""
+    port = port or free_base_port(1)
     scheme = "https" if "--tls-cert" in flags else "http"
     command = [
         sys.executable,
-        "-m",
-        "stsd",
+        *(("-m", "stsd") if limits is None else ("-c", WITH_LIMITS.format(*limits))),
         "serve",
         "--port",
         str(port),

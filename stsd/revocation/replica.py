@@ -196,9 +196,10 @@ class Replica:
                 left -= len(batch.entries)
                 yield batch
 
-    def holders(self, sequence: int) -> tuple[str, ...]:
-        """The peers that hold our own log durably up to `sequence`."""
-        return tuple(peer for peer in self.peers if self._peer_heads.get(peer, {}).get(self.origin, 0) >= sequence)
+    def holders(self, sequence: int, origin: Origin | None = None) -> tuple[str, ...]:
+        """The peers that hold a log, by default our own, durably up to `sequence`."""
+        log = origin or self.origin
+        return tuple(peer for peer in self.peers if self._peer_heads.get(peer, {}).get(log, 0) >= sequence)
 
     def copies(self, sequence: int) -> int:
         """How many disks hold our own log up to `sequence`, ours included (contract 6)."""
@@ -211,6 +212,10 @@ class Replica:
     def oldest_staleness(self, now: float) -> float:
         """The worst of `staleness`; a peer never heard of counts from this node's start."""
         return self._freshness.oldest(now, self.origin)
+
+    def unheard(self, now: float) -> dict[str, float]:
+        """Peers never heard of, with the seconds since this node's start."""
+        return self._freshness.unheard(now)
 
     def revocation_token(self, sequence: int) -> str:
         """The token that names an entry of our own log."""

@@ -204,6 +204,10 @@ def test_a_refused_revocation_exits_1_with_the_reason(node):
         (["account_id=111122223333", "--profile", "admin", "--endpoint-url", "http://["], "--endpoint-url"),
         (["account_id=111122223333", "--profile", "admin", "--endpoint-url", "http://x:y"], "--endpoint-url"),
         ([b"token=\xff", "--profile", "admin"], "token: only text in UTF-8 can be sent"),
+        (["account_id=111122223333", "--profile", "admin", "--wait", "some"], "--wait"),
+        (["account_id=111122223333", "--profile", "admin", "--wait", "all", "--timeout-s", "31"], "--timeout-s"),
+        (["account_id=111122223333", "--profile", "admin", "--wait", "all", "--timeout-s", "soon"], "--timeout-s"),
+        (["account_id=111122223333", "--profile", "admin", "--timeout-s", "2"], "--timeout-s: goes with --wait all"),
     ],
 )
 def test_a_wrong_revoke_exits_2(node, arguments, said):
@@ -422,5 +426,6 @@ def test_the_wheel_holds_only_stsd_and_serves_alone(tmp_path):
         assert process.stdout is not None
         assert str(tmp_path / "site") in process.stdout.readline()
         assert " ready on http://127.0.0.1:" in process.stdout.readline()
+        assert process.stdout.readline().startswith("try: ")  # whoever closes the pipe earlier breaks it
         process.terminate()
     assert process.returncode == 0

@@ -82,8 +82,8 @@ class OwnCluster:
         except ClusterError:
             return None
         for name in data.names:
-            answer = await probe.readiness(data.url(name))
-            if answer is None or not answer[0]:
+            answer = await asyncio.to_thread(control.ask, data.run, name, "status")
+            if answer is None or not answer["ready"]:
                 return None
         return data
 

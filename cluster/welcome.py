@@ -43,7 +43,13 @@ def _try(data: DataDir, config: configparser.ConfigParser) -> list[str]:
         verify + "'{\"token\": \"'$TOKEN'\"}'",
         f"  echo $TOKEN | {bin_dir}stsd revoke token=- --profile admin@{first}     then verify again",
         f"  {bin_dir}python -m cluster kill {first} --data-dir {here}     then: status, start {first}",
+        *_partition(first, last, f"{bin_dir}python -m cluster", here),
     ]
+
+
+def _partition(first: str, last: str, command: str, here: str) -> list[str]:
+    """A cut between two regions, where there are two."""
+    return [] if first == last else [f"  {command} partition {first} {last} --data-dir {here}     then: heal"]
 
 
 def _assume(config: configparser.ConfigParser) -> list[str]:

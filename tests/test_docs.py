@@ -141,6 +141,6 @@ def test_every_dependency_says_why_it_is_there():
         assert re.fullmatch(r'  "[^"]+",\s+# \S.*', line), line
 
 
-def test_the_procfile_starts_three_nodes_and_the_router():
+def test_the_procfile_starts_three_nodes_the_links_and_the_router():
     lines = (ROOT / "Procfile").read_text().splitlines()
-    assert len([line for line in lines if line and not line.startswith("#")]) == 4
+    assert len([line for line in lines if line and not line.startswith("#")]) == 5

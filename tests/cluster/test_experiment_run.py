@@ -82,8 +82,8 @@ def test_ctrl_c_leaves_a_readable_partial_result_and_no_process(tmp_path: Path):
     command = [sys.executable, "-m", "cluster", "experiment", "run", "E2", "E1", "--quick", "--out", str(tmp_path)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        # cluster up, a supervisor for each of three regions and the router, and what they supervise
-        family = wait_for(lambda: _family(process.pid, at_least=9), "the experiment's cluster")
+        # cluster up, a supervisor for each of three regions, the links and the router, and what they supervise
+        family = wait_for(lambda: _family(process.pid, at_least=11), "the experiment's cluster")
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=40) == 1
     finally:

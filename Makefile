@@ -3,7 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PIP_FLAGS := --quiet --disable-pip-version-check
 AWSCLI := .venv-awscli/.installed
+
+# The pins hold for what pip builds with, too: a flag reaches only what it installs.
+$(STAMP): export PIP_CONSTRAINT := constraints.txt
+$(STAMP): export PIP_BUILD_CONSTRAINT := constraints.txt
 
 .PHONY: install up test lint bench soak
 
@@ -13,13 +18,13 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "stsd needs Python 3.11 or newer: make install PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lab,dev]'
+	$(BIN)/python -m pip install $(PIP_FLAGS) -e '.[lab,dev]'
 	@touch $@
 
 # The aws command line lives in an environment of its own: its pins of botocore are not ours.
 $(AWSCLI): tests/compat/awscli-constraints.txt
 	@test -x .venv-awscli/bin/python || $(PYTHON) -m venv .venv-awscli
-	.venv-awscli/bin/python -m pip install --quiet --disable-pip-version-check -c $< awscli
+	.venv-awscli/bin/python -m pip install $(PIP_FLAGS) -c $< awscli
 	@touch $@
 
 up: install

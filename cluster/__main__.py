@@ -14,10 +14,14 @@ import click
 from cluster import control, data_dir, experiment_cli, faults, local, routing
 from cluster.data_dir import DataDir, Wanted, check_not_running
 from cluster.errors import ClusterError, Refused
-from cluster.supervisor import RunFlags, Supervisor, command
+from cluster.supervisor import RunFlags, Supervisor, check_not_supervised, command
 
 DATA = click.option(
-    "--data-dir", type=click.Path(path_type=Path), default=Path(".stsd"), show_default=True, help="The cluster's state."
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    default=data_dir.DEFAULT_PATH,
+    show_default=True,
+    help="The cluster's state.",
 )
 POLICY = click.option("--policy", metavar="NAME", help=f"How the router chooses: {' or '.join(routing.POLICIES)}.")
 SEED = click.option("--seed", type=int, help="Of the router's latency jitter and every other chance.")
@@ -90,6 +94,7 @@ def supervise(
     """
     data = _prepare(data_dir, Wanted(topology, base_port, world), policy)
     _check_name(data, name)
+    check_not_supervised(data, name)
     local.check_ports(data.ports.of(name))
     flags = RunFlags(policy, seed, unsafe_test_hooks)
 
@@ -146,23 +151,26 @@ def status(data_dir: Path) -> int:
 @click.argument("name", metavar="R")
 @DATA
 def kill(name: str, data_dir: Path) -> None:
-    """End the process of a region (or the router) at once, as a crash would.
+    """End the process of a region (or router, or links) at once, as a crash would.
 
     Example: python -m cluster kill us-east-1
     """
-    answer = _ask(data_dir, name, "kill")
-    click.echo(f"{name}: process {answer['pid']} is killed; `python -m cluster start {name}` starts it again")
+    data = _find(data_dir)
+    answer = _ask(data, name, "kill")
+    click.echo(
+        f"{name}: process {answer['pid']} is killed; `python -m cluster start {name}{data.flag}` starts it again"
+    )
 
 
 @cluster.command()
 @click.argument("name", metavar="R")
 @DATA
 def start(name: str, data_dir: Path) -> None:
-    """Start the process of a region (or the router) again and wait until it is ready.
+    """Start the process of a region (or router, or links) again and wait until it is ready.
 
     Example: python -m cluster start us-east-1
     """
-    answer = _ask(data_dir, name, "start")
+    answer = _ask(_find(data_dir), name, "start")
     click.echo(f"{name}: process {answer['pid']} {'runs already' if answer.get('already') else 'is ready'}")
 
 
@@ -174,9 +182,9 @@ def pause(name: str, data_dir: Path) -> None:
 
     Example: python -m cluster pause eu-west-1
     """
-    _check_regions(data_dir, name)
-    answer = _ask(data_dir, name, "pause")
-    click.echo(f"{name}: process {answer['pid']} is paused; `python -m cluster resume {name}` lets it go on")
+    data = _check_regions(data_dir, name)
+    answer = _ask(data, name, "pause")
+    click.echo(f"{name}: process {answer['pid']} is paused; `python -m cluster resume {name}{data.flag}` lets it go on")
 
 
 @cluster.command()
@@ -187,8 +195,8 @@ def resume(name: str, data_dir: Path) -> None:
 
     Example: python -m cluster resume eu-west-1
     """
-    _check_regions(data_dir, name)
-    click.echo(f"{name}: process {_ask(data_dir, name, 'resume')['pid']} goes on")
+    data = _check_regions(data_dir, name)
+    click.echo(f"{name}: process {_ask(data, name, 'resume')['pid']} goes on")
 
 
 @cluster.command()
@@ -201,8 +209,9 @@ def partition(first: str, second: str, one_way: bool, data_dir: Path) -> None:
 
     Example: python -m cluster partition us-east-1 eu-west-1 --one-way
     """
-    _order(data_dir, "partition", first, second, one_way=one_way)
-    click.echo(f"{first} {'to' if one_way else 'and'} {second}: nothing passes; `python -m cluster heal` ends it")
+    data = _order(data_dir, "partition", first, second, one_way=one_way)
+    pair = f"{first} {'to' if one_way else 'and'} {second}"
+    click.echo(f"{pair}: nothing passes; `python -m cluster heal{data.flag}` ends it")
 
 
 @cluster.command()
@@ -215,8 +224,8 @@ def slow(first: str, second: str, ms: float, data_dir: Path) -> None:
 
     Example: python -m cluster slow us-east-1 eu-west-1 250
     """
-    _order(data_dir, "slow", first, second, ms=ms)
-    click.echo(f"{first} and {second}: {ms:g} ms slower each way; `python -m cluster heal` ends it")
+    data = _order(data_dir, "slow", first, second, ms=ms)
+    click.echo(f"{first} and {second}: {ms:g} ms slower each way; `python -m cluster heal{data.flag}` ends it")
 
 
 @cluster.command()
@@ -233,7 +242,7 @@ def heal(data_dir: Path) -> None:
 cluster.add_command(experiment_cli.experiment)
 
 
-def _order(path: Path, verb: str, *regions: str, **members: Any) -> None:
+def _order(path: Path, verb: str, *regions: str, **members: Any) -> DataDir:
     """Has the links obey. Raises ClusterError."""
     data = _check_regions(path, *regions)
     pair = dict(zip(("first", "second"), regions, strict=False))
@@ -242,6 +251,7 @@ def _order(path: Path, verb: str, *regions: str, **members: Any) -> None:
         raise ClusterError(f"links: nothing runs them in {path}: is the cluster up?")
     if not answer["ok"]:
         raise ClusterError(answer["fault"])
+    return data
 
 
 def _check_regions(path: Path, *names: str) -> DataDir:
@@ -253,12 +263,11 @@ def _check_regions(path: Path, *names: str) -> DataDir:
     return data
 
 
-def _ask(path: Path, name: str, verb: str) -> dict[str, Any]:
-    data = _find(path)
+def _ask(data: DataDir, name: str, verb: str) -> dict[str, Any]:
     _check_name(data, name)
     answer = control.ask(data.run, name, verb)
     if answer is None:
-        raise ClusterError(f"{name}: nothing supervises it in {path}: is the cluster up?")
+        raise ClusterError(f"{name}: nothing supervises it in {data.path}: is the cluster up?")
     if not answer["ok"]:
         raise Refused(*answer["fault"].splitlines())
     return answer

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import time
 from dataclasses import asdict, dataclass
@@ -33,6 +34,7 @@ CLUSTER_FILE = "cluster.json"
 KEY_FILE = "cluster.key"
 WORLD_FILE = "world.sealed"
 DEFAULT_BASE_PORT = 8700
+DEFAULT_PATH = Path(".stsd")
 HOST = "127.0.0.1"
 ROUTER = "router"
 
@@ -82,6 +84,11 @@ class DataDir:
     def names(self) -> tuple[str, ...]:
         """The processes: every region, then the links and the router."""
         return (*self.topology.regions, LINKS, ROUTER)
+
+    @property
+    def flag(self) -> str:
+        """What a command that is typed in this folder has to add; nothing for the default."""
+        return "" if self.path == DEFAULT_PATH.absolute() else f" --data-dir {shlex.quote(str(self.path))}"
 
     def url(self, name: str) -> str:
         """The URL of a region or of the router, without added latency."""
@@ -174,12 +181,12 @@ def _continue(path: Path, record: Record, wanted: Wanted) -> DataDir:
             " leave the flag out to continue, or give an empty --data-dir"
         )
     data = _open(path, record)
-    data.read_key()
+    world = _sealed_world(data)
     if wanted.base_port is None or wanted.base_port == record.base_port:
         return data
     check_not_running(data)
     moved = _open(path, Record(**(asdict(record) | {"base_port": wanted.base_port})))
-    _write_profiles(moved, _sealed_world(moved))
+    _write_profiles(moved, world)
     _write_record(path, moved.record)
     return moved
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 
 import click
@@ -25,7 +27,8 @@ def list_experiments() -> None:
     """
     from cluster import experiment_console
 
-    for line in experiment_console.listed():
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in experiment_console.listed(width):
         click.echo(line)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -29,19 +31,24 @@ PLAIN_WIDTH = 120
 """Columns of a table that goes to a file or a pipe."""
 
 
-def listed() -> Iterator[str]:
-    """What `experiment list` prints. Raises ClusterError."""
+def listed(width: int | None) -> Iterator[str]:
+    """What `experiment list` prints, folded to `width` columns if that is given. Raises ClusterError."""
     for one in load_all().values():
-        yield f"{one.number:4} {one.name}: {one.question}"
-        yield f"     {one.seconds:.0f} s of load; --quick: {one.shortened().seconds:.0f} s"
-        yield f"     --quick checks {one.quick.checks}; it leaves out {one.quick.leaves_out}"
+        yield _folded(f"{one.number:4} {one.name}: {one.question}", width)
+        yield _folded(f"     {one.seconds:.0f} s of load; --quick: {one.shortened().seconds:.0f} s", width)
+        yield _folded(f"     --quick checks {one.quick.checks}; it leaves out {one.quick.leaves_out}", width)
+
+
+def _folded(line: str, width: int | None) -> str:
+    return line if width is None else textwrap.fill(line, width, subsequent_indent=" " * 5)
 
 
 def run_all(names: Iterable[str], *, quick: bool, seed: int, out: Path) -> int:
     """Runs experiments one after the other; 0 if all are valid and every check held, else 1. Raises ClusterError."""
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
-    code = 0
-    for one in _chosen(names):
+    code, chosen = 0, _chosen(names)
+    _check_writable(out)
+    for one in chosen:
         found, stopped = _run(one.shortened() if quick else one, quick, seed)
         path = _write(out, found)
         show(console, one, found, path)
@@ -120,8 +127,22 @@ def _write(out: Path, found: Mapping[str, Any]) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, json.dumps(found, indent=1, ensure_ascii=False).encode() + b"\n")
     except OSError as error:
-        raise ClusterError(f"--out {out}: cannot be written: {error.strerror}") from error
+        raise _unwritable(out, error.strerror) from error
     return path
+
+
+def _check_writable(out: Path) -> None:
+    """Makes the folder before anything runs: minutes of load must not end in a wrong path. Raises ClusterError."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(out, error.strerror) from error
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise _unwritable(out, "Permission denied")
+
+
+def _unwritable(out: Path, reason: str | None) -> ClusterError:
+    return ClusterError(f"--out {out}: cannot be written: {reason}")
 
 
 def show(console: Console, one: Experiment, found: Mapping[str, Any], path: Path) -> None:

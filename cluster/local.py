@@ -17,23 +17,33 @@ from cluster.supervisor import POLL_S, READY_TIMEOUT_S, RunFlags
 from cluster.welcome import welcome
 
 STOP_TIMEOUT_S = 15.0
+PORTS_NAMED = 3
+"""How many ports a fault names: when another cluster runs, all of them are in use."""
 
 
 def check_ports(ports: dict[int, str]) -> None:
-    """Raises ClusterError naming every port that is in use."""
-    faults = [fault for port, use in ports.items() if (fault := _port_fault(port, use))]
-    if faults:
-        raise ClusterError(*faults)
+    """Raises ClusterError when ports cannot be used: a line for each reason, which names the first of them."""
+    blocked: dict[str, list[str]] = {}
+    for port, use in ports.items():
+        if reason := _why_not(port):
+            blocked.setdefault(reason, []).append(f"{port} ({use})")
+    if blocked:
+        raise ClusterError(*(_port_fault(reason, found) for reason, found in blocked.items()))
 
 
-def _port_fault(port: int, use: str) -> str:
+def _port_fault(reason: str, found: list[str]) -> str:
+    more = f" and {len(found) - PORTS_NAMED} more" if len(found) > PORTS_NAMED else ""
+    said = f"port{'s' if len(found) > 1 else ''} {', '.join(found[:PORTS_NAMED])}{more}: {reason}"
+    return f"{said}: stop what listens there, or give another --base-port"
+
+
+def _why_not(port: int) -> str:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except OSError as error:
-            reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
-            return f"port {port} ({use}) {reason}: stop what listens there, or give another --base-port"
+            return "in use" if error.errno == errno.EADDRINUSE else f"{error.strerror}"
     return ""
 
 

@@ -217,7 +217,7 @@ class Router:
         request_id = new_request_id()
         error = ServiceUnavailable(NO_REGION, reason="no_region")
         fields = f"x-amzn-RequestId: {request_id}\r\nRetry-After: 1\r\n"
-        if "application/json" in request.headers.get("Accept", ""):
+        if xml.wants_json(request.headers):
             return plain(503, xml.render_error_json(error, request_id), JSON_TYPE, fields=fields)
         return plain(503, xml.render_error(error, request_id), "text/xml", fields=fields)
 
@@ -225,9 +225,10 @@ class Router:
 
     def _own(self, request: BaseRequest, path: str) -> Reply:
         if request.method not in ("GET", "HEAD"):
-            return plain(405, fields="Allow: GET, HEAD\r\n")
+            return plain(405, fields=f"Allow: GET, HEAD\r\nx-amzn-RequestId: {new_request_id()}\r\n")
         status, body, content_type = OWN_PATHS[path](self, request)
-        return plain(status, body, content_type, bodiless=request.method == "HEAD")
+        fields = f"x-amzn-RequestId: {new_request_id()}\r\n"
+        return plain(status, body, content_type, fields=fields, bodiless=request.method == "HEAD")
 
     def _healthz(self, request: BaseRequest) -> tuple[int, bytes, str]:
         return 200, b'{"status":"ok"}\n', JSON_TYPE

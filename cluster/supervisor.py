@@ -59,6 +59,16 @@ def command(data: DataDir, name: str, flags: RunFlags) -> list[str]:
     ]
 
 
+def check_not_supervised(data: DataDir, name: str) -> None:
+    """Raises ClusterError when a process of this name has a supervisor already."""
+    if control.is_alive(data.run, name):
+        raise _supervised(data, name)
+
+
+def _supervised(data: DataDir, name: str) -> ClusterError:
+    return ClusterError(f"{name} of {data.path} is supervised already: stop that one first")
+
+
 class Supervisor:
     """Runs one process of the cluster in `data`."""
 
@@ -70,6 +80,7 @@ class Supervisor:
         self._watch: asyncio.Task[None] | None = None
         self._ready = False
         self._paused = False
+        self._log_from = 0
         self._one_at_a_time = asyncio.Lock()
         self._ended = asyncio.Event()
 
@@ -102,7 +113,7 @@ class Supervisor:
             alone = not any(control.is_alive(self._data.run, name) for name in others)
             lock = control.take_lock(self._data.run, self._name)
             if lock is None:
-                raise ClusterError(f"{self._name} of {self._data.path} is supervised already: stop that one first")
+                raise _supervised(self._data, self._name)
             if alone:
                 data_dir.begin_cluster_file(self._data)
             return lock
@@ -113,6 +124,7 @@ class Supervisor:
         """Starts the process and waits until it is ready; what went wrong, or nothing."""
         log = self._data.log(self._name)
         log.parent.mkdir(mode=0o700, exist_ok=True)
+        self._log_from = log.stat().st_size if log.exists() else 0
         self._process = process = await spawn(self._program, signal.SIGKILL, log)
         data_dir.set_pid(self._data, self._name, process.pid)
         self._watch = asyncio.create_task(self._note_end(process))
@@ -139,7 +151,7 @@ class Supervisor:
         self._paused = False
         data_dir.set_pid(self._data, self._name, None)
         if was_ready and not self._ended.is_set():
-            again = f"`python -m cluster start {self._name} --data-dir {self._data.path}` starts it again"
+            again = f"`python -m cluster start {self._name}{self._data.flag}` starts it again"
             print(f"{self._name}: process {process.pid} ended {_how(code)}; {again}", file=sys.stderr, flush=True)
 
     async def _stop(self, number: signal.Signals = signal.SIGTERM) -> None:
@@ -159,10 +171,12 @@ class Supervisor:
             await self._watch
 
     def _log_tail(self) -> str:
+        """The end of what the process of this start has said; what earlier ones said explains nothing."""
         try:
-            lines = self._data.log(self._name).read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
+            said = self._data.log(self._name).read_bytes()[self._log_from :]
         except OSError:
-            lines = []
+            said = b""
+        lines = said.decode(errors="replace").splitlines()[-LOG_TAIL_LINES:]
         return "\n".join([f"the end of {self._data.log(self._name)}:", *(f"  {line}" for line in lines)])
 
     # -- the control socket ------------------------------------------------------------------------------------------

@@ -26,7 +26,9 @@ REGION_NAME = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]+")
 MEMBERS = {"regions", "home", "locations", "rtt"}
 RTT_MEMBERS = {"from", "to", "p50_ms", "p90_ms"}
 REGIONS_MAX = 9
-"""The regional endpoints are on the ports N+1 to N+9; everything else begins at N+10 (contract 2)."""
+"""The regional endpoints are on the ports N+1 to N+9."""
+FIRST_LOCATION_PORT = 20
+"""What locations see begins at N+20: N+10 to N+19 stay free, among them 8711, where `stsd serve` listens."""
 LINKS = "links"
 """The name of the process that the links between regions are in."""
 
@@ -105,16 +107,16 @@ class Ports:
 
 
 def assign_ports(topology: Topology, base_port: int) -> Ports:
-    """Router on N, the i-th region on N+i, everything else on N+10 and up (contract 2). Raises TopologyError."""
+    """Router on N, the i-th region on N+i, everything else on N+20 and up. Raises TopologyError."""
     width = len(topology.regions) + 1
-    first_link = base_port + 10 + width * len(topology.locations)
+    first_link = base_port + FIRST_LOCATION_PORT + width * len(topology.locations)
     pairs = list(permutations(topology.regions, 2))
     last = first_link + len(pairs) - 1
     if not 1 <= base_port <= 65535 - (last - base_port):
         raise TopologyError([f"--base-port {base_port}: give a number from 1 to {65535 - (last - base_port)}"])
     locations = {}
     for index, place in enumerate(topology.locations):
-        first = base_port + 10 + index * width
+        first = base_port + FIRST_LOCATION_PORT + index * width
         regional = {region: first + 1 + i for i, region in enumerate(topology.regions)}
         locations[place] = LocationPorts(first, regional)
     regions = {region: base_port + 1 + i for i, region in enumerate(topology.regions)}

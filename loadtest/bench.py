@@ -199,7 +199,10 @@ def render(found: Sequence[Row], cores: Cores) -> str:
     return "\n".join([*lines, "", *notes])
 
 
-@click.command(epilog="Example: python -m loadtest.bench --against HEAD~1")
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: python -m loadtest.bench --against HEAD~1",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on standard output.")
 @click.option("--against", metavar="REV", help="Measure this older commit in the same run too.")
 @click.option("--rounds", type=click.IntRange(1, 200), default=ROUNDS, show_default=True, help="Interleaved rounds.")
@@ -225,5 +228,14 @@ def _fail(text: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def command_line() -> NoReturn:
+    """The command line; a wrong flag is one line, as everywhere."""
+    try:
+        main(prog_name="python -m loadtest.bench", standalone_mode=False)
+    except click.ClickException as error:
+        _fail(error.format_message(), 2)
+    sys.exit(0)
+
+
 if __name__ == "__main__":
-    main(prog_name="python -m loadtest.bench")
+    command_line()

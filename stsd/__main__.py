@@ -19,11 +19,11 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="stsd")
-def main() -> None:
+def cli() -> None:
     """stsd: a security token service you run yourself."""
 
 
-@main.command(epilog="Example: stsd serve --region eu-west-1 --port 8712 --data-dir ./eu")
+@cli.command(epilog="Example: stsd serve --region eu-west-1 --port 8712 --data-dir ./eu")
 @click.option("--region", default=config.DEFAULT_REGION, show_default=True, help="The region this node is.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=config.DEFAULT_PORT, show_default=True, help="0: any.")
@@ -52,7 +52,7 @@ def serve(**options: Any) -> None:
         _fail(str(error))
 
 
-@main.command(epilog="Example: stsd revoke access_key_id=ASIARTX3GSDSQ… --profile admin --reason 'laptop lost'")
+@cli.command(epilog="Example: stsd revoke access_key_id=ASIARTX3GSDSQ… --profile admin --reason 'laptop lost'")
 @click.argument("subject", metavar="MEMBER=VALUE")
 @click.option("--reason", help="Kept with the revocation.")
 @click.option("--profile", help="Whose keys sign the call. Default: AWS_PROFILE, else default.")
@@ -71,7 +71,7 @@ def revoke(subject: str, reason: str | None, profile: str | None, endpoint_url: 
         _fail(str(error))
 
 
-@main.group()
+@cli.group()
 def keys() -> None:
     """The cluster's token keys."""
 
@@ -100,11 +100,23 @@ def _settings(options: dict[str, Any]) -> Config:
         **options
         | {
             "region": region,
+            "host": config.host(options["host"]),
             "peers": config.peers(options["peers"], region),
             "issuer": None if issuer is None else config.issuer(issuer),
             "metrics_listen": None if listen is None else config.address(listen),
         }
     )
+
+
+def main() -> NoReturn:
+    """Run the command line: one clear line per fault, never a traceback for what the user can mend."""
+    try:
+        code = cli(prog_name="stsd", standalone_mode=False)
+    except click.ClickException as error:
+        _fail(error.format_message())
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    sys.exit(code or 0)
 
 
 def _fail(text: str) -> NoReturn:
@@ -114,4 +126,4 @@ def _fail(text: str) -> NoReturn:
 
 
 if __name__ == "__main__":
-    main(prog_name="stsd")
+    main()

@@ -82,6 +82,9 @@ async def _serve(settings: Config) -> None:
         if settings.unsafe_test_hooks:
             gateway.routes |= {("POST", test_hooks.RESET): hooks.reset, ("POST", test_hooks.CLOCK): hooks.clock}
 
+        replicator.start()
+        closing.push_async_callback(replicator.stop)
+        await replicator.first_exchange()
         server = HttpServer(gateway)
         await _listen(server, "--port", settings.host, settings.port, tls)
         closing.push_async_callback(server.stop)
@@ -96,8 +99,6 @@ async def _serve(settings: Config) -> None:
         closing.push_async_callback(operator.stop)
         if directory.standalone:
             directory.write_profiles(url, settings.region)
-        replicator.start()
-        closing.push_async_callback(replicator.stop)
         _settle_memory()
         _announce(settings, directory, url)
         await stop.wait()
@@ -132,7 +133,8 @@ def _tls(settings: Config) -> ssl.SSLContext | None:
     try:
         context.load_cert_chain(settings.tls_cert, settings.tls_key)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"--tls-cert: no certificate and key in {settings.tls_cert}: {error}") from error
+        files = f"{settings.tls_cert} and {settings.tls_key}"
+        raise ConfigError(f"--tls-cert, --tls-key: no certificate and key in {files}: {error.strerror}") from error
     return context
 
 

@@ -18,6 +18,8 @@ DEFAULT_REGION = "us-east-1"
 DEFAULT_PORT = 8711
 REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]+")
 MIN_RESOURCE_SERVER_KEY_CHARACTERS = 16
+_RESOURCE_SERVER_KEY = re.compile(f"[!-~]{{{MIN_RESOURCE_SERVER_KEY_CHARACTERS},}}")
+_PORT = re.compile("[0-9]{1,5}")
 
 
 class ConfigError(ValueError):
@@ -66,12 +68,19 @@ def region(text: str) -> str:
     return text
 
 
+def host(text: str) -> str:
+    """A name or address to listen on. Raises ConfigError."""
+    if not _is_host(text):
+        raise ConfigError(f"--host: {text!r} is not a host name or an address; examples: 127.0.0.1, ::1")
+    return text
+
+
 def peers(texts: tuple[str, ...], own: str) -> dict[str, str]:
     """`REGION=URL` texts as a mapping. Raises ConfigError."""
     found: dict[str, str] = {}
     for text in texts:
         name, _, url = text.partition("=")
-        if not REGION.fullmatch(name) or not _is_url(url):
+        if not REGION.fullmatch(name) or not is_url(url):
             raise ConfigError(f"--peer: {text!r} is not REGION=URL; example: eu-west-1=http://127.0.0.1:8702")
         if name == own or name in found:
             raise ConfigError(f"--peer: region {name} is given twice or is this node's own")
@@ -81,7 +90,7 @@ def peers(texts: tuple[str, ...], own: str) -> dict[str, str]:
 
 def issuer(text: str) -> str:
     """An issuer URL, without a final slash (OpenID Connect Discovery 1.0 section 4). Raises ConfigError."""
-    if not _is_url(text):
+    if not is_url(text):
         raise ConfigError(f"--issuer: {text!r} is not an http or https URL")
     return text.rstrip("/")
 
@@ -89,7 +98,7 @@ def issuer(text: str) -> str:
 def address(text: str) -> tuple[str, int]:
     """`HOST:PORT`, for IPv6 `[HOST]:PORT`. Raises ConfigError."""
     host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
+    if not (host and _is_host(host) and _PORT.fullmatch(port)) or int(port) > 65_535:
         raise ConfigError(f"--metrics-listen: {text!r} is not HOST:PORT; example: 127.0.0.1:9100")
     return host.strip("[]"), int(port)
 
@@ -99,24 +108,34 @@ def read_resource_server_keys(path: Path) -> tuple[str, ...]:
     try:
         mode, lines = path.stat().st_mode, path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--resource-server-keys: {path} cannot be read: {error}") from error
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise ConfigError(f"--resource-server-keys: {path} cannot be read: {reason}") from error
     if mode & 0o077:
         raise ConfigError(f"--resource-server-keys: {path} can be read by others; chmod 600 it")
-    keys = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
-    short = [n for n, key in enumerate(keys, 1) if len(key) < MIN_RESOURCE_SERVER_KEY_CHARACTERS or not key.isascii()]
-    if short or not keys:
+    stripped = map(str.strip, lines)
+    keys = tuple(line for line in stripped if line and not line.startswith("#"))
+    if not keys or not all(map(_RESOURCE_SERVER_KEY.fullmatch, keys)):
         raise ConfigError(
             f"--resource-server-keys: {path}: each line holds one key of at least"
-            f" {MIN_RESOURCE_SERVER_KEY_CHARACTERS} ASCII characters"
+            f" {MIN_RESOURCE_SERVER_KEY_CHARACTERS} ASCII characters without spaces"
         )
     return keys
 
 
-def _is_url(text: str) -> bool:
+def is_url(text: str) -> bool:
+    """Whether a text is an http or https URL with a host."""
     try:
         parts = urlsplit(text)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
+        return False
+
+
+def _is_host(text: str) -> bool:
+    """Whether a text can be looked up at all; resolvers raise an error of their own for what cannot."""
+    try:
+        return bool(text.encode("idna"))
+    except UnicodeError:
         return False
 
 

@@ -17,8 +17,11 @@ import orjson
 from stsd.revocation.codec import MAX_SEQUENCE, decode_revocation
 from stsd.revocation.messages import Origin
 from stsd.revocation.replica import Replica
+from stsd.revocation.revocation_set import RULES
 
 PAGE_ENTRIES = 10_000
+KINDS = {kind: "named" if kind in ("access_key", "session") else "cut-off" for kind in RULES}
+"""The feed's words (contract 6): what a subject is shows in its form, an access key id, an ARN or an account."""
 MAX_CURSOR_CHARACTERS = 1 << 20
 
 
@@ -65,7 +68,7 @@ def _as_json(origin: Origin, sequence: int, entry: bytes) -> dict[str, Any]:
     revocation = decode_revocation(entry)
     return {
         "id": revocation_id(origin, sequence),
-        "kind": revocation.kind,
+        "kind": KINDS.get(revocation.kind, revocation.kind),
         "subject": revocation.subject,
         "issued_before": _seconds(revocation.issued_before_ms),
         "applies_until": revocation.applies_until,

@@ -154,9 +154,13 @@ class Replica:
         """Each second: our heartbeat and our heads to every peer, and once more what could not be stored."""
         log = self._log(self.origin)
         self._freshness.note(self.origin, Heartbeat(now, log.head), log)
-        digest = Digest(self.epoch, self.origin, self.heads(), self._freshness.heartbeats())
+        digest = self.digest()
         save, self._unsaved = tuple(self._unsaved), []
         return Ready(save=save, send=tuple((peer, digest) for peer in self.peers))
+
+    def digest(self) -> Digest:
+        """How far this node is, as of the last tick; the shell also answers a peer's digest with it."""
+        return Digest(self.epoch, self.origin, self.heads(), self._freshness.heartbeats())
 
     # What the shell stores and asks.
 

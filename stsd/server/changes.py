@@ -30,11 +30,15 @@ class Changes:
         if isinstance(decided, Response):
             return decided
         try:
-            recorded = await self._replicator.revoke(decided)
+            recorded = await self._replicator.revoke(decided.revocation)
         except StsError as error:
-            return json_api.error(error, request.id, revoke.OPERATION)
-        response = json_api.answer(_answer(decided, recorded), revoke.OPERATION)
-        response.event = {"revoked": decided.kind, "subject": decided.subject, "revocation": _id(recorded)}
+            response = json_api.error(error, request.id, revoke.OPERATION)
+            response.event = decided.event | {"reason": error.reason}
+            return response
+        revocation = decided.revocation
+        response = json_api.answer(_answer(revocation, recorded), revoke.OPERATION)
+        told = {"revoked": revocation.kind, "subject": revocation.subject, "revocation": _id(recorded)}
+        response.event = decided.event | told
         return response
 
     async def peer(self, request: Request) -> Response:

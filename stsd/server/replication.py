@@ -8,13 +8,15 @@ refuses revocations and keeps enforcing what peers send (contract 10).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stsd.config import ConfigError
 from stsd.errors import ServiceUnavailable
 from stsd.revocation import codec
-from stsd.revocation.messages import Batch, Message, Origin, Ready, new_incarnation
+from stsd.revocation.messages import MAX_BATCH_BYTES, Batch, Digest, Message, Origin, Ready, new_incarnation
 from stsd.revocation.replica import DIGEST_INTERVAL_S, Replica
 from stsd.revocation.revocation_set import Revocation, RevocationSet
 from stsd.server.clock import Clock, entropy
@@ -26,7 +28,12 @@ from stsd.view import View
 from stsd.wire import envelope
 
 COPY_TIMEOUT_S = 0.3
+FIRST_EXCHANGE_S = 1.0
+ALIVE_INTERVAL_S = 10.0
+"""How often the journal notes that this node lives: after a restart, what was not heard counts from the last note."""
 MAX_GROUP = 1_000
+MAX_GROUP_BYTES = MAX_BATCH_BYTES // 2
+"""Entries of one commit, before base64; one more of the largest still fits into a batch."""
 MAX_QUEUED_MESSAGES = 1_000
 MAX_CALL_BYTES = envelope.MAX_BYTES // 2
 """What waits for a peer goes in one call up to this size; a message more still fits into an envelope."""
@@ -66,6 +73,11 @@ class Replicator:
         self._tasks: list[asyncio.Task[None]] = []
         self._staleness_ms = (0.0, 0)
         self._told_joined = False
+        self._alive_at = 0.0
+        self._unmet = set(links.urls)
+        self._met_all = asyncio.Event()
+        if not self._unmet:
+            self._met_all.set()
         self.follows_resets = False
 
     async def restore(self, *, founding: bool) -> None:
@@ -73,11 +85,19 @@ class Replicator:
         meta = await self._journal.meta()
         if "incarnation" not in meta:
             meta |= {"incarnation": new_incarnation(entropy), "epoch": "0", "joined": str(int(founding))}
+            meta["region"] = self._view.region
             await self._journal.set_meta(**meta)
         if self.follows_resets:
             self._clock.offset_s = float(meta.get("clock_offset_s", 0))
+        if meta.setdefault("region", self._view.region) != self._view.region:
+            raise ConfigError(f"--region: the data directory is of region {meta['region']}, not {self._view.region}")
         self._told_joined = meta["joined"] == "1"
-        self._begin(meta["incarnation"], int(meta["epoch"]), joined=self._told_joined)
+        self._begin(
+            meta["incarnation"],
+            int(meta["epoch"]),
+            joined=self._told_joined,
+            heard_at=float(meta.get("alive_at", self._clock.wall())),
+        )
         batches = [codec.decode_batch(body) for _, _, body in await self._journal.rows()]
         self._apply(self._view.replica.restore(batches))
 
@@ -85,6 +105,12 @@ class Replicator:
         """Begin to write, to talk to peers and to tick."""
         jobs = [self._write(), self._tick(), *(self._talk(peer) for peer in self._links.urls)]
         self._tasks = [asyncio.create_task(job) for job in jobs]
+
+    async def first_exchange(self) -> None:
+        """Wait until every peer that answers has told what it knows, but not for long: others may be away for ever."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_EXCHANGE_S):
+                await self._met_all.wait()
 
     async def stop(self) -> None:
         """Stop; what was acknowledged is on disk."""
@@ -117,9 +143,7 @@ class Replicator:
 
     async def _write(self) -> None:
         while True:
-            group = [await self._wanted.get()]
-            while len(group) < MAX_GROUP and not self._wanted.empty():
-                group.append(self._wanted.get_nowait())
+            group = await self._next_group()
             try:
                 async with self._storing:
                     first = await self._commit([waiting.entry for waiting in group])
@@ -131,6 +155,15 @@ class Replicator:
                 for number, waiting in enumerate(group):
                     if not waiting.done.done():
                         waiting.done.set_result(first + number)
+
+    async def _next_group(self) -> list[_Waiting]:
+        """What waits now, as much as one batch holds."""
+        group = [await self._wanted.get()]
+        size = len(group[0].entry)
+        while len(group) < MAX_GROUP and size < MAX_GROUP_BYTES and not self._wanted.empty():
+            group.append(self._wanted.get_nowait())
+            size += len(group[-1].entry)
+        return group
 
     async def _commit(self, entries: Sequence[bytes]) -> int:
         """One group, synced before it is enforced and told; its first sequence. Raises JournalError."""
@@ -171,13 +204,14 @@ class Replicator:
             incarnation = new_incarnation(entropy)
             await self._journal.reset(incarnation=incarnation, epoch=str(epoch), joined="1", clock_offset_s="0")
             self._clock.offset_s = 0.0
-            self._begin(incarnation, epoch, joined=True)
+            self._begin(incarnation, epoch, joined=True, heard_at=self._clock.wall())
             self._event("reset", epoch=epoch, incarnation=incarnation)
 
-    def _begin(self, incarnation: str, epoch: int, *, joined: bool) -> None:
+    def _begin(self, incarnation: str, epoch: int, *, joined: bool, heard_at: float) -> None:
+        """`heard_at`: since when a peer that is not heard of counts as unheard (staleness)."""
         view = self._view
         origin = Origin(view.region, NODE_NAME, incarnation)
-        view.replica = Replica(origin, tuple(self._links.urls), self._clock.wall(), epoch=epoch, joined=joined)
+        view.replica = Replica(origin, tuple(self._links.urls), heard_at, epoch=epoch, joined=joined)
         view.revocations = RevocationSet()
         view.tokens = VerifiedTokens(view.keys)
 
@@ -202,6 +236,8 @@ class Replicator:
                     answers.append(reply)
                 else:
                     self._send(((peer, reply),))
+            if isinstance(message, Digest):  # so that who has just started need not wait for our next tick
+                answers.append(self._view.replica.digest())
         return self._links.reply(header, [codec.encode_message(answer) for answer in answers])
 
     async def _take(self, peer: str, message: Message) -> list[tuple[str, Message]]:
@@ -255,8 +291,16 @@ class Replicator:
                 was, reachable, reason = reachable, True, ""
             except (PeerUnavailable, ValueError) as error:
                 was, reachable, reason = reachable, False, str(error)
+            if self._unmet and (not reachable or queue.empty()):
+                self._meet(peer)
             if was != reachable:
                 self._event("peer_reachable" if reachable else "peer_unreachable", peer=peer, reason=reason)
+
+    def _meet(self, peer: str) -> None:
+        """A peer has told everything that it was asked for, or does not answer."""
+        self._unmet.discard(peer)
+        if not self._unmet:
+            self._met_all.set()
 
     async def _tick(self) -> None:
         while True:
@@ -277,6 +321,9 @@ class Replicator:
             if replica.joined and not self._told_joined:
                 await self._journal.set_meta(joined="1")
                 self._told_joined = True
+            if self._clock.wall() - self._alive_at >= ALIVE_INTERVAL_S:
+                self._alive_at = self._clock.wall()
+                await self._journal.set_meta(alive_at=str(self._alive_at))
         except JournalError:
             replica.failed(ready)
         else:

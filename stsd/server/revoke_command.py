@@ -13,14 +13,16 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import click
 import orjson
 
 from stsd.authn import sigv4
-from stsd.config import ConfigError
+from stsd.config import ConfigError, is_url
 from stsd.operations.v1.revoke import SUBJECTS
 
 PATH = "/v1/revocations"
@@ -45,24 +47,51 @@ def run(subject: str, reason: str | None, profile_name: str | None, endpoint_url
     url = profile.endpoint_url.rstrip("/") + PATH
     request = urllib.request.Request(url, body, _headers(profile, body), method="POST")  # noqa: S310 - the scheme is checked
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
-            click.echo(answer.read().decode())
-        return 0
+        with _OPENER.open(request, timeout=TIMEOUT_S) as answer:
+            content = answer.read()
+        if _is_recorded(content):
+            click.echo(content.decode())
+            return 0
+        click.echo(f"stsd: {url} answered, but not like a node: nothing is known to be revoked", err=True)
     except urllib.error.HTTPError as error:
         click.echo(f"stsd: {_refusal(error)}", err=True)
     except OSError as error:
         click.echo(f"stsd: {url} does not answer: {getattr(error, 'reason', error)}", err=True)
+    except HTTPException as error:
+        click.echo(f"stsd: {url} does not answer in HTTP: {type(error).__name__}", err=True)
     return 1
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Following one would take the signed headers, session token included, to somebody else as a GET."""
+
+    def redirect_request(self, *arguments: Any) -> None:
+        """Leave the redirect to be reported as the error that it is here."""
+
+
+_OPENER = urllib.request.build_opener(_NoRedirects)
+
+
+def _is_recorded(content: bytes) -> bool:
+    """Whether an answer names a revocation (contract 6)."""
+    try:
+        told = orjson.loads(content)
+    except ValueError:
+        return False
+    return isinstance(told, dict) and isinstance(told.get("id"), str)
 
 
 def _body(subject: str, reason: str | None) -> bytes:
     member, separator, value = subject.partition("=")
     if not separator or member not in SUBJECTS:
         raise ConfigError(f"{member!r} is not a subject; give MEMBER=VALUE with one of {', '.join(SUBJECTS)}")
-    content = {member: sys.stdin.read().strip() if value == "-" else value}
-    if reason is not None:
-        content["reason"] = reason
-    return orjson.dumps(content)
+    try:
+        content = {member: sys.stdin.read().strip() if value == "-" else value}
+        if reason is not None:
+            content["reason"] = reason
+        return orjson.dumps(content)
+    except (UnicodeError, TypeError):
+        raise ConfigError(f"{member}: only text in UTF-8 can be sent") from None
 
 
 def _headers(profile: Profile, body: bytes) -> dict[str, str]:
@@ -94,7 +123,7 @@ def _profile(name: str | None, endpoint_url: str | None) -> Profile:
     if missing:
         raise ConfigError(f"--profile: {name} has no {missing[0]}; see AWS_SHARED_CREDENTIALS_FILE and AWS_PROFILE")
     url = endpoint_url or settings.get("endpoint_url") or os.environ.get("AWS_ENDPOINT_URL")
-    if url is None or urlsplit(url).scheme not in ("http", "https"):
+    if url is None or not is_url(url):
         raise ConfigError("--endpoint-url: give the URL of a node or router, or a profile with an endpoint_url")
     region = settings.get("region") or os.environ.get("AWS_REGION") or "us-east-1"
     return Profile(keys["aws_access_key_id"], region, url, keys["aws_secret_access_key"], keys.get("aws_session_token"))

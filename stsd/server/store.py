@@ -118,7 +118,7 @@ def _found(config: Config, now: float) -> None:
             f"--peer: {config.data_dir} is empty, and a node with peers needs its cluster's state;"
             " `python -m cluster up` makes it"
         )
-    text = worlds.default_text() if config.world is None else _read(config.world, "--world").decode("utf-8", "replace")
+    text = worlds.default_text() if config.world is None else _world_text(config.world)
     source = "default world" if config.world is None else str(config.world)
     try:
         world: Mapping[str, Any] = worlds.materialise(worlds.load(text, source), clock.entropy)
@@ -141,7 +141,14 @@ def _existing(path: Path) -> dict[str, bytes]:
 
 
 def _digest(path: Path) -> str:
-    return provision.world_digest(_read(path, "--world").decode("utf-8", "replace"))
+    return provision.world_digest(_world_text(path))
+
+
+def _world_text(path: Path) -> str:
+    try:
+        return _read(path, "--world").decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"--world: {path} is not text in UTF-8: see its byte {error.start + 1}") from error
 
 
 def _read(path: Path, flag: str) -> bytes:

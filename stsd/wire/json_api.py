@@ -1,10 +1,12 @@
 """The JSON side of the wire (contract 4): strict objects in, answers and errors out.
 
 Unknown members are refused by name and never ignored, so that a misspelt safeguard cannot look like an accepted one.
+So is a member that is given twice: readers do not agree on which one holds (RFC 8259 section 4).
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -33,7 +35,25 @@ def parse(body: bytes, members: Collection[str], later: Collection[str] = ()) ->
         if name not in members:
             allowed = ", ".join(members)
             raise ValidationError(f"Unknown member '{name[:64]}'; allowed: {allowed}", reason="unknown_member")
+    # Every member has a colon, so a body without more of them names each once; tokens and their lists hold none.
+    if body.count(b":") > len(content):
+        _check_members_once(body)
     return content
+
+
+def _check_members_once(body: bytes) -> None:
+    try:
+        json.loads(body, object_pairs_hook=_once, parse_int=float)
+    except RecursionError:
+        raise MalformedInput("The body is nested too deeply", reason="nesting") from None
+
+
+def _once(pairs: list[tuple[str, object]]) -> None:
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            raise ValidationError(f"Member '{name[:64]}' is given twice", reason="repeated_member")
+        seen.add(name)
 
 
 def answer(content: Mapping[str, Any], operation: str, headers: tuple[tuple[str, str], ...] = ()) -> Response:

@@ -151,8 +151,8 @@ def test_cluster_json_has_the_contracts_form(path):
     }
     assert content["locations"]["us-east-1"] == {
         "region": "us-east-1",
-        "global": "http://127.0.0.1:8710",
-        "regional": {"us-east-1": "http://127.0.0.1:8711", "eu-west-1": "http://127.0.0.1:8712"},
+        "global": "http://127.0.0.1:8720",
+        "regional": {"us-east-1": "http://127.0.0.1:8721", "eu-west-1": "http://127.0.0.1:8722"},
     }
 
 
@@ -184,3 +184,10 @@ def test_every_node_knows_its_peers_and_the_router_gets_its_flags(path):
     assert "--unsafe-test-hooks" in node
     router = supervisor.command(data, "router", supervisor.RunFlags(policy="home-2011", seed=7))
     assert router[-4:] == ["--policy", "home-2011", "--seed", "7"]
+
+
+def test_another_cluster_key_is_refused_before_anything_starts(path):
+    data = prepare(path, Wanted())
+    data.key_file.write_text("ab" * 32 + "\n")
+    with pytest.raises(ClusterError, match=r"not the key that .* was made with"):
+        prepare(path, Wanted())

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from cluster import data_dir
 from tests.running import (
     ROOT,
     RunningCluster,
@@ -201,8 +202,39 @@ def test_a_port_in_use_is_named(tmp_path):
         refused = run("cluster", "up", "--data-dir", str(tmp_path / "data"), "--base-port", str(base_port))
     assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr == (
-        f"cluster: port {base_port + 2} (eu-west-1) is in use: stop what listens there, or give another --base-port\n"
+        f"cluster: port {base_port + 2} (eu-west-1): in use: stop what listens there, or give another --base-port\n"
     )
+
+
+def test_the_ports_of_another_cluster_are_one_fault(cluster, tmp_path):
+    refused = run("cluster", "up", "--data-dir", str(tmp_path / "data"), "--base-port", str(cluster.base_port))
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        f"cluster: ports {cluster.base_port} (router), {cluster.base_port + 1} (us-east-1), {cluster.base_port + 2}"
+        " (eu-west-1) and 19 more: in use: stop what listens there, or give another --base-port\n"
+    )
+
+
+def test_a_second_supervisor_of_the_same_part_is_refused(cluster):
+    refused = cluster.command("supervise", "eu-west-1")
+    assert refused.returncode == 2
+    assert refused.stderr == f"cluster: eu-west-1 of {cluster.data_dir} is supervised already: stop that one first\n"
+
+
+def test_kill_says_how_to_start_again_with_the_directory_that_is_not_the_default(cluster):
+    killed = cluster.command("kill", "eu-west-1")
+    cluster.start("eu-west-1")
+    assert f"`python -m cluster start eu-west-1 --data-dir {cluster.data_dir}`" in killed.stdout
+
+
+def test_a_failed_start_shows_what_this_start_said_and_nothing_older(tmp_path):
+    data = data_dir.prepare(tmp_path / "data", data_dir.Wanted(base_port=free_base_port()))
+    data.log("us-east-1").write_text("said by an earlier process\n")
+    (data.path / "us-east-1" / "world.sealed").write_bytes(b"damaged")
+    refused = run("cluster", "supervise", "us-east-1", "--data-dir", str(data.path))
+    assert refused.returncode == 1
+    assert "its state does not open" in refused.stderr
+    assert "said by an earlier process" not in refused.stderr
 
 
 # -- ends ------------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import pytest
 
 from cluster import files, topology
 from cluster.topology import RoundTrip, TopologyError
+from stsd.config import DEFAULT_PORT
 
 TABLE = {
     ("us-east-1", "us-east-1"): RoundTrip(5.5, 9.3),
@@ -75,13 +76,14 @@ def test_the_default_topology_is_the_contracts():
     assert files.parse_topology(name, text).regions == ("us-east-1", "eu-west-1", "ap-southeast-1")
 
 
-def test_regions_follow_the_router_and_everything_else_begins_at_ten():
+def test_regions_follow_the_router_and_everything_else_leaves_the_port_of_a_single_node_free():
     found = parse('regions = ["us-east-1", "eu-west-1"]')
     ports = topology.assign_ports(found, 8700)
     assert ports.router == 8700
     assert ports.regions == {"us-east-1": 8701, "eu-west-1": 8702}
     others = [port for port in ports.named() if port not in (8700, 8701, 8702)]
-    assert min(others) == 8710
+    assert min(others) == 8720
+    assert DEFAULT_PORT not in ports.named()
     assert len(ports.named()) == 1 + 2 + 2 * 3 + 2
 
 

@@ -212,6 +212,26 @@ def test_a_region_that_was_away_obeys_when_it_comes_back(cluster):
     wait_for(lambda: not accepted(cluster, credentials, "ap-southeast-1"), "refusal after the return", 3.0)
 
 
+def test_a_region_that_is_ready_again_has_caught_up(cluster):
+    credentials = [admin_session(cluster, "us-east-1") for _ in range(5)]
+    cluster.kill("ap-southeast-1")
+    for each in credentials:
+        content = {"token": each["SessionToken"]}
+        assert post_signed(cluster.url("us-east-1"), "/v1/revocations", content, cluster.keys("admin"), "us-east-1").ok
+    cluster.start("ap-southeast-1")
+    for each in credentials:
+        assert not accepted(cluster, each, "ap-southeast-1")
+
+
+def test_staleness_counts_what_was_missed_while_a_region_was_down(cluster):
+    cluster.kill("ap-southeast-1")
+    cluster.kill("eu-west-1")
+    time.sleep(2)
+    cluster.start("ap-southeast-1")
+    staleness_ms = requests.get(f"{cluster.url('ap-southeast-1')}/healthz", timeout=5).headers["x-stsd-staleness-ms"]
+    assert int(staleness_ms) >= 2_000
+
+
 def test_a_lone_copy_is_told(cluster):
     cluster.kill("ap-southeast-1")
     cluster.kill("eu-west-1")
@@ -248,7 +268,7 @@ def test_the_feed_tells_every_revocation_once(cluster):
     made = post_signed(url, "/v1/revocations", subject, cluster.keys("admin"), "us-east-1").json()
     page = requests.get(f"{url}/v1/revocations", {"after": first.json()["cursor"]}, timeout=5).json()
     assert [(entry["id"], entry["kind"], entry["subject"]) for entry in page["revocations"]] == [
-        (made["id"], "access_key", credentials["AccessKeyId"])
+        (made["id"], "named", credentials["AccessKeyId"])
     ]
     rest = requests.get(f"{url}/v1/revocations", {"after": page["cursor"]}, timeout=5)
     assert rest.json()["revocations"] == []

@@ -27,6 +27,14 @@ def test_the_benchmark_prints_json_alone():
 
 
 @pytest.mark.processes
+@pytest.mark.parametrize(("flag", "fault"), [("--nope", "No such option"), ("--rounds=0", "--rounds"), ("x", "extra")])
+def test_a_wrong_flag_is_one_line_and_exits_2(flag, fault):
+    done = run("loadtest.bench", flag)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith("bench: ")
+    assert fault in done.stderr
+
+
 def test_a_revision_that_does_not_exist_exits_2_and_leaves_no_work_tree():
     done = run("loadtest.bench", "--against", "no-such-revision", "--rounds", "1", timeout_s=120)
     assert done.returncode == 2

@@ -38,7 +38,7 @@ def subjects(page: feed.Page) -> list[str]:
 def test_an_entry_of_the_feed_names_itself_and_what_it_revokes():
     assert feed.after(node()).revocations[1] == {
         "id": f"eu-west-1/n1/{'a' * 16}-2",
-        "kind": "role",
+        "kind": "cut-off",
         "subject": "two",
         "issued_before": 1_795_435_200.25,
         "applies_until": 1_795_500_000,

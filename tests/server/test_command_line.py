@@ -11,7 +11,10 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -71,8 +74,13 @@ def test_a_node_of_another_region_serves_its_own_profiles(tmp_path):
         (["--peer", "us-east-1=http://x"], "is given twice or is this node's own"),
         (["--issuer", "ftp://x"], "--issuer: 'ftp://x' is not an http or https URL"),
         (["--metrics-listen", "9100"], "--metrics-listen: '9100' is not HOST:PORT"),
+        (["--metrics-listen", "127.0.0.1:²"], "--metrics-listen: '127.0.0.1:²' is not HOST:PORT"),
+        (["--host", "a..b"], "--host: 'a..b' is not a host name or an address"),
         (["--tls-cert", "/none"], "--tls-cert and --tls-key: give both or neither"),
-        (["--tls-cert", "/none", "--tls-key", "/none"], "--tls-cert: no certificate and key in /none"),
+        (
+            ["--tls-cert", "/none", "--tls-key", "/none"],
+            "--tls-cert, --tls-key: no certificate and key in /none and",
+        ),
         (["--cluster-key", "/none"], "--cluster-key: /none cannot be read"),
         (["--world", "/none"], "--world: /none cannot be read"),
         (["--resource-server-keys", "/none"], "--resource-server-keys: /none cannot be read"),
@@ -149,6 +157,13 @@ def test_a_wrong_world_is_refused_with_a_line_per_fault_and_nothing_is_made(tmp_
     assert not (tmp_path / "data" / "cluster.key").exists()
 
 
+def test_a_world_that_is_not_utf_8_is_refused(tmp_path):
+    world = tmp_path / "world.yaml"
+    world.write_bytes(b'Accounts: [{Id: "111122223333", Email: "J\xf6rg@acme.example"}]\n')
+    said = refused("serve", "--data-dir", str(tmp_path / "data"), "--world", str(world))
+    assert f"--world: {world} is not text in UTF-8: see its byte 42" in said
+
+
 def test_a_journal_of_something_else_is_refused(tmp_path):
     with running_node(tmp_path / "data"):
         pass
@@ -186,12 +201,51 @@ def test_a_refused_revocation_exits_1_with_the_reason(node):
         (["colour=red", "--profile", "admin"], "'colour' is not a subject"),
         (["account_id=111122223333", "--profile", "nobody"], "--profile: nobody has no aws_access_key_id"),
         (["account_id=111122223333", "--profile", "admin", "--endpoint-url", "x"], "--endpoint-url"),
+        (["account_id=111122223333", "--profile", "admin", "--endpoint-url", "http://["], "--endpoint-url"),
+        (["account_id=111122223333", "--profile", "admin", "--endpoint-url", "http://x:y"], "--endpoint-url"),
+        ([b"token=\xff", "--profile", "admin"], "token: only text in UTF-8 can be sent"),
     ],
 )
 def test_a_wrong_revoke_exits_2(node, arguments, said):
     result = run("stsd", "revoke", *arguments, env=node.environment())
     assert result.returncode == 2
     assert said in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", "HTTP 302"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>", "not like a node: nothing is known to be revoked"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "not like a node: nothing is known to be revoked"),
+        (b"nonsense\r\n\r\n", "does not answer in HTTP: BadStatusLine"),
+    ],
+    ids=["redirect", "page", "other json", "no http"],
+)
+def test_revoke_says_no_when_something_else_than_a_node_answers(node, answer, said):
+    with answering(answer) as url:
+        subject, flags = "account_id=111122223333", ("--profile", "admin", "--endpoint-url", url)
+        result = run("stsd", "revoke", subject, *flags, env=node.environment())
+    assert (result.returncode, result.stdout) == (1, "")
+    assert said in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[str]:
+    """A server that gives one answer to one request."""
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65_536)
+            connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join()
 
 
 def test_keys_list_asks_the_running_node(node):
@@ -201,10 +255,17 @@ def test_keys_list_asks_the_running_node(node):
     assert re.search(r"^\S{16}\s+prepared\s", result.stdout, re.MULTILINE)
 
 
-def test_keys_list_without_a_node_exits_1(tmp_path):
-    result = run("stsd", "keys", "list", "--data-dir", str(tmp_path))
+def test_keys_list_without_a_running_node_exits_1(tmp_path):
+    with running_node(tmp_path / "data"):
+        pass
+    (tmp_path / "data" / "operator.sock").unlink(missing_ok=True)
+    result = run("stsd", "keys", "list", "--data-dir", str(tmp_path / "data"))
     assert result.returncode == 1
     assert "no node is running here" in result.stderr
+
+
+def test_keys_list_of_something_else_exits_2(tmp_path):
+    assert "is not a directory of a node or a cluster" in refused("keys", "list", "--data-dir", str(tmp_path))
 
 
 @pytest.mark.parametrize("arguments", [[], ["serve"], ["revoke"], ["keys"], ["keys", "list"]], ids=" ".join)
@@ -298,6 +359,17 @@ def full_disk(node: RunningNode, *, full: bool = True) -> None:
     resource.prlimit(node.process.pid, resource.RLIMIT_FSIZE, (soft, resource.RLIM_INFINITY))
 
 
+def test_a_directory_of_another_region_is_refused(tmp_path):
+    with running_node(tmp_path / "data"):
+        pass
+    said = refused("serve", "--data-dir", str(tmp_path / "data"), "--region", "eu-west-1", "--port", "0")
+    assert said == "stsd: --region: the data directory is of region us-east-1, not eu-west-1\n"
+
+
+def test_a_wrong_flag_is_one_line(tmp_path):
+    assert refused("serve", "--workers", "2") == "stsd: No such option '--workers'. Did you mean '--world'?\n"
+
+
 def test_a_node_stops_on_a_signal_and_finishes_what_it_answers(tmp_path):
     with running_node(tmp_path / "data") as node:
         assert requests.get(f"{node.url}/readyz", timeout=5).json()["ready"] is True
@@ -314,6 +386,9 @@ def test_nothing_secret_is_logged_or_readable_in_the_state(tmp_path):
     log = (tmp_path / "data.log").read_text()
     events = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     assert {"GetSessionToken", "Revoke"} <= {event.get("operation") for event in events}
+    (revoke,) = [event for event in events if event.get("operation") == "Revoke"]
+    assert revoke["principal"] == "arn:aws:iam::111122223333:user/alice"
+    assert revoke["subject"] == credentials["AccessKeyId"]
     for secret in (keys["secret_access_key"], credentials["SecretAccessKey"], credentials["SessionToken"]):
         assert secret not in log
         for path in (tmp_path / "data").iterdir():

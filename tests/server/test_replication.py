@@ -69,6 +69,14 @@ async def test_revocations_that_wait_together_are_one_commit(tmp_path):
         assert len(await journal.rows()) < 20
 
 
+async def test_a_burst_of_large_revocations_is_several_commits_and_none_is_refused(tmp_path):
+    large = Revocation("role", f"arn:aws:iam::111122223333:role/{'r' * 2_000}", NOW * 1000, None, "\U0001f511" * 256)
+    async with replicator(tmp_path) as (running, _, journal, _):
+        recorded = await asyncio.gather(*(running.revoke(large) for _ in range(400)))
+        assert sorted(each.sequence for each in recorded) == list(range(1, 401))
+        assert 1 < len(await journal.rows()) < 20
+
+
 async def test_what_cannot_be_stored_is_refused_and_changes_nothing(tmp_path, monkeypatch):
     async with replicator(tmp_path) as (running, view, journal, _):
 

@@ -26,6 +26,8 @@ from stsd.wire.xml import Members
 ACTION = "sts:AssumeRole"
 DEFAULT_DURATION_S = 3_600
 CHAINED_DURATION_S = 3_600
+MAX_POLICY_CHARACTERS = 131_072
+"""What IAM takes in any policy (spec 7.3). A longer one cannot fit once packed and is not worth reading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +65,7 @@ def run(call: Call, caller: Caller, request: Request, view: View, now: float) ->
     # 12. The packed size.
     packed = packing.packed_size(inline, managed)
     if packed is not None and packed > 100:
-        raise PackedPolicyTooLarge(
-            f"Packed policy consumes {packed}% of allotted space, please use smaller policy.", reason="packed_size"
-        )
+        raise _too_large(packed)
     principal = assumed(role, arguments["RoleSessionName"])
     grant = Grant(principal, duration_s, () if inline is None else (inline.text,), managed)
     credentials = issue(
@@ -98,10 +98,18 @@ def _well_formed(role_arn: str) -> str:
 def _session_policy(document: str | None) -> Policy | None:
     if document is None:
         return None
+    if len(document) > MAX_POLICY_CHARACTERS:
+        raise _too_large(packing.text_percent(len(document)))
     try:
         return policy.parse(document, "session")
     except PolicyError as error:
         raise MalformedPolicyDocument(str(error), reason="session_policy") from None
+
+
+def _too_large(percent: int) -> PackedPolicyTooLarge:
+    return PackedPolicyTooLarge(
+        f"Packed policy consumes {percent}% of allotted space, please use smaller policy.", reason="packed_size"
+    )
 
 
 def _authorized(

@@ -32,8 +32,8 @@ class Result:
 def run(call: Call, caller: Caller, request: Request, view: View, now: float) -> Result:
     """The account encoded in the id; ids of the old form are looked up. Raises AccessDenied, ValidationError."""
     access_key_id: str = constraints.validate("GetAccessKeyInfo", call.parameters)["AccessKeyId"]
-    if caller.session is not None and caller.principal.kind == "user" and caller.session.mfa_at is None:
-        # A user's session may call only AssumeRole and GetCallerIdentity (spec 3.0.1).
+    if caller.session is not None and caller.principal.kind == "user":
+        # A user's session may call only AssumeRole and GetCallerIdentity, with MFA or without (spec 3.0.1).
         raise authorize.denial(caller, ACTION, "", Decision("implicit_deny", "user_session", ()))
     authorize.by_identity(caller, ACTION, "*", context.build(request, caller, view, now), view)
     account = account_of(access_key_id, view)

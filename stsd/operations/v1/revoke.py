@@ -28,6 +28,7 @@ ACTION = "stsd:Revoke"
 LONGEST_SESSION_S = 36 * 3600
 """No session lives longer (spec 3.0.2), so no revocation of sessions has to be kept longer."""
 MAX_REASON_CHARACTERS = 256
+MAX_ARN_CHARACTERS = 2_048
 LATER = ("kid", "wait", "timeout_s")
 
 
@@ -74,8 +75,9 @@ def _subject(content: dict[str, Any], caller: Caller, view: View, now: float) ->
     if len(named) != 1:
         raise ValidationError(f"Exactly one subject is required: {', '.join(SUBJECTS)}", reason="subject_count")
     value = content[named[0]]
-    if not isinstance(value, str) or not 1 <= len(value) <= session_token.MAX_TOKEN_CHARACTERS:
-        raise ValidationError(f"{named[0]} must be text", reason="subject_type")
+    longest = session_token.MAX_TOKEN_CHARACTERS if named == ["token"] else MAX_ARN_CHARACTERS
+    if not isinstance(value, str) or not 1 <= len(value) <= longest:
+        raise ValidationError(f"{named[0]} must be text of 1 to {longest} characters", reason="subject_type")
     return SUBJECTS[named[0]](value, content, caller, view, now)
 
 
@@ -106,7 +108,7 @@ def _token(value: str, content: dict[str, Any], caller: Caller, view: View, now:
 
 
 def _session_arn(value: str, content: dict[str, Any], caller: Caller, view: View, now: float) -> Subject:
-    account = _owner(value, "session_arn", r"arn:aws:sts::(\d{12}):assumed-role/[\w+=,.@-]+/[\w+=,.@-]+")
+    account = _owner(value, "session_arn", _SESSION_ARN)
     own = caller.session is not None and caller.principal.arn == value
     return Subject("session", value, account, value, int(now) + LONGEST_SESSION_S, own=own)
 
@@ -122,16 +124,14 @@ def _source_identity(value: str, content: dict[str, Any], caller: Caller, view: 
 
 
 def _role_arn(value: str, content: dict[str, Any], caller: Caller, view: View, now: float) -> Subject:
-    account = _owner(value, "role_arn", r"arn:aws:iam::(\d{12}):role/[!-~]+")
+    account = _owner(value, "role_arn", _ROLE_ARN)
     return Subject("role", value, account, value, int(now) + LONGEST_SESSION_S)
 
 
 def _principal_arn(value: str, content: dict[str, Any], caller: Caller, view: View, now: float) -> Subject:
     if ":role/" in value:
         return _role_arn(value, content, caller, view, now)
-    account = _owner(
-        value, "principal_arn", r"arn:aws:(?:iam::(?=\d{12}:(?:user/|root$))|sts::(?=\d{12}:fed))(\d{12}):[!-~]+"
-    )
+    account = _owner(value, "principal_arn", _PRINCIPAL_ARN)
     return Subject("principal", value, account, value, int(now) + LONGEST_SESSION_S)
 
 
@@ -141,11 +141,20 @@ def _account_id(value: str, content: dict[str, Any], caller: Caller, view: View,
     return Subject("account", value, value, arn.root(value), int(now) + LONGEST_SESSION_S)
 
 
-def _owner(value: str, member: str, pattern: str) -> str:
-    match = re.fullmatch(pattern, value, re.ASCII)
-    if match is None:
+# A path may hold any visible character, a name no wildcard (spec 7.3): `role/*` would revoke nothing.
+_NAMED = r"/(?:[!-~]+/)?[\w+=,.@-]+"
+_SESSION_ARN = re.compile(r"arn:aws:sts::\d{12}:assumed-role/[\w+=,.@-]+/[\w+=,.@-]+", re.ASCII)
+_ROLE_ARN = re.compile(rf"arn:aws:iam::\d{{12}}:role{_NAMED}", re.ASCII)
+_PRINCIPAL_ARN = re.compile(
+    rf"arn:aws:iam::\d{{12}}:(?:root|user{_NAMED})|arn:aws:sts::\d{{12}}:federated-user/[\w+=,.@-]+", re.ASCII
+)
+
+
+def _owner(value: str, member: str, pattern: re.Pattern[str]) -> str:
+    """The account of an ARN of the right kind. Raises ValidationError."""
+    if pattern.fullmatch(value) is None:
         raise ValidationError(f"{member}: {value[:256]} is not an ARN of that kind", reason="subject")
-    return match[1]
+    return arn.parse(value).account
 
 
 def _issued_before_ms(content: dict[str, Any], kind: Kind, now: float) -> int:

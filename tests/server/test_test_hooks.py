@@ -1,0 +1,50 @@
+"""The test hooks without a node around them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from multidict import CIMultiDict
+
+from stsd.server import test_hooks
+from stsd.server.clock import Clock
+from stsd.wire import xml
+from stsd.wire.messages import Request
+
+
+class ClockMover:
+    """What the clock hook asks of a replicator."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+
+    async def move_clock(self, offset_s: float) -> None:
+        self.clock.offset_s = offset_s
+
+
+async def move(body: bytes, source_ip: str = "127.0.0.1") -> tuple[int, Clock]:
+    clock = Clock()
+    hooks = test_hooks.TestHooks(clock, ClockMover(clock))
+    request = Request("POST", "/_test/clock", "", CIMultiDict[str](), body, "id", source_ip)
+    return (await hooks.clock(request)).status, clock
+
+
+async def test_the_clock_stops_before_a_session_could_end_in_a_year_of_five_digits():
+    assert (await move(json.dumps({"now": test_hooks.MAX_INSTANT}).encode()))[0] == 200
+    status, clock = await move(json.dumps({"now": test_hooks.MAX_INSTANT + 1}).encode())
+    assert (status, clock.offset_s) == (400, 0.0)
+    assert b"9999-12-31T" in xml.render("X", (("At", xml.Timestamp(test_hooks.MAX_INSTANT + 129_600)),), "id")
+
+
+@pytest.mark.parametrize(
+    "body", [b"[]", b"null", b'{"now": "1"}', b'{"now": true}', b'{"now": 1, "advance": 1}', b'{"now": 1, "now": 2}']
+)
+async def test_an_order_that_is_not_understood_moves_nothing(body):
+    status, clock = await move(body)
+    assert (status, clock.offset_s) == (400, 0.0)
+
+
+async def test_only_this_machine_may_move_the_clock():
+    status, clock = await move(b'{"advance": 60}', source_ip="192.0.2.1")
+    assert (status, clock.offset_s) == (403, 0.0)

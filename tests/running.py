@@ -244,6 +244,7 @@ class RunningCluster(Files):
         """As it was: every node up, real time, nothing revoked."""
         for region in tuple(self.killed):
             self.start(region)
+        assert self.command("heal").returncode == 0
         self.hook("reset")
 
     def stop(self) -> int:
@@ -277,7 +278,8 @@ def running_cluster(data_dir: Path, *flags: str) -> Iterator[RunningCluster]:
         def is_up() -> bool:
             assert process.poll() is None, output.read_text()
             urls = (cluster.url(), *map(cluster.url, cluster.regions))
-            return all(requests.get(f"{url}/readyz", timeout=2).status_code == 200 for url in urls)
+            links = (data_dir / "run" / "links-faults.sock").exists()
+            return links and all(requests.get(f"{url}/readyz", timeout=2).status_code == 200 for url in urls)
 
         wait_for(is_up, "the cluster's start")
         yield cluster

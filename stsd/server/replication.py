@@ -44,6 +44,8 @@ STALENESS_EVENTS: Mapping[Level, str] = {
     "hard": "staleness_hard",
     "fresh": "staleness_recovered",
 }
+CALLS_AT_ONCE = 4
+"""To one peer: what is new does not wait until what went before is answered, a round trip later."""
 NODE_NAME = "1"
 """A region has one node; the name leaves room for more."""
 
@@ -88,6 +90,8 @@ class Replicator:
         self._told_joined = False
         self._stopping = False
         self._alive_at = 0.0
+        self._calling = dict.fromkeys(links.urls, 0)
+        self._unreachable: set[str] = set()
         self._unmet = set(links.urls)
         self._met_all = asyncio.Event()
         if not self._unmet:
@@ -307,24 +311,32 @@ class Replicator:
                 queue.put_nowait(message)
 
     async def _talk(self, peer: str) -> None:
-        """Send what waits for one peer, a call at a time; take in its answers."""
-        queue = self._outgoing[peer]
-        reachable = True
-        while True:
-            messages = [codec.encode_message(await queue.get())]
-            while not queue.empty() and sum(map(len, messages)) < MAX_CALL_BYTES:
-                messages.append(codec.encode_message(queue.get_nowait()))
-            try:
-                answers = await self._links.call(peer, messages)
-                for answer in answers:
-                    self._send(await self._take(peer, codec.decode_message(answer)))
-                was, reachable, reason = reachable, True, ""
-            except (PeerUnavailable, ValueError) as error:
-                was, reachable, reason = reachable, False, str(error)
-            if self._unmet and (not reachable or queue.empty()):
-                self._meet(peer)
-            if was != reachable:
-                self._event("peer_reachable" if reachable else "peer_unreachable", peer=peer, reason=reason)
+        """Send what waits for one peer, a few calls at a time."""
+        queue, places = self._outgoing[peer], asyncio.Semaphore(CALLS_AT_ONCE)
+        async with asyncio.TaskGroup() as calls:
+            while True:
+                await places.acquire()
+                messages = [codec.encode_message(await queue.get())]
+                while not queue.empty() and sum(map(len, messages)) < MAX_CALL_BYTES:
+                    messages.append(codec.encode_message(queue.get_nowait()))
+                self._calling[peer] += 1
+                calls.create_task(self._call(peer, messages)).add_done_callback(lambda _: places.release())
+
+    async def _call(self, peer: str, messages: Sequence[bytes]) -> None:
+        """One call and what it is answered."""
+        reachable, reason = True, ""
+        try:
+            for answer in await self._links.call(peer, messages):
+                self._send(await self._take(peer, codec.decode_message(answer)))
+        except (PeerUnavailable, ValueError) as error:
+            reachable, reason = False, str(error)
+        self._calling[peer] -= 1
+        nothing_asked = self._outgoing[peer].empty() and not self._calling[peer]
+        if self._unmet and (not reachable or nothing_asked):
+            self._meet(peer)
+        if reachable == (peer in self._unreachable):
+            self._unreachable ^= {peer}
+            self._event("peer_reachable" if reachable else "peer_unreachable", peer=peer, reason=reason)
 
     def _meet(self, peer: str) -> None:
         """A peer has told everything that it was asked for, or does not answer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -94,9 +95,12 @@ def test_load_as_in_the_readme(cluster, tmp_path):
 
 @pytest.mark.processes
 def test_the_experiments_of_the_readme(cluster, tmp_path):
-    run(cluster, tmp_path, block("experiment run"), timeout_s=300)
+    """Whether the checks hold is for the experiments to judge, on a quiet machine: 1 is an answer too."""
+    run(cluster, tmp_path, f"{block('experiment run').rstrip()} || test $? = 1\n", timeout_s=400)
     for name in ("global-vs-regional", "home-region-dies"):
-        assert (tmp_path / "out" / name / "result.json").exists()
+        result = json.loads((tmp_path / "out" / name / "result.json").read_text())
+        assert result["checks"]
+        assert result["valid"] or result["answer"]
 
 
 @pytest.mark.processes

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from cluster import forwarding
 
 MARK = ("x-stsd-forwarded", "regional;127.0.0.1;0;1;aa")
@@ -58,3 +60,23 @@ def test_the_absolute_form_becomes_the_origin_form():
 def test_response_fields_of_the_region_pass_and_hop_by_hop_ones_do_not():
     fields = ((b"x-stsd-region", b"eu-west-1"), (b"Connection", b"close"), (b"Content-Length", b"9"))
     assert forwarding.response_fields(fields) == b"x-stsd-region: eu-west-1\r\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "seconds"),
+    [
+        (b'{"account_id": "111122223333", "wait": "all"}', 2.0),
+        (b'{"account_id": "111122223333", "wait": "all", "timeout_s": 30}', 30.0),
+        (b'{"account_id": "111122223333", "wait": "all", "timeout_s": 31}', 0.0),
+        (b'{"account_id": "111122223333", "wait": "all", "timeout_s": NaN}', 0.0),
+        (b'{"account_id": "111122223333", "wait": "none", "timeout_s": 30}', 0.0),
+        (b'{"account_id": "111122223333"}', 0.0),
+        (b'["wait", "all"]', 0.0),
+        (b'{"wait": "all"', 0.0),
+        (b"\xffwait", 0.0),
+        (b"[" * 60_000 + b"wait", 0.0),
+    ],
+)
+def test_a_region_is_given_the_time_that_the_caller_asks_it_to_wait(body, seconds):
+    assert forwarding.asked_wait_s("POST", "/v1/revocations", body) == seconds
+    assert forwarding.asked_wait_s("POST", "/v1/verify", body) == 0.0

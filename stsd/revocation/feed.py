@@ -17,6 +17,7 @@ import orjson
 from stsd.revocation.codec import MAX_SEQUENCE, decode_revocation
 from stsd.revocation.messages import Origin
 from stsd.revocation.replica import Replica
+from stsd.revocation.revocation_set import Revocation
 
 PAGE_ENTRIES = 10_000
 MAX_CURSOR_CHARACTERS = 1 << 20
@@ -46,6 +47,29 @@ def after(replica: Replica, cursor: str = "", limit: int = PAGE_ENTRIES) -> Page
     following = _encode(replica.epoch, heads)
     digest = blake2b(f"{cursor} {following} {len(found)}".encode(), digest_size=16).hexdigest()
     return Page(found, following, f'"{digest}"')
+
+
+def cursor(replica: Replica) -> str:
+    """The cursor of a reader that has heard all that this node has."""
+    return _encode(replica.epoch, replica.heads())
+
+
+def epoch(cursor: str) -> int:
+    """Of which epoch a cursor is; another one means that all that was read before is gone. Raises ValueError."""
+    return int(_content(cursor)[0])
+
+
+def check(cursor: str) -> None:
+    """Raises ValueError for what is not a cursor."""
+    _decode(cursor, epoch(cursor))
+
+
+def read(told: dict[str, Any]) -> tuple[Revocation, str]:
+    """A revocation of the feed, and its origin's region. Raises ValueError, KeyError or TypeError for another shape."""
+    until, before = told["applies_until"], told["issued_before"]
+    cutoff_ms = 0 if before is None else round(before * 1000)
+    revocation = Revocation(str(told["kind"]), str(told["subject"]), cutoff_ms, None if until is None else int(until))
+    return revocation, Origin.parse(told["origin"]).region
 
 
 def revocation_id(origin: Origin, sequence: int) -> str:
@@ -87,6 +111,12 @@ def _encode(epoch: int, heads: dict[Origin, int]) -> str:
 
 
 def _decode(cursor: str, epoch: int) -> dict[Origin, int]:
+    made_in, members = _content(cursor)
+    heads = {Origin.parse(origin): head for origin, head in members.items()}
+    return heads if made_in == epoch else {}
+
+
+def _content(cursor: str) -> tuple[int, dict[str, int]]:
     if len(cursor) > MAX_CURSOR_CHARACTERS or not cursor.isascii():
         raise ValueError("not a cursor")
     try:
@@ -95,6 +125,5 @@ def _decode(cursor: str, epoch: int) -> dict[Origin, int]:
         raise ValueError("not a cursor") from None
     match content:
         case [int(made_in), dict(members)] if all(type(head) is int and head > 0 for head in members.values()):
-            heads = {Origin.parse(origin): head for origin, head in members.items()}
-            return heads if made_in == epoch else {}
+            return made_in, members
     raise ValueError("not a cursor")

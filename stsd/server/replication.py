@@ -8,7 +8,7 @@ refuses revocations and keeps enforcing what peers send (contract 10).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +69,8 @@ class Replicator:
         self._staleness_ms = (0.0, 0)
         self._told_joined = False
         self.follows_resets = False
+        self.changed: Callable[[], None] = lambda: None
+        """Called when readers of the feed have something new to hear."""
 
     async def restore(self, *, founding: bool) -> None:
         """Read the journal into the replica. Raises ConfigError when it is not readable."""
@@ -153,6 +155,7 @@ class Replicator:
             batch = await self._append(replica, entries)
         ready = replica.committed(batch, self._clock.wall())
         self._apply(ready.applied)
+        self.changed()
         self._send(ready.send)
         return batch.first
 
@@ -181,6 +184,7 @@ class Replicator:
             await self._journal.reset(incarnation=incarnation, epoch=str(epoch), joined="1", clock_offset_s="0")
             self._clock.offset_s = 0.0
             self._begin(incarnation, epoch, joined=True)
+            self.changed()
             self._event("reset", epoch=epoch, incarnation=incarnation)
 
     def _begin(self, incarnation: str, epoch: int, *, joined: bool) -> None:
@@ -234,6 +238,7 @@ class Replicator:
                     self._event("journal_failed", detail=str(error))
                     return send
             send += replica.saved(ready, self._clock.wall()).send
+            self.changed()
         return send
 
     async def _follow(self, epoch: int, peer: str) -> None:

@@ -23,9 +23,9 @@ def test_an_event_without_an_end_is_not_kept_for_ever(monkeypatch):
     with pytest.raises(ValueError, match="too large"):
         EventParser().feed(b"data: " + b"x" * 100)
     parser = EventParser()
+    parser.feed(b"data: x\n" * 12)
     with pytest.raises(ValueError, match="too large"):
-        for _ in range(100):
-            parser.feed(b"data: x\n")
+        parser.feed(b"data: x\n" * 3)
 
 
 def test_what_is_not_utf_8_is_refused():

@@ -62,6 +62,7 @@ def encoding(texts: Sequence[str], key: bytes) -> Generator[None, None, bytes]:
         bucket.sort()
         for place in bucket:
             writer.add(place)
+        bucket.clear()
         yield
     return writer.end()
 

@@ -221,12 +221,12 @@ class RevocationSet:
         """What of this kind is revoked."""
         return list(self._revoked[kind])
 
-    def joined(self) -> Iterator[tuple[Revocation, str]]:
-        """All that is revoked, joined by subject and region of the origin: a set to which these are added answers as
-        this one does. Kinds that this version does not know come with no region."""
+    def joined(self, but: Kind | None = None) -> Iterator[tuple[Revocation, str]]:
+        """All that is revoked, one kind left out, joined by subject and region of the origin: a set to which these are
+        added answers as this one does. Kinds that this version does not know come with no region."""
         for kind, subjects in self._revoked.items():
             earliest_ms = RULES[kind].limit_ms(0)
-            for subject, revoked in subjects.items():
+            for subject, revoked in () if kind == but else subjects.items():
                 until = None if revoked.ends_at == inf else int(revoked.ends_at)
                 for region, limit_ms in revoked.limits_ms.items():
                     cutoff_ms = 0 if limit_ms == inf else int(limit_ms - earliest_ms)

@@ -69,9 +69,7 @@ def encoding(
     step ends, and must hold what `cursor` says then."""
     named = revocations.subjects(NAMED)
     rows = [
-        (r.kind, r.subject, r.issued_before_ms, r.applies_until, region)
-        for r, region in revocations.joined()
-        if r.kind != NAMED
+        (r.kind, r.subject, r.issued_before_ms, r.applies_until, region) for r, region in revocations.joined(but=NAMED)
     ]
     exact = orjson.dumps(rows)
     key = blake2b(cursor.encode(), digest_size=golomb.KEY_BYTES).digest()

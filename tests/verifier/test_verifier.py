@@ -131,6 +131,7 @@ async def test_no_node_is_an_error_at_the_start(tmp_path):
 
 def test_the_example_of_the_package_runs_as_it_stands(own, tmp_path):
     example = re.search(r"\n\n((?:    .*\n|\n)+)", stsd.verifier.__doc__)[1]
+    assert textwrap.dedent(example).strip() in (ROOT / "README.md").read_text()
     script = tmp_path / "example.py"
     script.write_text(textwrap.dedent(example))
     command = [sys.executable, str(script), own.url, issue(own)["SessionToken"]]

@@ -1,6 +1,7 @@
 """The client of keys and feed around a verifier's knowledge. (I/O)
 
-1. Keys, a snapshot, then the stream; the stream goes on from the cursor after every interruption.
+1. Keys, the compact snapshot when it is wanted, then the stream: it begins with everything after the cursor, from a
+   cursor of nothing with everything there is, and goes on from the cursor after every interruption.
 2. Reconnecting backs off with jitter; so does the first fetch, because thousands of verifiers may start at once.
 3. Keys are fetched again in the background before they are old, and when an unknown one is met, but never more often
    than every KEYS_FLOOR_S. Meanwhile those at hand are used.
@@ -51,12 +52,12 @@ class Verifier:
 
     `url` is a regional node's; `key` a resource-server key, needed off loopback. `closed_after_s`: when the knowledge
     is older, tokens are refused as `stale`; None: never, the program looks at `staleness_s`. `compact`: begin with the
-    compact snapshot, 2.7 MB for a million revoked keys instead of some 250 MB; then use `check`, which asks the node
-    about one good token in a million. `spread_s`: the first fetch waits a random time up to this. `tls`: when the
+    compact snapshot, 2.7 MB for a million revoked keys instead of 200 MB; then use `check`, which asks the node about
+    one good token in a million. `spread_s`: the first fetch waits a random time up to this. `tls`: when the
     node's certificate is not of a public authority.
 
     Use it in one event loop: `async with Verifier(url) as verifier`. Entering waits until the first heartbeat and
-    raises VerifierUnavailable after `start_timeout_s`.
+    raises VerifierUnavailable after `start_timeout_s`; a hundred thousand exact revocations take some seconds.
     """
 
     def __init__(
@@ -149,8 +150,8 @@ class Verifier:
         while True:
             try:
                 await self._fetch_keys(unless_younger_s=KEYS_AGE_S)
-                if not self._began:
-                    await (self._load() if self._compact else self._read_pages())
+                if self._compact and not self._began:
+                    await self._load()
                     self._began = True
                 await self._stream()
             except FAILURES as error:
@@ -159,16 +160,8 @@ class Verifier:
             self._interruptions += 1
             await asyncio.sleep(random.uniform(longest_s / 2, longest_s))  # noqa: S311
 
-    async def _read_pages(self) -> None:
-        """Everything until now, page by page."""
-        while True:
-            page = orjson.loads(await self._get(FEED, after=self._knowledge.cursor))
-            await self._take(page["revocations"], page["cursor"])
-            if not page["revocations"]:
-                return
-
     async def _load(self) -> None:
-        """Everything until now, compact. Raises SnapshotError."""
+        """Everything until now, compact, so that the stream has little to tell. Raises SnapshotError."""
         content = await self._get(FEED, accept=snapshot.MEDIA_TYPE)
         if snapshot.kid(content) not in self._knowledge.keys.by_kid:
             await self._fetch_keys(unless_younger_s=KEYS_FLOOR_S)
@@ -176,7 +169,7 @@ class Verifier:
         self._knowledge.load(made, time.time())
 
     async def _stream(self) -> None:
-        """Everything from now on, until the stream ends."""
+        """Everything after the cursor, then everything that comes, until the stream ends."""
         started = time.monotonic()
         parameters = {"after": self._knowledge.cursor}
         parser = EventParser()
@@ -184,7 +177,7 @@ class Verifier:
             self._url + FEED, params=parameters, headers={"Accept": "text/event-stream"}, allow_redirects=False
         ) as answer:
             if answer.status != 200 or answer.content_type != "text/event-stream":
-                raise _Refused(f"status {answer.status} instead of a stream")
+                raise _Refused(f"status {answer.status}, {answer.content_type} instead of a stream")
             async for chunk in answer.content.iter_any():
                 for event in parser.feed(chunk):
                     await self._hear(event, started)

@@ -398,5 +398,6 @@ def test_the_wheel_holds_only_stsd_and_serves_alone(tmp_path):
         assert process.stdout is not None
         assert str(tmp_path / "site") in process.stdout.readline()
         assert " ready on http://127.0.0.1:" in process.stdout.readline()
+        assert process.stdout.readline().startswith("try: ")
         process.terminate()
     assert process.returncode == 0

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
-from cluster import control, data_dir, experiment_cli, local, routing
+from cluster import control, data_dir, experiment_cli, faults, local, routing
 from cluster.data_dir import DataDir, Wanted, check_not_running
 from cluster.errors import ClusterError, Refused
 from cluster.supervisor import RunFlags, Supervisor, check_not_supervised, command
@@ -88,7 +88,7 @@ def supervise(
     seed: int | None,
     unsafe_test_hooks: bool,
 ) -> int:
-    """Run one region, or the router, under a supervisor: one line of the Procfile.
+    """Run one region, the links or the router under a supervisor: one line of the Procfile.
 
     Example: python -m cluster supervise us-east-1
     """
@@ -121,8 +121,21 @@ def router(data_dir: Path, policy: str | None, seed: int | None, unsafe_test_hoo
 
 @cluster.command()
 @DATA
+@SEED
+def links(data_dir: Path, seed: int | None) -> int:
+    """Run the links between the regions alone, without a supervisor.
+
+    Example: python -m cluster links --data-dir .stsd
+    """
+    from cluster.link_process import run
+
+    return run(_find(data_dir), seed)
+
+
+@cluster.command()
+@DATA
 def status(data_dir: Path) -> int:
-    """Show every process; exit 1 if one is not well.
+    """Show every process and every faulty link; exit 1 if something is not well.
 
     Example: python -m cluster status
     """
@@ -138,7 +151,7 @@ def status(data_dir: Path) -> int:
 @click.argument("name", metavar="R")
 @DATA
 def kill(name: str, data_dir: Path) -> None:
-    """End the process of a region (or the router) at once, as a crash would.
+    """End the process of a region (or router, or links) at once, as a crash would.
 
     Example: python -m cluster kill us-east-1
     """
@@ -153,7 +166,7 @@ def kill(name: str, data_dir: Path) -> None:
 @click.argument("name", metavar="R")
 @DATA
 def start(name: str, data_dir: Path) -> None:
-    """Start the process of a region (or the router) again and wait until it is ready.
+    """Start the process of a region (or router, or links) again and wait until it is ready.
 
     Example: python -m cluster start us-east-1
     """
@@ -161,7 +174,93 @@ def start(name: str, data_dir: Path) -> None:
     click.echo(f"{name}: process {answer['pid']} {'runs already' if answer.get('already') else 'is ready'}")
 
 
+@cluster.command()
+@click.argument("name", metavar="R")
+@DATA
+def pause(name: str, data_dir: Path) -> None:
+    """Stop the process of a region where it is (SIGSTOP): it keeps its connections and answers nothing.
+
+    Example: python -m cluster pause eu-west-1
+    """
+    data = _check_regions(data_dir, name)
+    answer = _ask(data, name, "pause")
+    click.echo(f"{name}: process {answer['pid']} is paused; `python -m cluster resume {name}{data.flag}` lets it go on")
+
+
+@cluster.command()
+@click.argument("name", metavar="R")
+@DATA
+def resume(name: str, data_dir: Path) -> None:
+    """Let the paused process of a region go on (SIGCONT).
+
+    Example: python -m cluster resume eu-west-1
+    """
+    data = _check_regions(data_dir, name)
+    click.echo(f"{name}: process {_ask(data, name, 'resume')['pid']} goes on")
+
+
+@cluster.command()
+@click.argument("first", metavar="R1")
+@click.argument("second", metavar="R2")
+@click.option("--one-way", is_flag=True, help="Only what goes from R1 to R2, answers to requests of R2 included.")
+@DATA
+def partition(first: str, second: str, one_way: bool, data_dir: Path) -> None:
+    """Let nothing pass between two regions: connections between their nodes stand and stall.
+
+    Example: python -m cluster partition us-east-1 eu-west-1 --one-way
+    """
+    data = _order(data_dir, "partition", first, second, one_way=one_way)
+    pair = f"{first} {'to' if one_way else 'and'} {second}"
+    click.echo(f"{pair}: nothing passes; `python -m cluster heal{data.flag}` ends it")
+
+
+@cluster.command()
+@click.argument("first", metavar="R1")
+@click.argument("second", metavar="R2")
+@click.argument("ms", metavar="MS", type=click.FloatRange(0, faults.EXTRA_MS_MAX))
+@DATA
+def slow(first: str, second: str, ms: float, data_dir: Path) -> None:
+    """Let everything between two regions take MS milliseconds longer, each way; 0 ends it.
+
+    Example: python -m cluster slow us-east-1 eu-west-1 250
+    """
+    data = _order(data_dir, "slow", first, second, ms=ms)
+    click.echo(f"{first} and {second}: {ms:g} ms slower each way; `python -m cluster heal{data.flag}` ends it")
+
+
+@cluster.command()
+@DATA
+def heal(data_dir: Path) -> None:
+    """End every fault of every link. A paused region stays paused: `resume` it.
+
+    Example: python -m cluster heal
+    """
+    _order(data_dir, "heal")
+    click.echo("every link between regions is well")
+
+
 cluster.add_command(experiment_cli.experiment)
+
+
+def _order(path: Path, verb: str, *regions: str, **members: Any) -> DataDir:
+    """Has the links obey. Raises ClusterError."""
+    data = _check_regions(path, *regions)
+    pair = dict(zip(("first", "second"), regions, strict=False))
+    answer = control.ask(data.run, control.LINKS_FAULTS, verb, **pair, **members)
+    if answer is None:
+        raise ClusterError(f"links: nothing runs them in {path}: is the cluster up?")
+    if not answer["ok"]:
+        raise ClusterError(answer["fault"])
+    return data
+
+
+def _check_regions(path: Path, *names: str) -> DataDir:
+    data = _find(path)
+    try:
+        faults.check_regions(data.topology.regions, *names)
+    except faults.FaultError as error:
+        raise ClusterError(str(error)) from error
+    return data
 
 
 def _ask(data: DataDir, name: str, verb: str) -> dict[str, Any]:

@@ -7,7 +7,11 @@
 | `measured_to_table` | median latency ÷ the table's round trip, for pairs of at least `pair_ms` | pair |
 | `lost` | number of requests without a good answer that were due from `since` until `until` | check |
 | `lost_share` | the same as a share of all requests due then | check |
+| `p99_ratio` | p99 of the latency of requests due from `since` on ÷ that of those before | check |
+| `restart_s` | seconds from the order to start a region until it was ready, the longest | check |
 | `recovery_s` | seconds from the beginning of `since` to when the last lost request was due, up to `until` | check |
+
+Kinds for revocations are in `revocation_checks`. A p99 needs 1,000 samples (multiregion 0.1).
 
 `location`, `endpoint`, `region` and `not_region` select clients. A window that begins at a fault begins when the fault
 was done, and one that ends at a fault ends when its execution began, so that requests in between judge nothing.
@@ -22,7 +26,8 @@ from dataclasses import dataclass
 from statistics import mean, median
 from typing import Any
 
-from cluster.history import Exchange, Run
+from cluster import revocation_checks
+from cluster.history import Exchange, Run, percentile
 from cluster.topology import RttTable
 
 
@@ -38,6 +43,8 @@ class Check:
     endpoint: str = ""
     region: str = ""
     not_region: str = ""
+    origin: str = ""
+    observer: str = ""
     since: str = "begin"
     until: str = "end"
     pair_ms: float = 0.0
@@ -149,15 +156,27 @@ def _recovery_of(check: Check, run: Run) -> float | None:
     return max((e.due_at - event.began_at for e in judged if e.outcome != "ok"), default=0.0)
 
 
+def _p99_ratio(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
+    before, after = [], []
+    for run in runs:
+        event = run.event(check.since)
+        if event is not None:
+            answered = [e for e in run.measured if e.outcome == "ok" and _selected(check, e)]
+            before += [e.latency_ms for e in answered if e.due_at < event.began_at]
+            after += [e.latency_ms for e in answered if e.due_at >= event.done_at]
+    enough = min(len(before), len(after)) >= revocation_checks.P99_SAMPLES_MIN
+    yield "", percentile(after, 0.99) / percentile(before, 0.99) if enough else None
+
+
+def _restart_s(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
+    starts = [event for run in runs for event in run.events if event.action == "start"]
+    yield "", max((event.done_at - event.began_at for event in starts), default=None)
+
+
 def _window(check: Check, run: Run, since: float | None = None) -> list[Exchange]:
     """The selected exchanges due in the check's window; none when a fault that bounds it did not happen."""
-    begin, end = (0.0 if since is None else since), math.inf
-    if since is None and check.since != "begin":
-        event = run.event(check.since)
-        begin = math.inf if event is None else event.done_at
-    if check.until != "end":
-        event = run.event(check.until)
-        end = -math.inf if event is None else event.began_at
+    begin, end = revocation_checks.bounds(check, run)
+    begin = begin if since is None else since
     return [e for e in run.measured if begin <= e.due_at < end and _selected(check, e)]
 
 
@@ -189,5 +208,11 @@ KINDS: Mapping[str, Kind] = {
     "measured_to_table": Kind(_measured_to_table, ("pair_ms",), _BOUNDS),
     "lost": Kind(_lost, (), ("since", "until", *_CLIENTS, *_BOUNDS)),
     "lost_share": Kind(_lost_share, (), ("since", "until", *_CLIENTS, *_BOUNDS)),
+    "p99_ratio": Kind(_p99_ratio, ("since",), (*_CLIENTS, *_BOUNDS)),
+    "restart_s": Kind(_restart_s, (), _BOUNDS),
     "recovery_s": Kind(_recovery_s, ("since",), ("until", *_CLIENTS, *_BOUNDS)),
+    **{
+        kind: Kind(measure, required, (*allowed, *_BOUNDS))
+        for kind, (measure, required, allowed) in revocation_checks.MEASURES.items()
+    },
 }

@@ -19,6 +19,8 @@ from typing import Any
 
 ANSWER_TIMEOUT_S = 60.0
 LINE_BYTES_MAX = 65_536
+LINKS_FAULTS = "links-faults"
+"""The socket on which the links themselves take orders, beside that of their supervisor."""
 
 
 @contextlib.contextmanager
@@ -74,15 +76,15 @@ def listen(run: Path, name: str) -> socket.socket:
     return server
 
 
-def ask(run: Path, name: str, verb: str) -> dict[str, Any] | None:
-    """What the supervisor answers to a verb, None when there is none."""
+def ask(run: Path, name: str, verb: str, **members: Any) -> dict[str, Any] | None:
+    """What the supervisor, or the links, answer to a verb with its members, None when there is none."""
     path = socket_path(run, name)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(ANSWER_TIMEOUT_S)
         try:
             with _reachable(path) as short:
                 client.connect(short)
-            client.sendall(json.dumps({"verb": verb}).encode() + b"\n")
+            client.sendall(json.dumps({"verb": verb, **members}).encode() + b"\n")
             with client.makefile("rb") as lines:
                 answer = json.loads(lines.readline(LINE_BYTES_MAX))
         except (OSError, ValueError):

@@ -4,7 +4,7 @@
            cluster.key     what the nodes of this cluster share; the router's mark is derived from it
            credentials config cluster.json
            run/            control sockets and locks of the supervisors
-           router/         the router's log
+           router/ links/  the logs of the router and of the links
            REGION/         that region's own state and its log
 
 Filling happens under the directory's lock. The marker is written first and says `complete: false`; a directory that
@@ -26,7 +26,7 @@ from typing import Any
 from cluster import control
 from cluster.errors import ClusterError
 from cluster.files import DEFAULT_TOPOLOGY, locked, parse_topology, read_text, topology_source, write_whole
-from cluster.topology import Ports, Topology, TopologyError, assign_ports
+from cluster.topology import LINKS, Ports, Topology, TopologyError, assign_ports
 
 FORMAT = 1
 MARKER = ".stsd-cluster"
@@ -82,8 +82,8 @@ class DataDir:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The processes: every region, then the router."""
-        return (*self.topology.regions, ROUTER)
+        """The processes: every region, then the links and the router."""
+        return (*self.topology.regions, LINKS, ROUTER)
 
     @property
     def flag(self) -> str:
@@ -95,8 +95,8 @@ class DataDir:
         return _url(self.ports.router if name == ROUTER else self.ports.regions[name])
 
     def log(self, name: str) -> Path:
-        """The log of a region's node or of the router."""
-        return self.path / name / ("router.log" if name == ROUTER else "node.log")
+        """The log of a region's node, of the links or of the router."""
+        return self.path / name / (f"{name}.log" if name in (LINKS, ROUTER) else "node.log")
 
     def read_key(self) -> bytes:
         """The cluster key. Raises ClusterError."""
@@ -181,12 +181,12 @@ def _continue(path: Path, record: Record, wanted: Wanted) -> DataDir:
             " leave the flag out to continue, or give an empty --data-dir"
         )
     data = _open(path, record)
-    data.read_key()
+    world = _sealed_world(data)
     if wanted.base_port is None or wanted.base_port == record.base_port:
         return data
     check_not_running(data)
     moved = _open(path, Record(**(asdict(record) | {"base_port": wanted.base_port})))
-    _write_profiles(moved, _sealed_world(moved))
+    _write_profiles(moved, world)
     _write_record(path, moved.record)
     return moved
 
@@ -272,7 +272,7 @@ def _write_state(data: DataDir, world: dict[str, Any]) -> None:
         (data.path / region).mkdir(mode=0o700)
         for name, content in files.items():
             write_whole(data.path / region / name, content)
-    for folder in (data.run, data.path / ROUTER):
+    for folder in (data.run, data.path / LINKS, data.path / ROUTER):
         folder.mkdir(mode=0o700)
 
 
@@ -307,7 +307,9 @@ def begin_cluster_file(data: DataDir) -> None:
 
 
 def set_pid(data: DataDir, name: str, pid: int | None) -> None:
-    """Tells which process serves a region or is the router; None for none."""
+    """Tells which process serves a region or is the router; None for none. The links are not in the file."""
+    if name == LINKS:
+        return
     with locked(data.path):
         content = read_cluster_file(data) or _new_cluster_file(data)
         if name == ROUTER:

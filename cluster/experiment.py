@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from random import Random
 from typing import Literal
 
 from cluster.checks import Check
@@ -35,7 +36,27 @@ class Fault:
 
     at_s: float
     action: str
-    region: str
+    region: str = ""
+    to: str = ""
+    """The other region of a partition."""
+    one_way: bool = False
+    name: str = ""
+    """What checks call it; its action, unless given."""
+    every_s: float = 0.0
+    """A crash comes again and again until the load is nearly over, at a random moment of each such time."""
+
+    @property
+    def where(self) -> str:
+        """Its region or regions in words."""
+        return f"{self.region} {'to' if self.one_way else 'and'} {self.to}" if self.to else self.region
+
+
+@dataclass(frozen=True, slots=True)
+class Revoking:
+    """Revocations beside the load: how many per second in each region, and how long to wait after the last one."""
+
+    per_s: float
+    settle_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +86,7 @@ class Experiment:
     faults: tuple[Fault, ...]
     checks: tuple[Check, ...]
     quick: Quick
+    revoking: Revoking | None = None
 
     def shortened(self) -> Experiment:
         """The quick form: fewer seeds, shorter load, earlier faults, and only the checks that fit it."""
@@ -80,7 +102,22 @@ class Experiment:
     @property
     def seconds(self) -> float:
         """How long its load lasts in all, starts of clusters not counted."""
-        return self.seeds * len(self.policies) * (self.load.warm_up_s + self.load.duration_s)
+        settle_s = 0.0 if self.revoking is None else self.revoking.settle_s
+        return self.seeds * len(self.policies) * (self.load.warm_up_s + self.load.duration_s + settle_s)
+
+    def drawn(self, seed: int, regions: Sequence[str]) -> list[Fault]:
+        """All faults in order, every crash drawn: the same for the same seed."""
+        rng, found = Random(seed), []  # noqa: S311  chance, not secret
+        for fault in self.faults:
+            if fault.action != "crash":
+                found.append(fault)
+                continue
+            at_s = fault.at_s
+            while at_s + fault.every_s <= self.load.duration_s:
+                region = fault.region or rng.choice(regions)
+                found.append(replace(fault, at_s=at_s + rng.uniform(0, fault.every_s / 2), region=region))
+                at_s += fault.every_s
+        return sorted(found, key=lambda fault: fault.at_s)
 
 
 def select(wanted: Iterable[str], experiments: Mapping[str, Experiment]) -> list[Experiment]:

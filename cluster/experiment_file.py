@@ -7,7 +7,10 @@
 | `topology`, `policies` | a topology of `cluster/topologies`; one cluster is started per router policy and seed |
 | `[load]` | `kind` open: `arrivals_per_s` requests arrive from each location at each endpoint, whatever the service
   does; `regional` is `own` (the nearest) or `all`; `warm_up_s`, `duration_s`, `timeout_s`; `operations`, drawn evenly |
-| `[[faults]]` | `at_s`, `action` (kill, start), `region` |
+| `[[faults]]` | `at_s`, `action`; `region` for kill, start, pause and resume; `region`, `to` and `one_way` for
+  partition; nothing for heal; `every_s` for crash, a kill and a start of `region` or of a random one, again and again;
+  `name`, by which checks tell faults of one action apart |
+| `[revocations]` | sessions made and revoked in each region: `per_s`, and `settle_s` after the last one |
 | `[[checks]]` | `kind` and its members (see `checks`); `quick = false` leaves a check out of the quick form |
 | `seeds` | how many seeds a full run takes, from the given one on |
 | `[quick]` | what the quick form changes: `topology`, `seeds`, `arrivals_per_s`, `warm_up_s`, `duration_s`, times of
@@ -26,10 +29,20 @@ from jsonschema.exceptions import ValidationError
 
 from cluster import routing
 from cluster.checks import KINDS, Check
-from cluster.experiment import Experiment, ExperimentError, Fault, Load, Quick
+from cluster.experiment import Experiment, ExperimentError, Fault, Load, Quick, Revoking
 
 OPERATIONS = ("AssumeRole", "GetCallerIdentity", "verify")
-ACTIONS = ("kill", "start")
+NEEDS: Mapping[str, tuple[str, ...]] = {
+    "kill": ("region",),
+    "start": ("region",),
+    "pause": ("region",),
+    "resume": ("region",),
+    "partition": ("region", "to"),
+    "heal": (),
+    "crash": ("every_s",),
+}
+"""The members that each action cannot do without."""
+ACTIONS = tuple(NEEDS)
 
 
 def _object(required: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -79,8 +92,12 @@ _SCHEMA = _object(
     {
         "faults": {
             "type": "array",
-            "items": _object({"at_s": _SECONDS, "action": {"enum": list(ACTIONS)}, "region": _TEXT}),
-        }
+            "items": _object(
+                {"at_s": _SECONDS, "action": {"enum": list(ACTIONS)}},
+                {"region": _TEXT, "to": _TEXT, "one_way": {"type": "boolean"}, "name": _TEXT, "every_s": _POSITIVE},
+            ),
+        },
+        "revocations": _object({"per_s": _RATE, "settle_s": _SECONDS}),
     },
 )
 _CHECK_MEMBERS = {
@@ -92,8 +109,10 @@ _CHECK_MEMBERS = {
     "endpoint": {"enum": ["global", "regional"]},
     "region": _TEXT,
     "not_region": _TEXT,
-    "since": {"enum": ["begin", *ACTIONS]},
-    "until": {"enum": ["end", *ACTIONS]},
+    "origin": _TEXT,
+    "observer": _TEXT,
+    "since": _TEXT,
+    "until": _TEXT,
     "pair_ms": _SECONDS,
     "at_least": {"type": "number"},
     "at_most": {"type": "number"},
@@ -138,7 +157,11 @@ def _check_faults(checks: Any) -> list[str]:
 
 def _mismatches(document: Mapping[str, Any]) -> Iterable[str]:
     """What a schema cannot say: members that must fit each other."""
-    actions = [fault["action"] for fault in document.get("faults", [])]
+    faults = document.get("faults", [])
+    for index, fault in enumerate(faults):
+        if missing := [member for member in NEEDS[fault["action"]] if member not in fault]:
+            yield f"faults[{index}]: {', '.join(missing)} is missing; {fault['action']} needs it"
+    actions = list(dict.fromkeys(word for fault in faults for word in (fault.get("name"), fault["action"]) if word))
     times, quick_times = [f["at_s"] for f in document.get("faults", [])], document["quick"].get("at_s")
     for where, given in (("faults", times), ("quick.at_s", quick_times or [])):
         if given != sorted(given):
@@ -155,7 +178,7 @@ def _mismatches(document: Mapping[str, Any]) -> Iterable[str]:
             if policy not in document["policies"]:
                 yield f"checks[{index}].policies: {policy} is not run; allowed are {', '.join(document['policies'])}"
         for member in ("since", "until"):
-            if check.get(member) in ACTIONS and check[member] not in actions:
+            if check.get(member, "begin") not in ("begin", "end", *actions):
                 yield f"checks[{index}].{member}: there is no such fault; allowed are {', '.join(actions) or 'none'}"
 
 
@@ -186,7 +209,7 @@ def _reason(error: ValidationError) -> str:
 
 def _build(document: Mapping[str, Any]) -> Experiment:
     quick = document["quick"]
-    faults = tuple(Fault(float(f["at_s"]), f["action"], f["region"]) for f in document.get("faults", []))
+    faults = tuple(Fault(**fault) for fault in document.get("faults", []))
     return Experiment(
         number=document["number"],
         name=document["name"],
@@ -206,6 +229,7 @@ def _build(document: Mapping[str, Any]) -> Experiment:
             checks=quick["checks"],
             leaves_out=quick["leaves_out"],
         ),
+        revoking=Revoking(**document["revocations"]) if "revocations" in document else None,
     )
 
 

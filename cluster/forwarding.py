@@ -6,7 +6,10 @@ the hop-by-hop fields (RFC 9110 7.6.1) and every `x-stsd-` field of the client: 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+
+from stsd.operations.v1.revoke import DEFAULT_WAIT_S, MAX_WAIT_S
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
@@ -27,6 +30,24 @@ NEVER_HOP_BY_HOP = frozenset({b"authorization", b"content-length", b"content-typ
 """Fields that a Connection field cannot remove: without them the request would mean something else."""
 
 OWN_PREFIX = b"x-stsd-"
+WAITING_BODY_BYTES_MAX = 64 * 1024
+
+
+def asked_wait_s(method: str, path: str, body: bytes) -> float:
+    """How many seconds the caller wants the region to wait before it answers: `wait: all` of a revocation (contract 6).
+
+    A body that is not understood asks for nothing: the region will refuse it at once.
+    """
+    if (method, path) != ("POST", "/v1/revocations") or len(body) > WAITING_BODY_BYTES_MAX or b"wait" not in body:
+        return 0.0
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return 0.0
+    if not isinstance(content, dict) or content.get("wait") != "all":
+        return 0.0
+    asked = content.get("timeout_s", DEFAULT_WAIT_S)
+    return float(asked) if isinstance(asked, int | float) and 0 <= asked <= MAX_WAIT_S else 0.0
 
 
 def origin_form(target: str) -> str:

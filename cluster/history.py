@@ -9,7 +9,7 @@ cannot hide a slow service (no coordinated omission).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -49,12 +49,39 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One fault: when its execution began and when it was done."""
+    """One fault: when its execution began and when it was done. `name` is the experiment's word for it, if any."""
 
     action: str
     region: str
     began_at: float
     done_at: float
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """One session and its revocation in region `origin`. `acked_at` is None without a good answer.
+
+    `accepted_after_ack` counts questions in the origin's region, asked after the answer, that were answered with yes;
+    `refused_at` says when another region refused first, `refused_in_the_end` whether each region refuses in the end.
+    """
+
+    origin: str
+    due_at: float
+    sent_at: float | None
+    acked_at: float | None
+    outcome: Outcome
+    accepted_after_ack: int
+    refused_at: Mapping[str, float]
+    refused_in_the_end: Mapping[str, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Untouched:
+    """A session that nobody revoked, and whether each region refuses it in the end."""
+
+    origin: str
+    refused_in_the_end: Mapping[str, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +105,8 @@ class Run:
     events: Sequence[Event] = ()
     conditions: Conditions = field(default_factory=Conditions)
     ended_at: float = 0.0
+    revocations: Sequence[Revocation] = ()
+    untouched: Sequence[Untouched] = ()
 
     @property
     def measured(self) -> list[Exchange]:
@@ -85,8 +114,8 @@ class Run:
         return [exchange for exchange in self.exchanges if exchange.due_at >= 0]
 
     def event(self, action: str) -> Event | None:
-        """The first event of that action."""
-        return next((event for event in self.events if event.action == action), None)
+        """The first event of that name, or action."""
+        return next((event for event in self.events if action in (event.name, event.action)), None)
 
 
 def outcome(status: int) -> Outcome:

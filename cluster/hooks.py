@@ -42,7 +42,7 @@ def order(path: str, body: bytes, epoch: int) -> bytes:
     """The body for every node. Raises HookError for what is not understood."""
     try:
         members = json.loads(body or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         members = None
     if not isinstance(members, dict):
         raise HookError(400, "MalformedInput", "the body must be a JSON object")

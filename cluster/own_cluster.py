@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from cluster import control, data_dir, probe
 from cluster.children import spawn, terminate
@@ -82,17 +83,24 @@ class OwnCluster:
         except ClusterError:
             return None
         for name in data.names:
-            answer = await probe.readiness(data.url(name))
-            if answer is None or not answer[0]:
+            answer = await asyncio.to_thread(control.ask, data.run, name, "status")
+            if answer is None or not answer["ready"]:
                 return None
         return data
 
 
 async def order(data: DataDir, region: str, verb: str) -> None:
-    """`cluster kill` or `cluster start` of a region, done when it returns. Raises Refused."""
+    """`cluster kill`, `start`, `pause` or `resume` of a region, done when it returns. Raises Refused."""
     answer = await asyncio.to_thread(control.ask, data.run, region, verb)
     if answer is None or not answer["ok"]:
         raise Refused(f"{verb} {region} did not work: {'nothing supervises it' if answer is None else answer['fault']}")
+
+
+async def disturb(data: DataDir, verb: str, **members: Any) -> None:
+    """`cluster partition` or `cluster heal`, done when it returns. Raises Refused."""
+    answer = await asyncio.to_thread(control.ask, data.run, control.LINKS_FAULTS, verb, **members)
+    if answer is None or not answer["ok"]:
+        raise Refused(f"{verb} did not work: {'nothing runs the links' if answer is None else answer['fault']}")
 
 
 async def router_metrics(data: DataDir) -> str:

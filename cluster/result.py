@@ -18,6 +18,7 @@ from cluster.history import Exchange, Run, percentile
 from cluster.topology import Topology
 
 SAMPLES_BEYOND_MIN = 10
+P999_SAMPLES_MIN = 20_000
 Row = list[Any]
 
 
@@ -92,23 +93,58 @@ def parameters(experiment: Experiment, quick: bool) -> dict[str, Any]:
         "seeds": experiment.seeds,
         "load": {"kind": "open", **asdict(experiment.load), "operations": list(experiment.load.operations)},
         "faults": [asdict(fault) for fault in experiment.faults],
+        "revocations": None if experiment.revoking is None else asdict(experiment.revoking),
         "quick_checks": experiment.quick.checks,
         "quick_leaves_out": experiment.quick.leaves_out,
     }
 
 
 def series(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Latency and losses per client group, the course of both by the second, the faults, and the conditions."""
+    """Latency and losses per client group, their course by the second, faults, conditions, and revocations if any."""
     return [
         _table("latency", "policy location endpoint region requests lost p50_ms p90_ms p99_ms", _latency(runs)),
         _table("course", "policy seed second endpoint location ok lost", _course(runs)),
         _table(
             "faults",
-            "policy seed action region began_at_s done_at_s",
+            "policy seed action region began_at_s done_at_s name",
             ([run.policy, run.seed, *asdict(event).values()] for run in runs for event in run.events),
         ),
         _table("conditions", "policy seed idle_cpu delay_error_ms_p99 generator_lag_ms_p99", map(_conditions, runs)),
+        *_revocation_series(runs),
     ]
+
+
+def _revocation_series(runs: Sequence[Run]) -> Iterable[dict[str, Any]]:
+    """How many revocations came to what, and how long other regions took; nothing where nobody revoked."""
+    if not any(run.revocations for run in runs):
+        return
+    counts = "policy seed origin sent acked unacked unacked_but_refused untouched untouched_but_refused"
+    yield _table("revocations", counts, _revocation_counts(runs))
+    yield _table("convergence", "policy origin observer revocations p50_ms p90_ms p99_ms p999_ms", _convergence(runs))
+
+
+def _revocation_counts(runs: Iterable[Run]) -> Iterable[Row]:
+    for run in runs:
+        for origin in sorted({one.origin for one in run.revocations}):
+            sent = [one for one in run.revocations if one.origin == origin]
+            unacked = [one for one in sent if one.acked_at is None]
+            applied = sum(any(one.refused_in_the_end.values()) for one in unacked)
+            untouched = [one for one in run.untouched if one.origin == origin]
+            phantoms = sum(any(one.refused_in_the_end.values()) for one in untouched)
+            counts = [len(sent), len(sent) - len(unacked), len(unacked), applied, len(untouched), phantoms]
+            yield [run.policy, run.seed, origin, *counts]
+
+
+def _convergence(runs: Iterable[Run]) -> Iterable[Row]:
+    found: defaultdict[tuple[str, str, str], list[float]] = defaultdict(list)
+    for run in runs:
+        for one in run.revocations:
+            if one.acked_at is not None and one.sent_at is not None:
+                for region, refused_at in one.refused_at.items():
+                    found[run.policy, one.origin, region].append((refused_at - one.sent_at) * 1000)
+    for group, times in sorted(found.items()):
+        p999 = percentile(times, 0.999) if len(times) >= P999_SAMPLES_MIN else None
+        yield [*group, len(times), *(_percentile(times, share) for share in (0.5, 0.9, 0.99)), p999]
 
 
 def _table(name: str, columns: str, rows: Iterable[Row]) -> dict[str, Any]:

@@ -45,8 +45,9 @@ DIRECT = "direct"
 class RouterConfig:
     """Settings of one router.
 
-    `upstreams` maps regions to (host, port). `answer_timeout_s` bounds every wait for a region's bytes: higher lets a
-    slow region answer, and lets a hanging one hold its callers as long. `seed` decides jitter and all other chance.
+    `upstreams` maps regions to (host, port). `answer_timeout_s` bounds every wait for a region's bytes, on top of what
+    the caller asks for (`forwarding.asked_wait_s`): higher lets a slow region answer, and lets a hanging one hold its
+    callers as long. `seed` decides jitter and all other chance.
     """
 
     topology: Topology
@@ -192,7 +193,9 @@ class Router:
             request.method, attempt.target, request.raw_headers, len(attempt.body), (forwarded.HEADER, mark)
         )
         try:
-            return await self._upstreams[region].send(head, attempt.body, bodiless=request.method == "HEAD")
+            wait_s = forwarding.asked_wait_s(request.method, attempt.target.partition("?")[0], attempt.body)
+            upstream = self._upstreams[region]
+            return await upstream.send(head, attempt.body, bodiless=request.method == "HEAD", more_s=wait_s)
         except UpstreamError as error:
             return error
 
@@ -217,7 +220,7 @@ class Router:
         request_id = new_request_id()
         error = ServiceUnavailable(NO_REGION, reason="no_region")
         fields = f"x-amzn-RequestId: {request_id}\r\nRetry-After: 1\r\n"
-        if "application/json" in request.headers.get("Accept", ""):
+        if xml.wants_json(request.headers):
             return plain(503, xml.render_error_json(error, request_id), JSON_TYPE, fields=fields)
         return plain(503, xml.render_error(error, request_id), "text/xml", fields=fields)
 
@@ -225,9 +228,10 @@ class Router:
 
     def _own(self, request: BaseRequest, path: str) -> Reply:
         if request.method not in ("GET", "HEAD"):
-            return plain(405, fields="Allow: GET, HEAD\r\n")
+            return plain(405, fields=f"Allow: GET, HEAD\r\nx-amzn-RequestId: {new_request_id()}\r\n")
         status, body, content_type = OWN_PATHS[path](self, request)
-        return plain(status, body, content_type, bodiless=request.method == "HEAD")
+        fields = f"x-amzn-RequestId: {new_request_id()}\r\n"
+        return plain(status, body, content_type, fields=fields, bodiless=request.method == "HEAD")
 
     def _healthz(self, request: BaseRequest) -> tuple[int, bytes, str]:
         return 200, b'{"status":"ok"}\n', JSON_TYPE

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,10 +18,11 @@ import aiohttp
 from cluster import conditions, own_cluster
 from cluster.data_dir import DataDir
 from cluster.errors import Refused
-from cluster.experiment import Experiment
+from cluster.experiment import Experiment, Fault
 from cluster.history import Conditions, Event, Run
 from cluster.load import Generator, check_targets, groups, open_session, schedule
 from cluster.own_cluster import OwnCluster
+from cluster.revocation_load import Revoker
 from loadtest.places import DataDirError, read_places, read_role
 
 TICK_S = 0.2
@@ -55,27 +57,42 @@ class Runner:
         arrivals = schedule(load, groups(self.topology, load.regional), seed)
         events: list[Event] = []
         measured = Conditions()
+        revoker: Revoker | None = None
         async with open_session(load.timeout_s) as session:
             try:
                 await generator.prepare(session)
+                revoker = self._revoker(data, generator, session)
                 generator.begin = time.monotonic() + load.warm_up_s + HEAD_START_S
                 async with self._ticking(generator, f"{policy}, seed {seed}"), asyncio.TaskGroup() as tasks:
                     tasks.create_task(generator.run(arrivals, session))
-                    tasks.create_task(self._faults(data, generator, events))
+                    tasks.create_task(self._faults(data, generator, events, seed))
+                    if revoker is not None:
+                        tasks.create_task(revoker.run(load.duration_s, seed))
                     before = tasks.create_task(_snapshot(data, after_s=-generator.now()))
                 measured = _between(before.result(), await _snapshot(data))
             except (aiohttp.ClientError, ValueError) as error:
                 raise Refused(f"the experiment's cluster gives no token: {error}") from error
             finally:
-                self.runs.append(Run(policy, seed, generator.exchanges, events, measured, generator.now()))
-        self._done_s += load.warm_up_s + load.duration_s
+                done = Run(policy, seed, generator.exchanges, events, measured, generator.now())
+                if revoker is not None:
+                    done = replace(done, revocations=revoker.revocations, untouched=revoker.untouched)
+                self.runs.append(done)
+        self._done_s += self.experiment.seconds / self.experiment.seeds / len(self.experiment.policies)
 
-    async def _faults(self, data: DataDir, generator: Generator, events: list[Event]) -> None:
-        for fault in self.experiment.faults:
+    def _revoker(self, data: DataDir, generator: Generator, session: aiohttp.ClientSession) -> Revoker | None:
+        settings = self.experiment.revoking
+        if settings is None:
+            return None
+        urls = {region: data.url(region) for region in self.topology.regions}
+        return Revoker(urls, generator.role, settings, session, generator.now)
+
+    async def _faults(self, data: DataDir, generator: Generator, events: list[Event], seed: int) -> None:
+        for fault in self.experiment.drawn(seed, self.topology.regions):
             await asyncio.sleep(max(0.0, fault.at_s - generator.now()))
-            began_at = generator.now()
-            await own_cluster.order(data, fault.region, fault.action)
-            events.append(Event(fault.action, fault.region, began_at, generator.now()))
+            for action in ("kill", "start") if fault.action == "crash" else (fault.action,):
+                began_at = generator.now()
+                await _do(data, action, fault)
+                events.append(Event(action, fault.where, began_at, generator.now(), fault.name))
 
     @contextlib.asynccontextmanager
     async def _ticking(self, generator: Generator, what: str) -> AsyncIterator[None]:
@@ -93,6 +110,16 @@ class Runner:
             yield
         finally:
             ticker.cancel()
+
+
+async def _do(data: DataDir, action: str, fault: Fault) -> None:
+    """One fault. Raises Refused."""
+    if action == "partition":
+        await own_cluster.disturb(data, action, first=fault.region, second=fault.to, one_way=fault.one_way)
+    elif action == "heal":
+        await own_cluster.disturb(data, action)
+    else:
+        await own_cluster.order(data, fault.region, action)
 
 
 def _generator(path: Path, timeout_s: float) -> Generator:

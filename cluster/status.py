@@ -8,6 +8,7 @@ from typing import Any
 
 from cluster import control, probe
 from cluster.data_dir import ROUTER, DataDir, read_cluster_file
+from cluster.topology import LINKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +28,46 @@ class Row:
 
 
 async def rows(data: DataDir) -> list[Row]:
-    """Every region, then the router."""
+    """Every region, then the links and the router."""
     content = read_cluster_file(data) or {}
-    answers = await asyncio.gather(*(probe.readiness(data.url(name)) for name in data.names))
-    return [_row(data, name, answer, content) for name, answer in zip(data.names, answers, strict=True)]
+    names = [name for name in data.names if name != LINKS]
+    answers = await asyncio.gather(*(_readiness(data, name) for name in names))
+    found = [_row(data, name, answer, content) for name, answer in zip(names, answers, strict=True)]
+    return [*found[:-1], await asyncio.to_thread(_links_row, data), found[-1]]
+
+
+def faults(data: DataDir) -> list[dict[str, str]] | None:
+    """Every direction between two regions that is not well (`from`, `to`, `fault`); None where no links run."""
+    answer = control.ask(data.run, control.LINKS_FAULTS, "status")
+    return None if answer is None else answer["faults"]
+
+
+async def _readiness(data: DataDir, name: str) -> tuple[bool, dict[str, Any]] | None:
+    return None if _paused(data, name) else await probe.readiness(data.url(name))
+
+
+def _paused(data: DataDir, name: str) -> bool:
+    """Asked of the supervisor, which answers at once."""
+    if not control.is_alive(data.run, name):
+        return False
+    answer = control.ask(data.run, name, "status")
+    return answer is not None and bool(answer["paused"])
+
+
+def _links_row(data: DataDir) -> Row:
+    supervisor = control.ask(data.run, LINKS, "status") if control.is_alive(data.run, LINKS) else None
+    pid = None if supervisor is None else supervisor["pid"]
+    known = None if pid is None else faults(data)
+    health = "down" if pid is None else "silent" if known is None else "faults" if known else "ready"
+    return Row(LINKS, "", health, "", pid)
 
 
 def _row(data: DataDir, name: str, answer: tuple[bool, dict[str, Any]] | None, content: dict[str, Any]) -> Row:
     entry = content.get("router", {}) if name == ROUTER else content.get("regions", {}).get(name, {})
     pid = entry.get("pid") if control.is_alive(data.run, name) else None
     if answer is None:
-        return Row(name, data.url(name), "down" if pid is None else "silent", "", pid)
+        silent = "paused" if _paused(data, name) else "silent"
+        return Row(name, data.url(name), "down" if pid is None else silent, "", pid)
     ready, said = answer
     return Row(name, data.url(name), "ready" if ready else "not ready", staleness(said), pid)
 
@@ -57,4 +87,7 @@ def show(data: DataDir, found: list[Row]) -> None:
     table = Table("name", "url", "health", "staleness", "pid", title=f"{data.topology.name} in {data.path}")
     for row in found:
         table.add_row(row.name, row.url, row.health, row.staleness, str(row.pid or ""))
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    for link in faults(data) or ():
+        console.print(f"link from {link['from']} to {link['to']}: {link['fault']}", highlight=False)

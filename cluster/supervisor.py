@@ -1,8 +1,9 @@
 """One process of a cluster and its supervisor, which outlives it (contract 1). (I/O)
 
 The supervisor starts its process, tells `cluster.json` its id, and obeys `kill`, `start` and `status` on its control
-socket. It never restarts by itself: what an experiment killed stays dead. Until its process was ready once, the end
-of the process is the end of the supervisor, so that a wrong start is seen at once.
+socket, for a region also `pause` and `resume`. It never restarts by itself: what an experiment killed stays dead.
+Until its process was ready once, the end of the process is the end of the supervisor, so that a wrong start is seen at
+once.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from cluster.children import spawn, terminate
 from cluster.data_dir import HOST, ROUTER, DataDir
 from cluster.errors import ClusterError, Refused
 from cluster.files import locked
+from cluster.topology import LINKS
 
 READY_TIMEOUT_S = 30.0
 POLL_S = 0.05
@@ -38,13 +40,16 @@ class RunFlags:
 
 
 def command(data: DataDir, name: str, flags: RunFlags) -> list[str]:
-    """The command line of a region's node or of the router."""
+    """The command line of a region's node, of the links or of the router."""
     hooks = ["--unsafe-test-hooks"] if flags.unsafe_test_hooks else []
+    seed = ["--seed", str(flags.seed)] if flags.seed is not None else []
+    if name == LINKS:
+        return [sys.executable, "-m", "cluster", "links", "--data-dir", str(data.path), *seed]
     if name == ROUTER:
         policy = ["--policy", flags.policy] if flags.policy else []
-        seed = ["--seed", str(flags.seed)] if flags.seed is not None else []
         return [sys.executable, "-m", "cluster", "router", "--data-dir", str(data.path), *policy, *seed, *hooks]
-    peers = [part for r in data.topology.regions if r != name for part in ("--peer", f"{r}={data.url(r)}")]
+    links = {to: port for (own, to), port in data.ports.links.items() if own == name}
+    peers = [part for to, port in links.items() for part in ("--peer", f"{to}=http://{HOST}:{port}")]
     return [
         *(sys.executable, "-m", "stsd", "serve", "--region", name),
         *("--host", HOST, "--port", str(data.ports.regions[name]), "--data-dir", str(data.path / name)),
@@ -74,6 +79,8 @@ class Supervisor:
         self._process: asyncio.subprocess.Process | None = None
         self._watch: asyncio.Task[None] | None = None
         self._ready = False
+        self._paused = False
+        self._log_from = 0
         self._one_at_a_time = asyncio.Lock()
         self._ended = asyncio.Event()
 
@@ -115,14 +122,16 @@ class Supervisor:
 
     async def _start(self) -> str:
         """Starts the process and waits until it is ready; what went wrong, or nothing."""
-        self._process = process = await spawn(self._program, signal.SIGKILL, self._data.log(self._name))
+        log = self._data.log(self._name)
+        log.parent.mkdir(mode=0o700, exist_ok=True)
+        self._log_from = log.stat().st_size if log.exists() else 0
+        self._process = process = await spawn(self._program, signal.SIGKILL, log)
         data_dir.set_pid(self._data, self._name, process.pid)
         self._watch = asyncio.create_task(self._note_end(process))
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 while process.returncode is None:
-                    answer = await probe.readiness(self._data.url(self._name))
-                    if answer is not None and answer[0] and process.returncode is None:
+                    if await self._serves() and process.returncode is None:
                         self._ready = True
                         return ""
                     await asyncio.sleep(POLL_S)
@@ -130,9 +139,16 @@ class Supervisor:
             return f"{self._name}: not ready after {READY_TIMEOUT_S:.0f} s\n{self._log_tail()}"
         return f"{self._name}: ended {_how(process.returncode)} before it was ready\n{self._log_tail()}"
 
+    async def _serves(self) -> bool:
+        if self._name == LINKS:
+            return await asyncio.to_thread(control.ask, self._data.run, control.LINKS_FAULTS, "status") is not None
+        answer = await probe.readiness(self._data.url(self._name))
+        return answer is not None and answer[0]
+
     async def _note_end(self, process: asyncio.subprocess.Process) -> None:
         code = await process.wait()
         was_ready, self._ready = self._ready, False
+        self._paused = False
         data_dir.set_pid(self._data, self._name, None)
         if was_ready and not self._ended.is_set():
             again = f"`python -m cluster start {self._name}{self._data.flag}` starts it again"
@@ -144,6 +160,7 @@ class Supervisor:
         if process is None:
             return
         terminate(process, number)
+        terminate(process, signal.SIGCONT)  # a paused process takes no signal but SIGKILL
         try:
             async with asyncio.timeout(STOP_TIMEOUT_S):
                 await process.wait()
@@ -154,10 +171,12 @@ class Supervisor:
             await self._watch
 
     def _log_tail(self) -> str:
+        """The end of what the process of this start has said; what earlier ones said explains nothing."""
         try:
-            lines = self._data.log(self._name).read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
+            said = self._data.log(self._name).read_bytes()[self._log_from :]
         except OSError:
-            lines = []
+            said = b""
+        lines = said.decode(errors="replace").splitlines()[-LOG_TAIL_LINES:]
         return "\n".join([f"the end of {self._data.log(self._name)}:", *(f"  {line}" for line in lines)])
 
     # -- the control socket ------------------------------------------------------------------------------------------
@@ -176,12 +195,14 @@ class Supervisor:
     async def _obey(self, line: bytes) -> dict[str, Any]:
         verb = json.loads(line).get("verb")
         if verb == "status":
-            return {"ok": True, "pid": self._pid(), "ready": self._ready}
+            return {"ok": True, "pid": self._pid(), "ready": self._ready, "paused": self._paused}
         async with self._one_at_a_time:
             if verb == "kill":
                 return await self._kill()
             if verb == "start":
                 return await self._start_again()
+            if verb in ("pause", "resume"):
+                return self._pause(verb == "pause")
         return {"ok": False, "fault": "unknown verb"}
 
     async def _kill(self) -> dict[str, Any]:
@@ -192,7 +213,17 @@ class Supervisor:
         await self._stop(signal.SIGKILL)
         return {"ok": True, "pid": pid}
 
+    def _pause(self, paused: bool) -> dict[str, Any]:
+        """Stops the process where it is, or lets it go on; doing it twice is doing it once."""
+        if self._process is None or self._pid() is None:
+            return {"ok": False, "fault": f"{self._name} is not running"}
+        terminate(self._process, signal.SIGSTOP if paused else signal.SIGCONT)
+        self._paused = paused
+        return {"ok": True, "pid": self._pid()}
+
     async def _start_again(self) -> dict[str, Any]:
+        if self._paused:
+            return {"ok": False, "fault": f"{self._name} is paused: `python -m cluster resume {self._name}`"}
         if self._pid() is not None:
             return {"ok": True, "pid": self._pid(), "already": True}
         fault = await self._start()

@@ -18,7 +18,8 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import permutations
 from typing import Any
 
 REGION_NAME = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]+")
@@ -28,6 +29,8 @@ REGIONS_MAX = 9
 """The regional endpoints are on the ports N+1 to N+9."""
 FIRST_LOCATION_PORT = 20
 """What locations see begins at N+20: N+10 to N+19 stay free, among them 8711, where `stsd serve` listens."""
+LINKS = "links"
+"""The name of the process that the links between regions are in."""
 
 
 class TopologyError(ValueError):
@@ -53,13 +56,15 @@ SAME_PLACE = RoundTrip(1.0, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """Regions in their order, the home region, client locations, and the round trip of each location to each region."""
+    """Regions in their order, the home region, client locations, and how far each location is from each region."""
 
     name: str
     regions: tuple[str, ...]
     home: str
     locations: tuple[str, ...]
     rtt: RttTable
+    between: RttTable = field(default_factory=dict)
+    """The round trip of each region to each other one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,8 @@ class Ports:
     router: int
     regions: Mapping[str, int]
     locations: Mapping[str, LocationPorts]
+    links: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """Where the node of the first region reaches that of the second, through the link between them."""
 
     def named(self) -> dict[int, str]:
         """What each port is for, in words, by port number."""
@@ -84,19 +91,27 @@ class Ports:
         for place, ports in self.locations.items():
             names[ports.global_port] = f"global endpoint seen from {place}"
             names |= {port: f"{region} seen from {place}" for region, port in ports.regional.items()}
-        return names
+        return names | self._link_names()
 
     def of(self, process: str) -> dict[int, str]:
-        """The ports that a region's node, or the router with all that is not a node's, listens on."""
+        """The ports that a region's node, the links, or the router with all that is nobody else's, listens on."""
         if process in self.regions:
             return {self.regions[process]: process}
-        return {port: use for port, use in self.named().items() if port not in self.regions.values()}
+        if process == LINKS:
+            return self._link_names()
+        others = {*self.regions.values(), *self.links.values()}
+        return {port: use for port, use in self.named().items() if port not in others}
+
+    def _link_names(self) -> dict[int, str]:
+        return {port: f"link from {a} to {b}" for (a, b), port in self.links.items()}
 
 
 def assign_ports(topology: Topology, base_port: int) -> Ports:
     """Router on N, the i-th region on N+i, everything else on N+20 and up. Raises TopologyError."""
     width = len(topology.regions) + 1
-    last = base_port + FIRST_LOCATION_PORT + width * len(topology.locations) - 1
+    first_link = base_port + FIRST_LOCATION_PORT + width * len(topology.locations)
+    pairs = list(permutations(topology.regions, 2))
+    last = first_link + len(pairs) - 1
     if not 1 <= base_port <= 65535 - (last - base_port):
         raise TopologyError([f"--base-port {base_port}: give a number from 1 to {65535 - (last - base_port)}"])
     locations = {}
@@ -105,7 +120,7 @@ def assign_ports(topology: Topology, base_port: int) -> Ports:
         regional = {region: first + 1 + i for i, region in enumerate(topology.regions)}
         locations[place] = LocationPorts(first, regional)
     regions = {region: base_port + 1 + i for i, region in enumerate(topology.regions)}
-    return Ports(base_port, regions, locations)
+    return Ports(base_port, regions, locations, {pair: first_link + i for i, pair in enumerate(pairs)})
 
 
 def parse_rtt_table(text: str) -> RttTable:
@@ -133,9 +148,11 @@ def parse(text: str, name: str, table: RttTable) -> Topology:
         faults.append(f"home: {home!r} is not one of the regions")
     own = _own_round_trips(document.get("rtt", []), faults)
     rtt = _round_trips(locations, regions, own, table, faults)
+    unseen = [region for region in regions if region not in locations]
+    trips = {**rtt, **_round_trips(unseen, regions, own, table, faults)}
     if faults:
         raise TopologyError(f"topology {name}: {fault}" for fault in faults)
-    return Topology(name, regions, home, locations, rtt)
+    return Topology(name, regions, home, locations, rtt, {pair: trips[pair] for pair in permutations(regions, 2)})
 
 
 def _names(document: Mapping[str, Any], member: str, faults: list[str]) -> tuple[str, ...]:

@@ -57,8 +57,11 @@ class Upstream:
         self._answer_timeout_s = answer_timeout_s
         self._idle: list[tuple[ResponseHandler, float]] = []
 
-    async def send(self, head: bytes, body: bytes, *, bodiless: bool = False, fresh: bool = False) -> Answer:
+    async def send(
+        self, head: bytes, body: bytes, *, bodiless: bool = False, fresh: bool = False, more_s: float = 0.0
+    ) -> Answer:
         """Sends one request and reads its whole answer; `bodiless`: to HEAD. `fresh`: on a connection of its own.
+        `more_s`: how much longer than any other request this one may take.
 
         Raises ConnectFailure, ExchangeFailure. A cancelled request closes its connection.
         """
@@ -66,7 +69,7 @@ class Upstream:
         if connection is None:
             connection = await self._connect()
         try:
-            answer = await self._exchange(connection, head, body, bodiless)
+            answer = await self._exchange(connection, head, body, bodiless, self._answer_timeout_s + more_s)
         except (ClientError, HttpProcessingError, OSError, TimeoutError) as error:
             connection.close()
             raise ExchangeFailure(f"{type(error).__name__}: {error}") from error
@@ -90,12 +93,14 @@ class Upstream:
             raise ConnectFailure(f"{type(error).__name__}: {error}") from error
         return connection
 
-    async def _exchange(self, connection: ResponseHandler, head: bytes, body: bytes, bodiless: bool) -> Answer:
+    async def _exchange(
+        self, connection: ResponseHandler, head: bytes, body: bytes, bodiless: bool, timeout_s: float
+    ) -> Answer:
         connection.set_response_params(
             skip_payload=bodiless,
             read_until_eof=True,
             auto_decompress=False,
-            read_timeout=self._answer_timeout_s,
+            read_timeout=timeout_s,
             max_line_size=HEAD_BYTES_MAX,
             max_field_size=HEAD_BYTES_MAX,
         )

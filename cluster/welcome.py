@@ -88,6 +88,12 @@ def _take_away(data: DataDir) -> Iterator[str]:
     yield f"  python -m cluster start {first}{data.flag}"
     yield f"  python -m cluster status{data.flag}"
     yield ""
+    if (last := data.topology.regions[-1]) != first:
+        yield "Two regions that cannot reach each other, and their reunion:"
+        yield ""
+        yield f"  python -m cluster partition {first} {last}{data.flag}"
+        yield f"  python -m cluster heal{data.flag}"
+        yield ""
 
 
 def _near(path: Path) -> str:

@@ -19,11 +19,11 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="stsd")
-def main() -> None:
+def cli() -> None:
     """stsd: a security token service you run yourself."""
 
 
-@main.command(epilog="Example: stsd serve --region eu-west-1 --port 8712 --data-dir ./eu")
+@cli.command(epilog="Example: stsd serve --region eu-west-1 --port 8712 --data-dir ./eu")
 @click.option("--region", default=config.DEFAULT_REGION, show_default=True, help="The region this node is.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=config.DEFAULT_PORT, show_default=True, help="0: any.")
@@ -52,26 +52,34 @@ def serve(**options: Any) -> None:
         _fail(str(error))
 
 
-@main.command(epilog="Example: stsd revoke access_key_id=ASIARTX3GSDSQ… --profile admin --reason 'laptop lost'")
+@cli.command(
+    epilog="Example: stsd revoke access_key_id=ASIARTX3GSDSQ… --profile admin --reason 'laptop lost' --wait all"
+)
 @click.argument("subject", metavar="MEMBER=VALUE")
 @click.option("--reason", help="Kept with the revocation.")
+@click.option(
+    "--wait", type=click.Choice(["none", "all"]), help="all: wait until every region has it, and tell which have not."
+)
+@click.option("--timeout-s", type=float, metavar="N", help="How long --wait all waits, 0.1 to 30 seconds. Default: 2.")
 @click.option("--profile", help="Whose keys sign the call. Default: AWS_PROFILE, else default.")
 @click.option("--endpoint-url", help="The node or router. Default: the profile's endpoint_url.")
-def revoke(subject: str, reason: str | None, profile: str | None, endpoint_url: str | None) -> None:
+def revoke(subject: str, profile: str | None, **options: Any) -> None:
     """Revoke a credential, a session, a role's sessions, …
 
     MEMBER is one of access_key_id, token, session_arn, source_identity, role_arn, principal_arn, account_id. A token
     is better read from standard input, so that it is in no process list: token=-
+
+    It is refused in its region from the moment of the answer, whoever has confirmed it by then.
     """
     from stsd.server import revoke_command
 
     try:
-        sys.exit(revoke_command.run(subject, reason, profile, endpoint_url))
+        sys.exit(revoke_command.run(subject, profile_name=profile, **options))
     except ConfigError as error:
         _fail(str(error))
 
 
-@main.group()
+@cli.group()
 def keys() -> None:
     """The cluster's token keys."""
 
@@ -108,6 +116,17 @@ def _settings(options: dict[str, Any]) -> Config:
     )
 
 
+def main() -> NoReturn:
+    """Run the command line: one clear line per fault, never a traceback for what the user can mend."""
+    try:
+        code = cli(prog_name="stsd", standalone_mode=False)
+    except click.ClickException as error:
+        _fail(error.format_message())
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    sys.exit(code or 0)
+
+
 def _fail(text: str) -> NoReturn:
     for line in text.splitlines():
         click.echo(f"stsd: {line}", err=True)
@@ -115,4 +134,4 @@ def _fail(text: str) -> NoReturn:
 
 
 if __name__ == "__main__":
-    main(prog_name="stsd")
+    main()

@@ -21,6 +21,7 @@ from stsd.node import Node
 from stsd.revocation.messages import Origin
 from stsd.revocation.replica import Replica
 from stsd.revocation.revocation_set import RevocationSet
+from stsd.revocation.staleness import Limits
 from stsd.server import test_hooks
 from stsd.server.changes import Changes
 from stsd.server.clock import Clock, entropy
@@ -40,15 +41,17 @@ from stsd.server.streams import Streams
 from stsd.view import View
 from stsd.wire import envelope, forwarded
 
+DEFAULT_LIMITS = Limits()
 
-def run(settings: Config) -> None:
-    """Serve until SIGINT or SIGTERM. Raises ConfigError when the settings cannot be used."""
+
+def run(settings: Config, limits: Limits = DEFAULT_LIMITS) -> None:
+    """Serve until SIGINT or SIGTERM; `limits` say what is stale. Raises ConfigError when settings cannot be used."""
     if not hasattr(http_parser, "HttpRequestParserC"):
         print("stsd: aiohttp's C parser is missing: expect half the speed", file=sys.stderr)
-    uvloop.run(_serve(settings))
+    uvloop.run(_serve(settings, limits))
 
 
-async def _serve(settings: Config) -> None:
+async def _serve(settings: Config, limits: Limits) -> None:
     stop = _told_to_stop()
     tls = _tls(settings)
     keys_file = settings.resource_server_keys
@@ -62,7 +65,7 @@ async def _serve(settings: Config) -> None:
         closing.push_async_callback(journal.close)
         links = PeerLinks(envelope.peer_key(directory.cluster_key), settings.region, settings.peers)
         closing.push_async_callback(links.close)
-        view = _view(settings, directory, clock)
+        view = _view(settings, directory, clock, limits)
         replicator = Replicator(journal, links, view, clock, log)
         replicator.follows_resets = settings.unsafe_test_hooks
         await replicator.restore(founding=directory.files.founding)
@@ -70,8 +73,8 @@ async def _serve(settings: Config) -> None:
 
         node = Node(view, forwarded.router_key(directory.cluster_key), resource_server_keys)
         metrics = Metrics(lambda: view.keys, replicator.counts, replicator.staleness, clock.service)
-        probes = Probes(view, metrics, replicator.staleness)
-        gateway = Gateway(node, clock, metrics, log, replicator.staleness_ms, secure=tls is not None)
+        probes = Probes(view, metrics, replicator.staleness, clock)
+        gateway = Gateway(node, clock, metrics, log, secure=tls is not None)
         changes = Changes(node, replicator, clock, metrics)
         streams = Streams(view, clock)
         replicator.changed = streams.changed
@@ -88,6 +91,9 @@ async def _serve(settings: Config) -> None:
         if settings.unsafe_test_hooks:
             gateway.routes |= {("POST", test_hooks.RESET): hooks.reset, ("POST", test_hooks.CLOCK): hooks.clock}
 
+        replicator.start()
+        closing.push_async_callback(replicator.stop)
+        await replicator.first_exchange()
         server = HttpServer(gateway)
         await _listen(server, "--port", settings.host, settings.port, tls)
         closing.push_async_callback(server.stop)
@@ -103,15 +109,13 @@ async def _serve(settings: Config) -> None:
         closing.push_async_callback(operator.stop)
         if directory.standalone:
             directory.write_profiles(url, settings.region)
-        replicator.start()
-        closing.push_async_callback(replicator.stop)
         _settle_memory()
         _announce(settings, directory, url)
         await stop.wait()
         probes.draining = True
 
 
-def _view(settings: Config, directory: DataDirectory, clock: Clock) -> View:
+def _view(settings: Config, directory: DataDirectory, clock: Clock, limits: Limits) -> View:
     """A view with an empty replica; the journal fills it in."""
     return View(
         region=settings.region,
@@ -121,6 +125,7 @@ def _view(settings: Config, directory: DataDirectory, clock: Clock) -> View:
         replica=Replica(Origin(settings.region, "", ""), (), clock.wall()),
         revocations=RevocationSet(),
         entropy=entropy,
+        limits=limits,
     )
 
 
@@ -139,7 +144,8 @@ def _tls(settings: Config) -> ssl.SSLContext | None:
     try:
         context.load_cert_chain(settings.tls_cert, settings.tls_key)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"--tls-cert: no certificate and key in {settings.tls_cert}: {error}") from error
+        files = f"{settings.tls_cert} and {settings.tls_key}"
+        raise ConfigError(f"--tls-cert, --tls-key: no certificate and key in {files}: {error.strerror}") from error
     return context
 
 

@@ -108,7 +108,8 @@ def read_resource_server_keys(path: Path) -> tuple[str, ...]:
     try:
         mode, lines = path.stat().st_mode, path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--resource-server-keys: {path} cannot be read: {error}") from error
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise ConfigError(f"--resource-server-keys: {path} cannot be read: {reason}") from error
     if mode & 0o077:
         raise ConfigError(f"--resource-server-keys: {path} can be read by others; chmod 600 it")
     stripped = map(str.strip, lines)

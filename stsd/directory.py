@@ -44,6 +44,7 @@ class Role:
     """An IAM role. `account` is the account's id; `max_session_duration` is in seconds.
 
     `trust` is the role's trust policy, its user and role principals bound to their unique ids (spec 4.3).
+    `require_fresh` roles are refused by a node that might have missed a revocation (contract 10).
     """
 
     account: str
@@ -55,6 +56,7 @@ class Role:
     trust: NamedPolicy
     policies: tuple[NamedPolicy, ...]
     max_session_duration: int = DEFAULT_MAX_SESSION_DURATION_S
+    require_fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)

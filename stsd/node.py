@@ -11,15 +11,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hmac import compare_digest
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, NamedTuple
 
 from stsd import operations
 from stsd.authn.authenticate import authenticate
 from stsd.authn.sigv4 import SigningKeys
 from stsd.errors import AccessDenied, BareAnswer, InternalFailure, ServiceUnavailable, StsError
 from stsd.operations.v1 import revocations, revoke, verify
+from stsd.operations.v1.revoke import Wanted
 from stsd.principal import Caller
-from stsd.revocation.revocation_set import Revocation
 from stsd.view import View
 from stsd.wire import forwarded, json_api, query, xml
 from stsd.wire.messages import Request, Response
@@ -42,6 +42,13 @@ PREFLIGHT = Response(
 """Browsers ask before they send a signed call (spec 1.1)."""
 
 
+class Decided(NamedTuple):
+    """A revocation to be recorded, and what its log event says of who asked for it."""
+
+    wanted: Wanted
+    event: dict[str, Any]
+
+
 @dataclass(slots=True)
 class Node:
     """One node's pure state and its answers."""
@@ -53,6 +60,7 @@ class Node:
 
     def respond(self, request: Request, now: float, wall_now: float) -> Response:
         """The answer to any request that changes nothing. Never raises: an internal failure is a denial."""
+        self.view.look(wall_now)
         self._believe_router(request, wall_now)
         if request.path == "/":
             return PREFLIGHT if request.method == "OPTIONS" else self._query(request, now, wall_now)
@@ -62,13 +70,14 @@ class Node:
             return Response(wrong.bare_status, wrong.body, operation="unknown", code=wrong.reason)
         return self._json(route, request, now)
 
-    def decide_revocation(self, request: Request, now: float, wall_now: float) -> Revocation | Response:
+    def decide_revocation(self, request: Request, now: float, wall_now: float) -> Decided | Response:
         """What POST /v1/revocations is to record, or the refusal (contract 6)."""
+        self.view.look(wall_now)
         self._believe_router(request, wall_now)
         caller: Caller | None = None
         try:
             caller = authenticate(request, self.view, self.signing_keys, now, wall_now)
-            return revoke.run(request, caller, self.view, now)
+            return Decided(revoke.run(request, caller, self.view, now), _event(caller))
         except StsError as error:
             response = json_api.error(error, request.id, revoke.OPERATION)
             response.event = _event(caller, error.reason)
@@ -99,17 +108,14 @@ class Node:
             action = call.action
             caller = authenticate(request, self.view, self.signing_keys, now, wall_now)
             members = operation(call, caller, request, self.view, now).members()
+            render, content_type = (xml.render_json, "application/json") if as_json else (xml.render, "text/xml")
+            return Response(200, render(action, members, request.id), content_type, (), action, "", _event(caller))
         except BareAnswer as bare:
             return Response(bare.bare_status, bare.body, "text/xml", bare.headers, action, bare.reason)
         except StsError as error:
             return self._refusal(error, request, action, caller, as_json)
         except Exception as error:
             return self._refusal(_internal(error), request, action, caller, as_json)
-        if as_json:
-            return Response(
-                200, xml.render_json(action, members, request.id), "application/json", (), action, "", _event(caller)
-            )
-        return Response(200, xml.render(action, members, request.id), "text/xml", (), action, "", _event(caller))
 
     def _refusal(
         self, error: StsError, request: Request, action: str, caller: Caller | None, as_json: bool

@@ -32,11 +32,15 @@ class Principal:
 
 @dataclass(slots=True, unsafe_hash=True)
 class Ancestor:
-    """One credential that a session was chained from; what a revocation of it needs to know (contract 6)."""
+    """One credential that a session was chained from; what a revocation of it needs to know (contract 6).
+
+    `region` issued it; empty for a long-term key, which no clock has dated.
+    """
 
     access_key_id: str
     arn: str
     issued_at_ms: int
+    region: str
 
 
 @dataclass(slots=True, unsafe_hash=True)

@@ -6,6 +6,7 @@ runs without a pause, sees one state of each.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from stsd import policy
@@ -14,17 +15,23 @@ from stsd.policy import NamedPolicy
 from stsd.principal import Principal, Session
 from stsd.revocation.replica import Replica
 from stsd.revocation.revocation_set import RevocationSet
+from stsd.revocation.staleness import DEGRADED, SHORT_SESSION_S, Level, Limits
 from stsd.tokens.cache import VerifiedTokens
 from stsd.tokens.keyset import Entropy, KeySet
 
 GLOBAL_ENDPOINT_REGION = "us-east-1"
 """The region that requests to the global endpoint are signed for (spec 5.1)."""
 MAX_COMPILED_SESSION_POLICIES = 4096
+LOOK_EVERY_S = 0.01
+"""How long a staleness is believed: working it out walks all origins, and every request needs it."""
 
 
 @dataclass(slots=True)
 class View:
-    """State of one node as the pure core sees it. `entropy(n)` gives n random bytes."""
+    """State of one node as the pure core sees it. `entropy(n)` gives n random bytes.
+
+    `staleness_s` is that of the origin known worst when `look` was last called, `level` what follows from it.
+    """
 
     region: str
     issuer: str
@@ -33,11 +40,32 @@ class View:
     replica: Replica
     revocations: RevocationSet
     entropy: Entropy = field(repr=False)
+    limits: Limits = field(default_factory=Limits)
+    staleness_s: float = field(init=False, default=0.0)
+    level: Level = field(init=False, default="fresh")
+    _looked_at: float = field(init=False, default=-math.inf, repr=False)
     tokens: VerifiedTokens = field(init=False)
     _compiled: dict[str, NamedPolicy] = field(init=False, default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         self.tokens = VerifiedTokens(self.keys)
+
+    def look(self, wall_now: float) -> None:
+        """Take in how stale the revocations are, at real time `wall_now` (Unix seconds)."""
+        if 0 <= wall_now - self._looked_at < LOOK_EVERY_S:
+            return
+        self._looked_at = wall_now
+        self.staleness_s = self.replica.oldest_staleness(wall_now)
+        self.level = self.limits.level(self.staleness_s)
+
+    @property
+    def degraded(self) -> str:
+        """What staleness makes worse here, empty when nothing: see stsd.revocation.staleness."""
+        return DEGRADED[self.level]
+
+    def session_s(self, duration_s: int) -> int:
+        """How long a session of `duration_s` may be: shorter where a revocation might be missed (contract 10)."""
+        return min(duration_s, SHORT_SESSION_S) if self.level == "hard" else duration_s
 
     def holder(self, principal: Principal) -> User | Role | None:
         """The user or role behind a principal by its stable id; None when it is gone (spec 2.4 step 4)."""

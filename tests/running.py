@@ -149,15 +149,29 @@ class RunningNode(Files):
         return self.process.wait(timeout=20)
 
 
+WITH_LIMITS = """
+import functools
+from stsd import __main__, app
+from stsd.revocation.staleness import Limits
+app.run = functools.partial(app.run, limits=Limits({0}, {1}))
+__main__.main()
+"""
+
+
 @contextmanager
-def running_node(data_dir: Path, *flags: str, region: str = "us-east-1") -> Iterator[RunningNode]:
-    """A node on a free port, ready."""
-    port = free_base_port(1)
+def running_node(
+    data_dir: Path,
+    *flags: str,
+    region: str = "us-east-1",
+    port: int | None = None,
+    limits: tuple[float, float] | None = None,
+) -> Iterator[RunningNode]:
+    """A node, by default on a free port, ready; with `limits` it is stale after so many seconds, soft and hard."""
+    port = port or free_base_port(1)
     scheme = "https" if "--tls-cert" in flags else "http"
     command = [
         sys.executable,
-        "-m",
-        "stsd",
+        *(("-m", "stsd") if limits is None else ("-c", WITH_LIMITS.format(*limits))),
         "serve",
         "--port",
         str(port),
@@ -230,6 +244,7 @@ class RunningCluster(Files):
         """As it was: every node up, real time, nothing revoked."""
         for region in tuple(self.killed):
             self.start(region)
+        assert self.command("heal").returncode == 0
         self.hook("reset")
 
     def stop(self) -> int:
@@ -263,7 +278,8 @@ def running_cluster(data_dir: Path, *flags: str) -> Iterator[RunningCluster]:
         def is_up() -> bool:
             assert process.poll() is None, output.read_text()
             urls = (cluster.url(), *map(cluster.url, cluster.regions))
-            return all(requests.get(f"{url}/readyz", timeout=2).status_code == 200 for url in urls)
+            links = (data_dir / "run" / "links-faults.sock").exists()
+            return links and all(requests.get(f"{url}/readyz", timeout=2).status_code == 200 for url in urls)
 
         wait_for(is_up, "the cluster's start")
         yield cluster

@@ -45,9 +45,12 @@ def issue(chance: Random, region: str, now: float, number: int, parent: Session 
     """A session of a random principal, issued by a node of `region` whose clock says `now`."""
     account = chance.choice(ACCOUNTS) if parent is None else parent.principal.account
     key = f"AKIA{account}{chance.choice(NAMES)}"
-    ancestors: tuple[Ancestor, ...] = (Ancestor(key, f"arn:aws:iam::{account}:user/{key}", 0),)
+    ancestors: tuple[Ancestor, ...] = (Ancestor(key, f"arn:aws:iam::{account}:user/{key}", 0, ""),)
     if parent is not None:
-        ancestors = (*parent.ancestors, Ancestor(parent.access_key_id, parent.principal.arn, parent.issued_at_ms))
+        ancestors = (
+            *parent.ancestors,
+            Ancestor(parent.access_key_id, parent.principal.arn, parent.issued_at_ms, parent.region),
+        )
     role = chance.random() < 0.8 or parent is not None
     return Session(
         access_key_id=f"ASIA{number:06d}",
@@ -95,17 +98,20 @@ def refuses(asked: Request, session: Session) -> bool:
     """The meaning of a revocation, said a second time and without shortcuts, to judge the revocation set by."""
     revocation, principal = asked.revocation, session.principal
     role = principal.kind == "assumed_role"
-    allowance_ms = 0 if session.region == asked.node else EPSILON_MS
-    before = session.issued_at_ms < revocation.issued_before_ms + allowance_ms
+
+    def cutoff_ms(region: str) -> int:
+        """The cut-off for what a node of `region` issued, by its own clock."""
+        return revocation.issued_before_ms + (0 if region == asked.node else EPSILON_MS)
+
+    before = session.issued_at_ms < cutoff_ms(session.region)
     match revocation.kind:
         case "access_key":
             ids = [session.access_key_id, *(ancestor.access_key_id for ancestor in session.ancestors)]
             return revocation.subject in ids
         case "session":
-            issued = [(principal.arn, session.issued_at_ms)] if role else []
-            issued += [(ancestor.arn, ancestor.issued_at_ms) for ancestor in session.ancestors]
-            until_ms = revocation.issued_before_ms + allowance_ms
-            return any(arn == revocation.subject and at_ms <= until_ms for arn, at_ms in issued)
+            issued = [(principal.arn, session.issued_at_ms, session.region)] if role else []
+            issued += [(each.arn, each.issued_at_ms, each.region) for each in session.ancestors]
+            return any(arn == revocation.subject and at <= cutoff_ms(region) for arn, at, region in issued)
         case "source_identity":
             return before and revocation.subject == f"{principal.account}/{session.source_identity}"
         case "role":

@@ -1,6 +1,7 @@
 """The request context: the condition keys of spec 4.7 that one request has, by lower-cased name.
 
-A key that does not apply is absent, because absence means something to every operator (spec 4.5).
+A key that does not apply is absent, because absence means something to every operator (spec 4.5). One key is ours:
+`stsd:RevocationStaleness`, how many seconds old this node's knowledge of revocations is (design 2.3), always there.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ def build(request: Request, caller: Caller, view: View, now: float) -> Context:
         "aws:securetransport": "true" if request.secure else "false",
         "aws:principalisawsservice": "false",
         "aws:viaawsservice": "false",
+        "stsd:revocationstaleness": _decimal(view.staleness_s),
     }
     if principal.kind == "user":
         context["aws:username"] = principal.name
@@ -59,6 +61,12 @@ def _add_session(context: Context, caller: Caller, now: float) -> None:
         context["aws:multifactorauthage"] = str(int(now) - session.mfa_at)
     if session.source_identity:
         context["aws:sourceidentity"] = session.source_identity
+
+
+@lru_cache(maxsize=8)
+def _decimal(seconds: float) -> str:
+    """A number as policies write it, to the millisecond; staleness stays the same for some requests."""
+    return f"{seconds:.3f}"
 
 
 @lru_cache(maxsize=8)

@@ -17,9 +17,11 @@ import orjson
 from stsd.revocation.codec import MAX_SEQUENCE, decode_revocation
 from stsd.revocation.messages import Origin
 from stsd.revocation.replica import Replica
-from stsd.revocation.revocation_set import Revocation
+from stsd.revocation.revocation_set import RULES, Revocation
 
 PAGE_ENTRIES = 10_000
+KINDS = {kind: "named" if kind in ("access_key", "session") else "cut-off" for kind in RULES}
+"""The feed's words (contract 6): what a subject is shows in its form, an access key id, an ARN or an account."""
 MAX_CURSOR_CHARACTERS = 1 << 20
 
 
@@ -68,7 +70,9 @@ def read(told: dict[str, Any]) -> tuple[Revocation, str]:
     """A revocation of the feed, and its origin's region. Raises ValueError, KeyError or TypeError for another shape."""
     until, before = told["applies_until"], told["issued_before"]
     cutoff_ms = 0 if before is None else round(before * 1000)
-    revocation = Revocation(str(told["kind"]), str(told["subject"]), cutoff_ms, None if until is None else int(until))
+    subject = str(told["subject"])
+    kind = _kind(str(told["kind"]), subject)
+    revocation = Revocation(kind, subject, cutoff_ms, None if until is None else int(until))
     return revocation, Origin.parse(told["origin"]).region
 
 
@@ -89,13 +93,24 @@ def _as_json(origin: Origin, sequence: int, entry: bytes) -> dict[str, Any]:
     revocation = decode_revocation(entry)
     return {
         "id": revocation_id(origin, sequence),
-        "kind": revocation.kind,
+        "kind": KINDS.get(revocation.kind, revocation.kind),
         "subject": revocation.subject,
         "issued_before": _seconds(revocation.issued_before_ms),
         "applies_until": revocation.applies_until,
         "origin": str(origin),
         "sequence": sequence,
     }
+
+
+def _kind(word: str, subject: str) -> str:
+    """Which kind a word of the feed and the form of the subject mean; a word of a later version stays as it is."""
+    if word == "named":
+        return "session" if subject.startswith("arn:") else "access_key"
+    if word != "cut-off":
+        return word
+    if subject.startswith("arn:"):
+        return "role" if ":role/" in subject else "principal"
+    return "source_identity" if "/" in subject else "account"
 
 
 def _seconds(instant_ms: int) -> int | float | None:

@@ -74,9 +74,12 @@ class Freshness:
     def oldest(self, now: float, own: Origin) -> float:
         """The staleness of the other origin known worst. A peer never heard of counts from this node's start."""
         known = {origin: age for origin, age in self.staleness(now).items() if origin != own}
-        heard = {name for origin in known for name in (origin.region, f"{origin.region}/{origin.node}")}
-        unheard = [now - self._started_at] if self._peers - heard else []
-        return max([0.0, *known.values(), *unheard])
+        return max([0.0, *known.values(), *self.unheard(now).values()])
+
+    def unheard(self, now: float) -> dict[str, float]:
+        """Peers of which nothing was ever heard, and the seconds since this node's start."""
+        heard = {name for origin in self._counted_at for name in (origin.region, f"{origin.region}/{origin.node}")}
+        return dict.fromkeys(sorted(self._peers - heard), max(0.0, now - self._started_at))
 
     def _replaced(self) -> Iterable[Origin]:
         """Origins of whose node a later incarnation has been heard."""

@@ -154,9 +154,13 @@ class Replica:
         """Each second: our heartbeat and our heads to every peer, and once more what could not be stored."""
         log = self._log(self.origin)
         self._freshness.note(self.origin, Heartbeat(now, log.head), log)
-        digest = Digest(self.epoch, self.origin, self.heads(), self._freshness.heartbeats())
+        digest = self.digest()
         save, self._unsaved = tuple(self._unsaved), []
         return Ready(save=save, send=tuple((peer, digest) for peer in self.peers))
+
+    def digest(self) -> Digest:
+        """How far this node is, as of the last tick; the shell also answers a peer's digest with it."""
+        return Digest(self.epoch, self.origin, self.heads(), self._freshness.heartbeats())
 
     # What the shell stores and asks.
 
@@ -197,9 +201,10 @@ class Replica:
                 left -= len(batch.entries)
                 yield batch
 
-    def holders(self, sequence: int) -> tuple[str, ...]:
-        """The peers that hold our own log durably up to `sequence`."""
-        return tuple(peer for peer in self.peers if self._peer_heads.get(peer, {}).get(self.origin, 0) >= sequence)
+    def holders(self, sequence: int, origin: Origin | None = None) -> tuple[str, ...]:
+        """The peers that hold a log, by default our own, durably up to `sequence`."""
+        log = origin or self.origin
+        return tuple(peer for peer in self.peers if self._peer_heads.get(peer, {}).get(log, 0) >= sequence)
 
     def copies(self, sequence: int) -> int:
         """How many disks hold our own log up to `sequence`, ours included (contract 6)."""
@@ -212,6 +217,10 @@ class Replica:
     def oldest_staleness(self, now: float) -> float:
         """The worst of `staleness`; a peer never heard of counts from this node's start."""
         return self._freshness.oldest(now, self.origin)
+
+    def unheard(self, now: float) -> dict[str, float]:
+        """Peers never heard of, with the seconds since this node's start."""
+        return self._freshness.unheard(now)
 
     def revocation_token(self, sequence: int) -> str:
         """The token that names an entry of our own log."""

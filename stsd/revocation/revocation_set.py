@@ -63,8 +63,9 @@ class Denial:
     revocation: Revocation
 
 
-Subjects = Iterable[tuple[str, float]]
-"""Subjects by which a session can be revoked, each with the instant of issue that a cut-off compares with (ms)."""
+Subjects = Iterable[tuple[str, float, str]]
+"""Subjects by which a session can be revoked, each with the instant of issue that a cut-off compares with (ms) and the
+region whose clock told it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,35 +79,35 @@ class Rule:
 
 
 def _access_keys(session: Session) -> Subjects:
-    yield session.access_key_id, session.issued_at_ms
+    yield session.access_key_id, session.issued_at_ms, session.region
     for ancestor in session.ancestors:
-        yield ancestor.access_key_id, ancestor.issued_at_ms
+        yield ancestor.access_key_id, ancestor.issued_at_ms, ancestor.region
 
 
 def _session_arns(session: Session) -> Subjects:
     if session.principal.kind == "assumed_role":
-        yield session.principal.arn, session.issued_at_ms
+        yield session.principal.arn, session.issued_at_ms, session.region
     for ancestor in session.ancestors:
-        yield ancestor.arn, ancestor.issued_at_ms
+        yield ancestor.arn, ancestor.issued_at_ms, ancestor.region
 
 
 def _source_identities(session: Session) -> Subjects:
     if session.source_identity:
-        yield f"{session.principal.account}/{session.source_identity}", session.issued_at_ms
+        yield f"{session.principal.account}/{session.source_identity}", session.issued_at_ms, session.region
 
 
 def _roles(session: Session) -> Subjects:
     if session.principal.kind == "assumed_role":
-        yield session.principal.policy_arn, session.issued_at_ms
+        yield session.principal.policy_arn, session.issued_at_ms, session.region
 
 
 def _principals(session: Session) -> Subjects:
     if session.principal.kind != "assumed_role":
-        yield session.principal.arn, session.issued_at_ms
+        yield session.principal.arn, session.issued_at_ms, session.region
 
 
 def _accounts(session: Session) -> Subjects:
-    yield session.principal.account, session.issued_at_ms
+    yield session.principal.account, session.issued_at_ms, session.region
 
 
 def _always(cutoff_ms: int) -> float:
@@ -201,11 +202,11 @@ class RevocationSet:
             if not subjects:
                 continue
             rule = RULES[kind]
-            for subject, issued_at_ms in rule.subjects(session):
+            for subject, issued_at_ms, region in rule.subjects(session):
                 revoked = subjects.get(subject)
                 if revoked is None or revoked.ends_at + rule.kept_after_s <= now:
                     continue
-                if revoked.refuses(issued_at_ms, session.region):
+                if revoked.refuses(issued_at_ms, region):
                     return Denial(rule.error, revoked.revocation)
         return None
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from stsd.errors import StsError
 from stsd.node import Node
 from stsd.operations.v1 import revoke
+from stsd.operations.v1.revoke import Wanted
 from stsd.revocation import feed
 from stsd.revocation.codec import CodecError
-from stsd.revocation.revocation_set import Revocation
 from stsd.server.clock import Clock
 from stsd.server.metrics import Metrics
 from stsd.server.replication import Recorded, Replicator
@@ -29,12 +29,16 @@ class Changes:
         decided = self._node.decide_revocation(request, self._clock.service(), self._clock.wall())
         if isinstance(decided, Response):
             return decided
+        wanted, revocation = decided.wanted, decided.wanted.revocation
         try:
-            recorded = await self._replicator.revoke(decided)
+            recorded = await self._replicator.revoke(revocation, wanted.wait_s)
         except StsError as error:
-            return json_api.error(error, request.id, revoke.OPERATION)
-        response = json_api.answer(_answer(decided, recorded), revoke.OPERATION)
-        response.event = {"revoked": decided.kind, "subject": decided.subject, "revocation": _id(recorded)}
+            response = json_api.error(error, request.id, revoke.OPERATION)
+            response.event = decided.event | {"reason": error.reason}
+            return response
+        response = json_api.answer(_answer(wanted, recorded), revoke.OPERATION)
+        told = {"revoked": revocation.kind, "subject": revocation.subject, "revocation": _id(recorded)}
+        response.event = decided.event | told
         return response
 
     async def peer(self, request: Request) -> Response:
@@ -48,15 +52,16 @@ class Changes:
         return Response(200, answer, "application/octet-stream", (), PEER_OPERATION)
 
 
-def _answer(revocation: Revocation, recorded: Recorded) -> dict[str, object]:
-    return {
+def _answer(wanted: Wanted, recorded: Recorded) -> dict[str, object]:
+    answer: dict[str, object] = {
         "id": _id(recorded),
         "origin": str(recorded.origin),
         "sequence": recorded.sequence,
-        "applies_until": revocation.applies_until,
+        "applies_until": wanted.revocation.applies_until,
         "copies": recorded.copies,
         "revocation_token": recorded.token,
     }
+    return answer | ({"confirmed": recorded.confirmed, "lagging": recorded.lagging} if wanted.tell else {})
 
 
 def _id(recorded: Recorded) -> str:

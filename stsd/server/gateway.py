@@ -1,7 +1,8 @@
 """From an HTTP request to the node and back: one plain function for everything that changes nothing.
 
 What must be stored or sent elsewhere (a revocation, a peer's message, a test hook) has its own coroutine in `routes`.
-Every answer carries the request id, the region and the staleness (contract 4), is counted and is logged once.
+Every answer carries the request id, the region and the staleness (contract 4), and `x-stsd-degraded` when that is
+too high; it is counted and is logged once.
 """
 
 from __future__ import annotations
@@ -30,12 +31,10 @@ class Gateway:
         clock: Clock,
         metrics: Metrics,
         log: EventLog,
-        staleness_ms: Callable[[], int],
         *,
         secure: bool,
     ) -> None:
         self._node, self._clock, self._metrics, self._log = node, clock, metrics, log
-        self._staleness_ms = staleness_ms
         self._secure = secure
         self.routes: dict[tuple[str, str], AsyncRoute] = {}
 
@@ -83,10 +82,14 @@ class Gateway:
         )
 
     def _lines(self, request: Request, response: Response) -> str:
+        view = self._node.view
+        view.look(self._clock.wall())
         head = (
             f"Content-Type: {response.content_type}\r\nDate: {http_date()}\r\nx-amzn-RequestId: {request.id}\r\n"
-            f"x-stsd-region: {self._node.view.region}\r\nx-stsd-staleness-ms: {self._staleness_ms()}\r\n"
+            f"x-stsd-region: {view.region}\r\nx-stsd-staleness-ms: {int(view.staleness_s * 1000)}\r\n"
         )
+        if view.degraded:
+            head += f"x-stsd-degraded: {view.degraded}\r\n"
         if request.path == "/":
             head += f"x-amz-sts-extended-request-id: {self._extended_request_id(request.id)}\r\n"
             if "Origin" in request.headers:

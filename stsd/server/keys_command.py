@@ -7,13 +7,14 @@ from pathlib import Path
 import click
 
 from stsd.config import ConfigError
+from stsd.provision import NODE_FILE
 from stsd.server import operator
 from stsd.server.operator import SOCKET_FILE, OperatorError
 
 
 def run(data_dir: Path) -> int:
     """Print a line per token key. Returns 1 when no node answers; raises ConfigError for a wrong directory."""
-    if not data_dir.is_dir():
+    if not (data_dir / NODE_FILE).exists() and not list(data_dir.glob(f"*/{NODE_FILE}")):
         raise ConfigError(f"--data-dir: {data_dir} is not a directory of a node or a cluster")
     try:
         answer = operator.call(_node_directory(data_dir), "keys list")
@@ -35,7 +36,7 @@ def _node_directory(data_dir: Path) -> Path:
 
 
 def _age(seconds: float) -> str:
-    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+    for unit, size in (("days", 86_400), ("hours", 3_600), ("min", 60)):
         if seconds >= size:
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds:.0f} s"

@@ -1,8 +1,8 @@
 """Structured log events, one per request and one per noteworthy change, written away from the request path.
 
-An event is a flat mapping; tokens appear as hashes only. Events are collected and handed to a writer thread every
-FLUSH_S seconds, so that a slow terminal or disk never holds up a request; when it falls far behind, events are
-dropped and their number is logged.
+An event is a flat mapping; a session is told by its access key id, tokens never appear. Events are collected and handed
+to a writer thread every FLUSH_S seconds, so that a slow terminal or disk never holds up a request; when it falls far
+behind, events are dropped and their number is logged.
 """
 
 from __future__ import annotations
@@ -64,12 +64,19 @@ class EventLog:
 
     def _write(self) -> None:
         while (chunk := self._chunks.get()) is not None:
-            lines = b"".join(self._render(at, self._region, event) for at, event in chunk)
             try:
-                self._stream.write(lines)
+                self._stream.write(b"".join(map(self._line, chunk)))
                 self._stream.flush()
             except (OSError, ValueError):
                 continue  # a closed terminal must not end the service
+
+    def _line(self, told: tuple[float, Mapping[str, object]]) -> bytes:
+        """One event; one that cannot be written as it is must not end the log of the others."""
+        at, event = told
+        try:
+            return self._render(at, self._region, event)
+        except (ValueError, TypeError, OverflowError):
+            return self._render(0.0, self._region, {"event": "unwritable_event"})
 
 
 def _json(at: float, region: str, event: Mapping[str, object]) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from stsd.node import is_loopback
+from stsd.server.clock import Clock
 from stsd.server.connection import Head
 from stsd.server.http import http_date, render
 from stsd.server.metrics import CONTENT_TYPE, Metrics
@@ -19,9 +20,13 @@ NOT_FOUND = Response(404, b"<UnknownOperationException/>", operation="metrics", 
 class Probes:
     """Answers of one node. `draining` is set when it is told to stop: not ready, but still serving."""
 
-    def __init__(self, view: View, metrics: Metrics, staleness: Callable[[], dict[str, float]]) -> None:
-        self._view, self._metrics, self._staleness = view, metrics, staleness
+    def __init__(self, view: View, metrics: Metrics, staleness: Callable[[], dict[str, float]], clock: Clock) -> None:
+        self._view, self._metrics, self._staleness, self._clock = view, metrics, staleness, clock
         self.draining = False
+
+    def _degraded(self) -> str | None:
+        self._view.look(self._clock.wall())
+        return self._view.degraded or None
 
     async def healthz(self, request: Request) -> Response:
         """The process answers."""
@@ -39,6 +44,7 @@ class Probes:
             "epoch": replica.epoch,
             "keys": [{"kid": key.kid, "state": key.state} for key in self._view.keys.keys],
             "staleness": self._staleness(),
+            "degraded": self._degraded(),
         }
         response = json_api.answer(content, "readyz")
         if not ready:

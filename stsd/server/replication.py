@@ -1,22 +1,26 @@
 """The shell around the replica: journal, peers and clock. Decides nothing; does what a Ready says, in its order.
 
 A revocation is journaled (with group commit: what waits together is synced together), then enforced, then pushed to
-every peer, then answered; an answer waits at most COPY_TIMEOUT_S for a second disk. A journal that cannot be written
-refuses revocations and keeps enforcing what peers send (contract 10).
+every peer, then answered; an answer waits at most COPY_TIMEOUT_S for a second disk, or as long as it was asked to for
+all of them. Each second the staleness of every origin is looked at, and a change is logged. A journal that cannot be
+written refuses revocations and keeps enforcing what peers send (contract 10).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stsd.config import ConfigError
 from stsd.errors import ServiceUnavailable
 from stsd.revocation import codec
-from stsd.revocation.messages import MAX_BATCH_BYTES, Batch, Message, Origin, Ready, new_incarnation
+from stsd.revocation.messages import MAX_BATCH_BYTES, Batch, Digest, Message, Origin, Ready, new_incarnation
 from stsd.revocation.replica import DIGEST_INTERVAL_S, Replica
 from stsd.revocation.revocation_set import Revocation, RevocationSet
+from stsd.revocation.staleness import Alarms, Level
 from stsd.server.clock import Clock, entropy
 from stsd.server.journal import Journal, JournalConflict, JournalError, Row
 from stsd.server.log import EventLog
@@ -26,24 +30,40 @@ from stsd.view import View
 from stsd.wire import envelope
 
 COPY_TIMEOUT_S = 0.3
+FIRST_EXCHANGE_S = 1.0
+ALIVE_INTERVAL_S = 10.0
+"""How often the journal notes that this node lives: after a restart, what was not heard counts from the last note."""
 MAX_GROUP = 1_000
 MAX_GROUP_BYTES = MAX_BATCH_BYTES // 2
 """Entries of one commit, before base64; one more of the largest still fits into a batch."""
 MAX_QUEUED_MESSAGES = 1_000
 MAX_CALL_BYTES = envelope.MAX_BYTES // 2
 """What waits for a peer goes in one call up to this size; a message more still fits into an envelope."""
+STALENESS_EVENTS: Mapping[Level, str] = {
+    "soft": "staleness_soft",
+    "hard": "staleness_hard",
+    "fresh": "staleness_recovered",
+}
+CALLS_AT_ONCE = 4
+"""To one peer: what is new does not wait until what went before is answered, a round trip later."""
 NODE_NAME = "1"
 """A region has one node; the name leaves room for more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A revocation that is on disk: the origin and sequence that name it, and how many disks have it."""
+    """A revocation that is on disk: the origin and sequence that name it, and which regions have it durably."""
 
     origin: Origin
     sequence: int
-    copies: int
     token: str
+    confirmed: tuple[str, ...]
+    lagging: tuple[str, ...]
+
+    @property
+    def copies(self) -> int:
+        """How many disks have it."""
+        return len(self.confirmed)
 
 
 @dataclass(slots=True)
@@ -66,8 +86,16 @@ class Replicator:
         }
         self._copied = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._staleness_ms = (0.0, 0)
+        self._alarms = Alarms(view.limits)
         self._told_joined = False
+        self._stopping = False
+        self._alive_at = 0.0
+        self._calling = dict.fromkeys(links.urls, 0)
+        self._unreachable: set[str] = set()
+        self._unmet = set(links.urls)
+        self._met_all = asyncio.Event()
+        if not self._unmet:
+            self._met_all.set()
         self.follows_resets = False
         self.changed: Callable[[], None] = lambda: None
         """Called when readers of the feed have something new to hear."""
@@ -77,11 +105,19 @@ class Replicator:
         meta = await self._journal.meta()
         if "incarnation" not in meta:
             meta |= {"incarnation": new_incarnation(entropy), "epoch": "0", "joined": str(int(founding))}
+            meta["region"] = self._view.region
             await self._journal.set_meta(**meta)
         if self.follows_resets:
             self._clock.offset_s = float(meta.get("clock_offset_s", 0))
+        if meta.setdefault("region", self._view.region) != self._view.region:
+            raise ConfigError(f"--region: the data directory is of region {meta['region']}, not {self._view.region}")
         self._told_joined = meta["joined"] == "1"
-        self._begin(meta["incarnation"], int(meta["epoch"]), joined=self._told_joined)
+        self._begin(
+            meta["incarnation"],
+            int(meta["epoch"]),
+            joined=self._told_joined,
+            heard_at=float(meta.get("alive_at", self._clock.wall())),
+        )
         batches = [codec.decode_batch(body) for _, _, body in await self._journal.rows()]
         self._apply(self._view.replica.restore(batches))
 
@@ -90,34 +126,55 @@ class Replicator:
         jobs = [self._write(), self._tick(), *(self._talk(peer) for peer in self._links.urls)]
         self._tasks = [asyncio.create_task(job) for job in jobs]
 
+    async def first_exchange(self) -> None:
+        """Wait until every peer that answers has told what it knows, but not for long: others may be away for ever."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_EXCHANGE_S):
+                await self._met_all.wait()
+
     async def stop(self) -> None:
-        """Stop; what was acknowledged is on disk."""
+        """Stop; what was acknowledged is on disk. Who waits for receipts is answered now."""
+        self._stopping = True
+        self._copied.set()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     # Writing.
 
-    async def revoke(self, revocation: Revocation) -> Recorded:
-        """Store, enforce and push a revocation. Raises ServiceUnavailable when it cannot be stored."""
+    async def revoke(self, revocation: Revocation, wait_s: float | None = None) -> Recorded:
+        """Store, enforce and push a revocation; then wait for a second disk, or `wait_s` seconds for every peer's.
+
+        Raises ServiceUnavailable when it cannot be stored.
+        """
         waiting = _Waiting(codec.encode_revocation(revocation), asyncio.get_running_loop().create_future())
         self._wanted.put_nowait(waiting)
         sequence = await waiting.done
         replica = self._view.replica
-        await self._second_copy(replica, sequence)
-        return Recorded(replica.origin, sequence, replica.copies(sequence), replica.revocation_token(sequence))
+        origin, token = replica.origin, replica.revocation_token(sequence)
+        peers = tuple(self._links.urls)
+        wanted = min(1, len(peers)) if wait_s is None else len(peers)
+        holders = await self._receipts(replica, origin, sequence, wanted, COPY_TIMEOUT_S if wait_s is None else wait_s)
+        lagging = tuple(peer for peer in peers if peer not in holders)
+        return Recorded(origin, sequence, token, (origin.region, *holders), lagging)
 
-    async def _second_copy(self, replica: Replica, sequence: int) -> None:
-        """Wait for a peer's receipt, but not for long: a lone copy is told, not hidden (design 0.1)."""
-        if not self._links.urls:
-            return
+    async def _receipts(
+        self, replica: Replica, origin: Origin, sequence: int, wanted: int, timeout_s: float
+    ) -> tuple[str, ...]:
+        """The peers that have it durably, when there are `wanted` of them or time is over: who lacks it is told, not
+        hidden (design 0.1)."""
         try:
-            async with asyncio.timeout(COPY_TIMEOUT_S):
-                while not replica.holders(sequence):
+            async with asyncio.timeout(timeout_s):
+                while len(replica.holders(sequence, origin)) < wanted and not self._given_up(replica):
                     self._copied.clear()
                     await self._copied.wait()
         except TimeoutError:
-            return
+            pass
+        return replica.holders(sequence, origin)
+
+    def _given_up(self, replica: Replica) -> bool:
+        """Whether no receipt will come any more: this node stops, or a reset took the log away."""
+        return self._stopping or self._view.replica is not replica
 
     async def _write(self) -> None:
         while True:
@@ -183,14 +240,16 @@ class Replicator:
             incarnation = new_incarnation(entropy)
             await self._journal.reset(incarnation=incarnation, epoch=str(epoch), joined="1", clock_offset_s="0")
             self._clock.offset_s = 0.0
-            self._begin(incarnation, epoch, joined=True)
+            self._begin(incarnation, epoch, joined=True, heard_at=self._clock.wall())
+            self._copied.set()
             self.changed()
             self._event("reset", epoch=epoch, incarnation=incarnation)
 
-    def _begin(self, incarnation: str, epoch: int, *, joined: bool) -> None:
+    def _begin(self, incarnation: str, epoch: int, *, joined: bool, heard_at: float) -> None:
+        """`heard_at`: since when a peer that is not heard of counts as unheard (staleness)."""
         view = self._view
         origin = Origin(view.region, NODE_NAME, incarnation)
-        view.replica = Replica(origin, tuple(self._links.urls), self._clock.wall(), epoch=epoch, joined=joined)
+        view.replica = Replica(origin, tuple(self._links.urls), heard_at, epoch=epoch, joined=joined)
         view.revocations = RevocationSet()
         view.tokens = VerifiedTokens(view.keys)
 
@@ -215,6 +274,8 @@ class Replicator:
                     answers.append(reply)
                 else:
                     self._send(((peer, reply),))
+            if isinstance(message, Digest):  # so that who has just started need not wait for our next tick
+                answers.append(self._view.replica.digest())
         return self._links.reply(header, [codec.encode_message(answer) for answer in answers])
 
     async def _take(self, peer: str, message: Message) -> list[tuple[str, Message]]:
@@ -255,22 +316,38 @@ class Replicator:
                 queue.put_nowait(message)
 
     async def _talk(self, peer: str) -> None:
-        """Send what waits for one peer, a call at a time; take in its answers."""
-        queue = self._outgoing[peer]
-        reachable = True
-        while True:
-            messages = [codec.encode_message(await queue.get())]
-            while not queue.empty() and sum(map(len, messages)) < MAX_CALL_BYTES:
-                messages.append(codec.encode_message(queue.get_nowait()))
-            try:
-                answers = await self._links.call(peer, messages)
-                for answer in answers:
-                    self._send(await self._take(peer, codec.decode_message(answer)))
-                was, reachable, reason = reachable, True, ""
-            except (PeerUnavailable, ValueError) as error:
-                was, reachable, reason = reachable, False, str(error)
-            if was != reachable:
-                self._event("peer_reachable" if reachable else "peer_unreachable", peer=peer, reason=reason)
+        """Send what waits for one peer, a few calls at a time."""
+        queue, places = self._outgoing[peer], asyncio.Semaphore(CALLS_AT_ONCE)
+        async with asyncio.TaskGroup() as calls:
+            while True:
+                await places.acquire()
+                messages = [codec.encode_message(await queue.get())]
+                while not queue.empty() and sum(map(len, messages)) < MAX_CALL_BYTES:
+                    messages.append(codec.encode_message(queue.get_nowait()))
+                self._calling[peer] += 1
+                calls.create_task(self._call(peer, messages)).add_done_callback(lambda _: places.release())
+
+    async def _call(self, peer: str, messages: Sequence[bytes]) -> None:
+        """One call and what it is answered."""
+        reachable, reason = True, ""
+        try:
+            for answer in await self._links.call(peer, messages):
+                self._send(await self._take(peer, codec.decode_message(answer)))
+        except (PeerUnavailable, ValueError) as error:
+            reachable, reason = False, str(error)
+        self._calling[peer] -= 1
+        nothing_asked = self._outgoing[peer].empty() and not self._calling[peer]
+        if self._unmet and (not reachable or nothing_asked):
+            self._meet(peer)
+        if reachable == (peer in self._unreachable):
+            self._unreachable ^= {peer}
+            self._event("peer_reachable" if reachable else "peer_unreachable", peer=peer, reason=reason)
+
+    def _meet(self, peer: str) -> None:
+        """A peer has told everything that it was asked for, or does not answer."""
+        self._unmet.discard(peer)
+        if not self._unmet:
+            self._met_all.set()
 
     async def _tick(self) -> None:
         while True:
@@ -278,9 +355,18 @@ class Replicator:
             ready = replica.tick(self._clock.wall())
             self._send(ready.send)
             self._view.revocations.forget(self._clock.service())
+            self._look_at_staleness()
             async with self._storing:
                 await self._catch_up_on_storing(replica, ready)
             await asyncio.sleep(DIGEST_INTERVAL_S)
+
+    def _look_at_staleness(self) -> None:
+        """An event when an origin becomes stale, staler, or fresh again (design 2.3); none before every peer that
+        answers was heard, because a node that has just started knows nothing new."""
+        if self._unmet:
+            return
+        for origin, level, age_s in self._alarms.changes(self.staleness()):
+            self._event(STALENESS_EVENTS[level], origin=origin, staleness_s=round(age_s, 1))
 
     async def _catch_up_on_storing(self, replica: Replica, ready: Ready) -> None:
         """Store once more what could not be stored, and that this node has caught up once."""
@@ -291,6 +377,9 @@ class Replicator:
             if replica.joined and not self._told_joined:
                 await self._journal.set_meta(joined="1")
                 self._told_joined = True
+            if self._clock.wall() - self._alive_at >= ALIVE_INTERVAL_S:
+                self._alive_at = self._clock.wall()
+                await self._journal.set_meta(alive_at=str(self._alive_at))
         except JournalError:
             replica.failed(ready)
         else:
@@ -307,17 +396,9 @@ class Replicator:
     # Telling.
 
     def staleness(self) -> dict[str, float]:
-        """Seconds by origin."""
-        return {str(origin): age for origin, age in self._view.replica.staleness(self._clock.wall()).items()}
-
-    def staleness_ms(self) -> int:
-        """The worst staleness in milliseconds, computed at most every 10 ms: it is told with every answer."""
-        now = self._clock.wall()
-        computed_at, told = self._staleness_ms
-        if not 0 <= now - computed_at < 0.01:
-            told = int(self._view.replica.oldest_staleness(now) * 1000)
-            self._staleness_ms = (now, told)
-        return told
+        """Seconds by origin; a peer never heard of is named by its region alone."""
+        now, replica = self._clock.wall(), self._view.replica
+        return {str(origin): age for origin, age in replica.staleness(now).items()} | replica.unheard(now)
 
     def counts(self) -> dict[str, int]:
         """Known revocations by origin."""

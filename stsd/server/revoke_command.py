@@ -23,7 +23,7 @@ import orjson
 
 from stsd.authn import sigv4
 from stsd.config import ConfigError, is_url
-from stsd.operations.v1.revoke import SUBJECTS
+from stsd.operations.v1.revoke import MAX_WAIT_S, MIN_WAIT_S, SUBJECTS
 
 PATH = "/v1/revocations"
 TIMEOUT_S = 10.0
@@ -40,17 +40,35 @@ class Profile:
     session_token: str | None = field(repr=False)
 
 
-def run(subject: str, reason: str | None, profile_name: str | None, endpoint_url: str | None) -> int:
-    """Make the call and print the answer. Returns 1 when it was refused; raises ConfigError before it is made."""
-    body = _body(subject, reason)
+def run(
+    subject: str,
+    *,
+    reason: str | None = None,
+    wait: str | None = None,
+    timeout_s: float | None = None,
+    profile_name: str | None = None,
+    endpoint_url: str | None = None,
+) -> int:
+    """Make the call and print the answer; who has not confirmed yet goes to standard error.
+
+    Returns 1 when it was refused; raises ConfigError before it is made.
+    """
+    if timeout_s is not None and wait != "all":
+        raise ConfigError("--timeout-s: goes with --wait all; without it nobody is waited for")
+    if timeout_s is not None and not MIN_WAIT_S <= timeout_s <= MAX_WAIT_S:
+        raise ConfigError(f"--timeout-s: {timeout_s:g} is not in {MIN_WAIT_S:g} to {MAX_WAIT_S:g} seconds")
+    body = _body(subject, {"reason": reason, "wait": wait, "timeout_s": timeout_s})
     profile = _profile(profile_name, endpoint_url)
     url = profile.endpoint_url.rstrip("/") + PATH
     request = urllib.request.Request(url, body, _headers(profile, body), method="POST")  # noqa: S310 - the scheme is checked
     try:
-        with _OPENER.open(request, timeout=TIMEOUT_S) as answer:
+        with _OPENER.open(request, timeout=TIMEOUT_S + (timeout_s or 0)) as answer:
             content = answer.read()
-        if _is_recorded(content):
+        told = _recorded(content)
+        if told is not None:
             click.echo(content.decode())
+            if lagging := told.get("lagging"):
+                click.echo(f"stsd: revoked, but not confirmed yet by {', '.join(lagging)}", err=True)
             return 0
         click.echo(f"stsd: {url} answered, but not like a node: nothing is known to be revoked", err=True)
     except urllib.error.HTTPError as error:
@@ -72,24 +90,22 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 _OPENER = urllib.request.build_opener(_NoRedirects)
 
 
-def _is_recorded(content: bytes) -> bool:
-    """Whether an answer names a revocation (contract 6)."""
+def _recorded(content: bytes) -> dict[str, Any] | None:
+    """An answer that names a revocation (contract 6), None for any other."""
     try:
         told = orjson.loads(content)
     except ValueError:
-        return False
-    return isinstance(told, dict) and isinstance(told.get("id"), str)
+        return None
+    return told if isinstance(told, dict) and isinstance(told.get("id"), str) else None
 
 
-def _body(subject: str, reason: str | None) -> bytes:
+def _body(subject: str, options: dict[str, str | float | None]) -> bytes:
     member, separator, value = subject.partition("=")
     if not separator or member not in SUBJECTS:
         raise ConfigError(f"{member!r} is not a subject; give MEMBER=VALUE with one of {', '.join(SUBJECTS)}")
+    given = {name: option for name, option in options.items() if option is not None}
     try:
-        content = {member: sys.stdin.read().strip() if value == "-" else value}
-        if reason is not None:
-            content["reason"] = reason
-        return orjson.dumps(content)
+        return orjson.dumps({member: sys.stdin.read().strip() if value == "-" else value} | given)
     except (UnicodeError, TypeError):
         raise ConfigError(f"{member}: only text in UTF-8 can be sent") from None
 

@@ -64,9 +64,10 @@ def issue(
 def lineage(caller: Caller) -> tuple[Ancestor, ...]:
     """The credentials that a session made by `caller` is chained from: the long-term key first (contract 6)."""
     if caller.session is None:
-        return (Ancestor(caller.access_key_id, caller.principal.arn, 0),)
+        return (Ancestor(caller.access_key_id, caller.principal.arn, 0, ""),)
     session = caller.session
-    return (*session.ancestors, Ancestor(session.access_key_id, session.principal.arn, session.issued_at_ms))
+    parent = Ancestor(session.access_key_id, session.principal.arn, session.issued_at_ms, session.region)
+    return (*session.ancestors, parent)
 
 
 def chain_length(caller: Caller) -> int:

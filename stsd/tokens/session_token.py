@@ -10,7 +10,7 @@ Claims beside `iss sub iat exp jti` (RFC 7519):
 | `iat_ms` | issue instant in Unix milliseconds; cut-offs compare with it |
 | `access_key_id`, `region` | the credential this token belongs to; the region that issued it |
 | `kind`, `uid`, `role` | kind of principal, its stable unique id, the role's ARN with path for role sessions |
-| `ancestors` | `[access key id, ARN, issue instant in ms]` of each credential it was chained from, oldest first |
+| `ancestors` | `[access key id, ARN, issue instant in ms, region]` of what it was chained from, oldest first |
 | `policies`, `policy_arns` | session policies as JSON texts; ARNs of managed ones |
 | `source_identity`, `mfa_at` | when there is one |
 """
@@ -110,7 +110,7 @@ def _claims(session: Session) -> dict[str, object]:
         "account": principal.account,
         "kind": principal.kind,
         "uid": principal.unique_id,
-        "ancestors": [(a.access_key_id, a.arn, a.issued_at_ms) for a in session.ancestors],
+        "ancestors": [(a.access_key_id, a.arn, a.issued_at_ms, a.region) for a in session.ancestors],
     }
     if principal.policy_arn != principal.arn:
         claims["role"] = principal.policy_arn
@@ -163,7 +163,7 @@ def _why_no_key(token: str) -> Reason:
     parts = token.split(".")
     try:
         header = orjson.loads(_decode(parts[0]))
-        _decode(parts[1])
+        orjson.loads(_decode(parts[1]))
         _decode_signature(parts[2])
     except (ValueError, IndexError):
         return "malformed"

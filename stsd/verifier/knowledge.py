@@ -132,4 +132,4 @@ class Knowledge:
 
 
 def _access_keys(session: Session) -> Iterable[str]:
-    return (key for key, _ in RULES[NAMED].subjects(session))
+    return (key for key, _, _ in RULES[NAMED].subjects(session))

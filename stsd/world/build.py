@@ -112,6 +112,7 @@ def _role(entry: Entry, managed: Mapping[str, NamedPolicy], ids: Mapping[str, st
         trust=NamedPolicy(TRUST_POLICY, trust),
         policies=_once(_policies(entry, managed)),
         max_session_duration=int(entry.fields.get("MaxSessionDuration", DEFAULT_MAX_SESSION_DURATION_S)),
+        require_fresh=entry.fields.get("RequireFresh", False),
     )
 
 

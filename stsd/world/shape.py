@@ -26,7 +26,7 @@ LATER: dict[str, tuple[str, ...]] = {
     ),
     "ManagedPolicies": ("Tags",),
     "Users": ("Tags", "PermissionsBoundary", "MFADevices"),
-    "Roles": ("Tags", "PermissionsBoundary", "RequireFresh", "ConfirmationKey"),
+    "Roles": ("Tags", "PermissionsBoundary", "ConfirmationKey"),
 }
 """Fields of the schema whose feature is not built yet, by the list whose items have them (contract 5)."""
 

@@ -41,6 +41,8 @@ class Region:
     """False: it accepts and never answers."""
     drops: bool = False
     """True: it reads the request and closes the connection."""
+    delay_s: float = 0.0
+    """How long it takes to answer anything but a health check."""
     now: float = 1000.0
     requests: list[Seen] = field(default_factory=list)
     _runner: web.ServerRunner | None = None
@@ -77,6 +79,7 @@ class Region:
         if self.drops:
             assert request.transport is not None
             request.transport.close()
+        await asyncio.sleep(self.delay_s)
         if request.path == "/_test/clock":
             return web.json_response({"now": self.now}, status=self.status)
         return web.Response(

@@ -169,7 +169,7 @@ def test_the_procfile_has_one_line_for_each_process_of_the_default_topology():
     name, text = files.topology_source(files.DEFAULT_TOPOLOGY)
     lines = (files.HERE.parent / "Procfile").read_text().splitlines()
     commands = dict(line.split(": ", 1) for line in lines)
-    assert tuple(commands) == (*files.parse_topology(name, text).regions, "router")
+    assert tuple(commands) == (*files.parse_topology(name, text).regions, "links", "router")
     assert all(command.endswith(f"-m cluster supervise {name}") for name, command in commands.items())
 
 
@@ -177,7 +177,17 @@ def test_every_node_knows_its_peers_and_the_router_gets_its_flags(path):
     data = prepare(path, Wanted())
     node = supervisor.command(data, "eu-west-1", supervisor.RunFlags(unsafe_test_hooks=True))
     peers = [node[i + 1] for i, part in enumerate(node) if part == "--peer"]
-    assert peers == ["us-east-1=http://127.0.0.1:8701", "ap-southeast-1=http://127.0.0.1:8703"]
+    assert peers == [
+        f"{to}=http://127.0.0.1:{data.ports.links['eu-west-1', to]}" for to in ("us-east-1", "ap-southeast-1")
+    ]
+    assert not set(data.ports.links.values()) & set(data.ports.regions.values())
     assert "--unsafe-test-hooks" in node
     router = supervisor.command(data, "router", supervisor.RunFlags(policy="home-2011", seed=7))
     assert router[-4:] == ["--policy", "home-2011", "--seed", "7"]
+
+
+def test_another_cluster_key_is_refused_before_anything_starts(path):
+    data = prepare(path, Wanted())
+    data.key_file.write_text("ab" * 32 + "\n")
+    with pytest.raises(ClusterError, match=r"not the key that .* was made with"):
+        prepare(path, Wanted())

@@ -20,9 +20,9 @@ def faults_of(text: str) -> tuple[str, ...]:
 def test_every_experiment_that_is_shipped_fits_its_topologies(experiment):
     for form in (experiment, experiment.shortened()):
         topology = read_topology(form.topology)
-        assert {fault.region for fault in form.faults} <= set(topology.regions)
+        assert {region for fault in form.faults for region in (fault.region, fault.to)} <= {"", *topology.regions}
         for check in form.checks:
-            assert {check.region, check.not_region} <= {"", *topology.regions}
+            assert {check.region, check.not_region, check.origin, check.observer} <= {"", *topology.regions}
             assert check.location in {"", *topology.locations}
 
 
@@ -50,7 +50,7 @@ def test_the_quick_form_leaves_out_checks_that_say_so():
         ('action = "kill"', 'action = "burn"', "faults[0].action: 'burn' is not known; allowed are kill, start"),
         ('regional = "all"', 'regional = "some"', "load.regional: 'some' is not known; allowed are own, all"),
         ("timeout_s = 3\n", "", "load: timeout_s is missing"),
-        ('kind = "lost"\n', 'kind = "found"\n', "checks[0].kind: 'found' is not known; allowed are latency_ratio"),
+        ('kind = "lost"\n', 'kind = "found"\n', "checks[0].kind: 'found' is not known; allowed are accepted_after_ack"),
         ("at_least = 0\nat_most = 0", "", "checks[0]: nothing is required; allowed are at_least and at_most"),
         ("at_most = 3.5", "at_most = 3.5\npair_ms = 5", "pair_ms is not known; allowed are"),
         ("at_s = [6, 14]", "at_s = [6]", "quick.at_s: has 1 times for 2 faults; allowed is one for each"),
@@ -62,6 +62,10 @@ def test_the_quick_form_leaves_out_checks_that_say_so():
             "nearest-failover is not run; allowed are home-2011",
         ),
         ('policies = ["home-2011"]', 'policies = ["dns"]', "policies[0]: 'dns' is not known; allowed are home-2011"),
+        ('action = "kill"', 'action = "partition"', "faults[0]: to is missing; partition needs it"),
+        ('action = "kill"', 'action = "crash"', "faults[0]: every_s is missing; crash needs it"),
+        ('since = "kill"', 'since = "flood"', "checks[1].since: there is no such fault; allowed are kill, start"),
+        ('kind = "lost"\n', 'kind = "lost"\norigin = "us-east-1"\n', "checks[0]: origin is not known; allowed are"),
         ("number =", "number ==", "not TOML"),
     ],
 )
@@ -80,7 +84,7 @@ def test_all_faults_are_told_at_once():
 def test_experiments_are_chosen_by_slug_number_or_all_and_each_once():
     known = load_all()
     chosen = select(["e2", "home-region-dies", "all"], known)
-    assert [experiment.number for experiment in chosen] == ["E2", "E1"]
+    assert [experiment.number for experiment in chosen] == ["E2", "E1", "E4", "E5", "E10"]
 
 
 def test_an_unknown_name_is_refused_with_the_names_that_exist():

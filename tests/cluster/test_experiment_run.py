@@ -78,13 +78,93 @@ async def test_a_region_is_killed_and_started_under_load_and_the_result_says_who
     assert operations == {"AssumeRole", "GetCallerIdentity", "verify"}
 
 
+REVOKING = """
+number = "E0"
+name = "revoking"
+question = "Are faults and revocations recorded?"
+latency = false
+topology = "three_regions"
+policies = ["nearest-failover"]
+seeds = 1
+[load]
+kind = "open"
+operations = ["verify"]
+regional = "own"
+arrivals_per_s = 1
+warm_up_s = 0.5
+duration_s = 9
+timeout_s = 3
+[revocations]
+per_s = 4
+settle_s = 4
+[[faults]]
+at_s = 1
+action = "partition"
+region = "us-east-1"
+to = "eu-west-1"
+one_way = true
+name = "one way"
+[[faults]]
+at_s = 2
+action = "pause"
+region = "ap-southeast-1"
+[[faults]]
+at_s = 3
+action = "resume"
+region = "ap-southeast-1"
+[[faults]]
+at_s = 4
+action = "heal"
+[[faults]]
+at_s = 5
+action = "crash"
+every_s = 4
+[[checks]]
+kind = "lost_acked"
+name = "acknowledged revocations lost"
+policies = ["nearest-failover"]
+at_most = 0
+[[checks]]
+kind = "phantoms"
+name = "sessions refused that nobody revoked"
+policies = ["nearest-failover"]
+at_most = 0
+[[checks]]
+kind = "accepted_after_ack"
+name = "revoked sessions accepted in their region"
+policies = ["nearest-failover"]
+at_most = 0
+[quick]
+checks = "all"
+leaves_out = "nothing"
+"""
+
+
+@pytest.mark.processes
+async def test_no_acknowledged_revocation_is_lost_by_a_cut_a_pause_and_a_crash_and_the_result_counts_them():
+    runner = Runner(parse(REVOKING, "revoking.toml"), 1, lambda done_s, what: None)
+    await runner.run()
+    found = result(runner.experiment, runner.runs, runner.topology, seed=1, quick=False, commit="c", started_at=1)
+    assert [check["holds"] for check in found["checks"]] == [True, True, True], found["answer"]
+    series = {table["name"]: table for table in found["series"]}
+    actions = [row[2] for row in series["faults"]["rows"]]
+    assert actions == ["partition", "pause", "resume", "heal", "kill", "start"]
+    assert series["faults"]["rows"][0][3] == "us-east-1 to eu-west-1"
+    assert series["faults"]["rows"][0][6] == "one way"
+    counts = series["revocations"]["rows"]
+    assert {row[2] for row in counts} == {"us-east-1", "eu-west-1", "ap-southeast-1"}
+    assert all(sent == acked + unacked for _, _, _, sent, acked, unacked, *_ in counts)
+    assert sum(row[4] for row in counts) > 0
+    assert len(series["convergence"]["rows"]) == 3 * 2
+
+
 @pytest.mark.processes
 def test_ctrl_c_leaves_a_readable_partial_result_and_no_process(tmp_path: Path):
     command = [sys.executable, "-m", "cluster", "experiment", "run", "E2", "E1", "--quick", "--out", str(tmp_path)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        # cluster up, a supervisor for each of three regions and the router, and what they supervise
-        family = wait_for(lambda: _family(process.pid, at_least=9), "the experiment's cluster")
+        # cluster up, a supervisor for each of three regions, the links and the router, and what they supervise
+        family = wait_for(lambda: _family(process.pid, at_least=11), "the experiment's cluster")
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=40) == 1
     finally:
@@ -105,8 +185,8 @@ def _family(pid: int, at_least: int) -> list[psutil.Process]:
 def test_an_unknown_experiment_exits_2_with_the_known_ones():
     done = run("cluster", "experiment", "run", "E99", "--out", os.devnull)
     assert done.returncode == 2
-    assert done.stderr == "cluster: experiment E99: not known; choose global-vs-regional, home-region-dies, " \
-        "their numbers or all\n"  # fmt: skip
+    names = "global-vs-regional, home-region-dies, revocation-convergence, kill-during-revocation, control-plane-outage"
+    assert done.stderr == f"cluster: experiment E99: not known; choose {names}, their numbers or all\n"
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_anything_runs():

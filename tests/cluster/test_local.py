@@ -13,7 +13,17 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.running import ROOT, RunningCluster, free_base_port, run, running_cluster, wait_for
+from cluster import data_dir
+from tests.running import (
+    ROOT,
+    RunningCluster,
+    free_base_port,
+    post_signed,
+    run,
+    running_cluster,
+    signing,
+    wait_for,
+)
 
 pytestmark = pytest.mark.processes
 
@@ -61,6 +71,96 @@ def test_kill_ends_one_node_and_start_brings_a_new_process(cluster):
     assert is_alive(after["eu-west-1"])
     assert cluster.command("status").returncode == 0
     assert "runs already" in cluster.command("start", "eu-west-1").stdout
+
+
+def test_a_paused_region_is_silent_until_it_is_resumed(cluster):
+    pid = pids(cluster)["eu-west-1"]
+    assert cluster.command("pause", "eu-west-1").returncode == 0
+    try:
+        shown = cluster.command("status")
+        assert (shown.returncode, "paused" in shown.stdout) == (1, True)
+        assert Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+        again = cluster.command("start", "eu-west-1")
+        assert (again.returncode, "is paused" in again.stderr) == (1, True)
+        assert cluster.command("heal").returncode == 0
+        assert "paused" in cluster.command("status").stdout
+    finally:
+        assert cluster.command("resume", "eu-west-1").returncode == 0
+    wait_for(lambda: ready(cluster.url("eu-west-1")), "the region's return")
+    assert pids(cluster)["eu-west-1"] == pid
+
+
+def test_a_paused_region_can_be_killed_and_one_that_is_down_cannot_be_paused(cluster):
+    assert cluster.command("pause", "eu-west-1").returncode == 0
+    cluster.kill("eu-west-1")
+    refused = cluster.command("pause", "eu-west-1")
+    assert (refused.returncode, refused.stderr) == (1, "cluster: eu-west-1 is not running\n")
+    cluster.start("eu-west-1")
+
+
+# -- the links between regions ---------------------------------------------------------------------------------------
+
+
+def revoked_session(cluster: RunningCluster) -> str:
+    """A session token that us-east-1 has revoked."""
+    session = cluster.sts("admin@us-east-1").get_session_token()["Credentials"]
+    content = {"token": session["SessionToken"]}
+    answer = post_signed(cluster.url("us-east-1"), "/v1/revocations", content, signing(session), "us-east-1")
+    assert answer.status_code == 200, answer.text
+    token: str = session["SessionToken"]
+    return token
+
+
+def is_refused(cluster: RunningCluster, region: str, token: str) -> bool:
+    answer = requests.post(f"{cluster.url(region)}/v1/verify", json={"token": token}, timeout=5)
+    return answer.json()["active"] is False
+
+
+def test_a_region_that_is_cut_off_learns_of_a_revocation_when_the_links_are_healed(cluster):
+    for region in ("us-east-1", "eu-west-1"):
+        assert cluster.command("partition", region, "ap-southeast-1").returncode == 0
+    token = revoked_session(cluster)
+    wait_for(lambda: is_refused(cluster, "eu-west-1", token), "the revocation in the region that is not cut off")
+    assert not is_refused(cluster, "ap-southeast-1", token)
+    shown = cluster.command("status")
+    assert (shown.returncode, shown.stdout.count(": cut")) == (1, 4)
+    assert cluster.command("heal").returncode == 0
+    wait_for(lambda: is_refused(cluster, "ap-southeast-1", token), "the revocation behind the cut")
+    assert cluster.command("status").returncode == 0
+
+
+def test_a_one_way_cut_is_gone_round_through_the_third_region(cluster):
+    assert cluster.command("partition", "us-east-1", "eu-west-1", "--one-way").returncode == 0
+    token = revoked_session(cluster)
+    wait_for(lambda: is_refused(cluster, "eu-west-1", token), "the revocation, by way of ap-southeast-1")
+    assert "link from us-east-1 to eu-west-1: cut" in cluster.command("status").stdout
+
+
+def test_a_link_process_that_starts_again_starts_healed(cluster):
+    assert cluster.command("slow", "us-east-1", "eu-west-1", "250").returncode == 0
+    assert cluster.command("status").stdout.count("250 ms slower") == 2
+    cluster.kill("links")
+    assert "links" in cluster.command("partition", "us-east-1", "eu-west-1").stderr
+    cluster.start("links")
+    assert cluster.command("status").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("partition", "us-east-1", "mars-north-1"), "choose from us-east-1, eu-west-1, ap-southeast-1"),
+        (("partition", "us-east-1", "us-east-1"), "no link to itself"),
+        (("slow", "router", "us-east-1", "10"), "router: not a region of this cluster"),
+        (("slow", "us-east-1", "eu-west-1", "many"), "many"),
+        (("slow", "us-east-1", "eu-west-1", "-5"), "-5"),
+        (("pause", "router"), "choose from us-east-1, eu-west-1, ap-southeast-1"),
+        (("resume", "mars-north-1"), "mars-north-1: not a region"),
+    ],
+)
+def test_a_fault_between_what_is_no_region_is_refused_in_one_line(cluster, arguments, words):
+    refused = cluster.command(*arguments)
+    assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
+    assert words in refused.stderr
 
 
 def test_the_global_endpoint_survives_the_loss_of_its_home(cluster):
@@ -111,7 +211,7 @@ def test_the_ports_of_another_cluster_are_one_fault(cluster, tmp_path):
     assert refused.returncode == 2
     assert refused.stderr == (
         f"cluster: ports {cluster.base_port} (router), {cluster.base_port + 1} (us-east-1), {cluster.base_port + 2}"
-        " (eu-west-1) and 13 more: in use: stop what listens there, or give another --base-port\n"
+        " (eu-west-1) and 19 more: in use: stop what listens there, or give another --base-port\n"
     )
 
 
@@ -127,6 +227,16 @@ def test_kill_says_how_to_start_again_with_the_directory_that_is_not_the_default
     assert f"`python -m cluster start eu-west-1 --data-dir {cluster.data_dir}`" in killed.stdout
 
 
+def test_a_failed_start_shows_what_this_start_said_and_nothing_older(tmp_path):
+    data = data_dir.prepare(tmp_path / "data", data_dir.Wanted(base_port=free_base_port()))
+    data.log("us-east-1").write_text("said by an earlier process\n")
+    (data.path / "us-east-1" / "world.sealed").write_bytes(b"damaged")
+    refused = run("cluster", "supervise", "us-east-1", "--data-dir", str(data.path))
+    assert refused.returncode == 1
+    assert "its state does not open" in refused.stderr
+    assert "said by an earlier process" not in refused.stderr
+
+
 # -- ends ------------------------------------------------------------------------------------------------------------
 
 
@@ -138,6 +248,8 @@ def test_one_ctrl_c_ends_everything_and_the_next_start_continues(tmp_path):
         assert first.stop() == 0
         assert all_are_gone(before)
     assert run("cluster", "status", "--data-dir", str(tmp_path / "data")).returncode == 1
+    idle = run("cluster", "heal", "--data-dir", str(tmp_path / "data"))
+    assert (idle.returncode, "is the cluster up?" in idle.stderr) == (2, True)
     with running_cluster(tmp_path / "data") as second:
         assert (tmp_path / "data" / "credentials").read_bytes() == credentials
         assert set(pids(second)) == set(before)
@@ -177,7 +289,7 @@ def test_a_node_that_does_not_come_up_stops_the_start_with_its_last_words(tmp_pa
 
 def test_the_lines_of_a_procfile_fill_the_directory_once_and_run_the_cluster(tmp_path):
     data, base_port = tmp_path / "data", str(free_base_port())
-    names = ("us-east-1", "eu-west-1", "router")
+    names = ("us-east-1", "eu-west-1", "links", "router")
     flags = ("--data-dir", str(data), "--base-port", base_port, "--topology", "two_continents")
     command = [sys.executable, "-m", "cluster", "supervise"]
     lines = {name: subprocess.Popen([*command, name, *flags], cwd=ROOT, stderr=subprocess.PIPE) for name in names}
@@ -214,16 +326,19 @@ def test_the_lines_of_a_procfile_fill_the_directory_once_and_run_the_cluster(tmp
         (("up", "--backbone", "nats"), "--backbone"),
         (("up", "--workers", "2"), "--workers"),
         (("up", "--base-port", "many"), "--base-port"),
-        (("partition", "us-east-1", "eu-west-1"), "partition"),
-        (("pause", "us-east-1"), "pause"),
+        (("partition", "us-east-1", "eu-west-1"), "no cluster is here"),
+        (("slow", "us-east-1", "eu-west-1", "5"), "no cluster is here"),
+        (("pause", "us-east-1"), "no cluster is here"),
+        (("resume", "us-east-1"), "no cluster is here"),
+        (("heal",), "no cluster is here"),
+        (("links",), "no cluster is here"),
         (("status",), "no cluster is here"),
         (("kill", "us-east-1"), "no cluster is here"),
         (("router",), "no cluster is here"),
     ],
 )
 def test_wrong_usage_is_one_clear_line_and_exit_2(tmp_path, arguments, words):
-    flags = () if arguments[0] in ("partition", "pause") else ("--data-dir", str(tmp_path / "none"))
-    refused = run("cluster", *arguments, *flags)
+    refused = run("cluster", *arguments, "--data-dir", str(tmp_path / "none"))
     assert refused.returncode == 2
     assert refused.stdout == ""
     assert words in refused.stderr
@@ -231,7 +346,13 @@ def test_wrong_usage_is_one_clear_line_and_exit_2(tmp_path, arguments, words):
     assert not (tmp_path / "none").exists()
 
 
-@pytest.mark.parametrize("verb", ["up", "status", "kill", "start", "supervise", "router"])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        *("up", "status", "kill", "start", "supervise", "router", "links"),
+        *("pause", "resume", "partition", "slow", "heal"),
+    ],
+)
 def test_every_verb_explains_itself_with_an_example(verb):
     shown = run("cluster", verb, "--help")
     assert (shown.returncode, "Example:" in shown.stdout) == (0, True)

@@ -170,6 +170,16 @@ async def test_a_region_that_hangs_is_left_after_the_timeout(start):
     assert time.monotonic() - began < 2
 
 
+async def test_a_region_that_was_asked_to_wait_for_the_others_is_given_the_time(start):
+    setup = await start(answer_timeout_s=0.2)
+    setup.regions["us-east-1"].delay_s = 0.5
+    url = setup.url("/v1/revocations")
+    for content, patient in (({"wait": "all", "timeout_s": 0.5}, True), ({"wait": "none"}, False)):
+        async with setup.client.post(url, json={"account_id": "111122223333"} | content) as answer:
+            assert answer.status == 200
+            assert (answer.headers["x-stsd-region"] == "us-east-1") == patient
+
+
 async def test_a_503_of_a_region_is_answered_by_another_one(start):
     setup = await start()
     setup.regions["us-east-1"].status = 503

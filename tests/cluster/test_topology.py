@@ -84,7 +84,7 @@ def test_regions_follow_the_router_and_everything_else_leaves_the_port_of_a_sing
     others = [port for port in ports.named() if port not in (8700, 8701, 8702)]
     assert min(others) == 8720
     assert DEFAULT_PORT not in ports.named()
-    assert len(ports.named()) == 1 + 2 + 2 * 3
+    assert len(ports.named()) == 1 + 2 + 2 * 3 + 2
 
 
 @pytest.mark.parametrize("base_port", [0, -1, 65535, 70000])

@@ -49,7 +49,7 @@ def kill_while_revoking(cluster: RunningCluster, seed: int) -> None:
 
         if region == at:
             assert obeyed(), f"seed {seed}: {region} forgot what it had acknowledged"
-        wait_for(obeyed, f"seed {seed}: obedience in {region}", 5.0)
+        wait_for(obeyed, f"seed {seed}: obedience in {region}")
 
 
 @pytest.mark.parametrize("seed", range(4))

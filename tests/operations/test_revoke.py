@@ -21,7 +21,7 @@ def view(entropy):
 
 def decide(view, content: str | dict[str, object]):
     body = (content if isinstance(content, str) else json.dumps(content)).encode()
-    return revoke.run(acting.request(body), acting.user(view, ADMIN), view, acting.NOW)
+    return revoke.run(acting.request(body), acting.user(view, ADMIN), view, acting.NOW).revocation
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def role_session(issued_at_ms: int = NOW_MS - 1, region: str = HOME, **changes) 
         region=region,
         issued_at_ms=issued_at_ms,
         expires_at=int(NOW) + 3600,
-        ancestors=(Ancestor(KEY, USER, 0), Ancestor("ASIAUSER", USER, NOW_MS - 5_000)),
+        ancestors=(Ancestor(KEY, USER, 0, ""), Ancestor("ASIAUSER", USER, NOW_MS - 5_000, HOME)),
         source_identity="ana",
     )
     return replace(session, **changes)
@@ -45,7 +45,11 @@ def role_session(issued_at_ms: int = NOW_MS - 1, region: str = HOME, **changes) 
 
 def user_session(issued_at_ms: int = NOW_MS - 1, region: str = HOME) -> Session:
     return role_session(
-        issued_at_ms, region, access_key_id="ASIAUSER", principal=USER_PRINCIPAL, ancestors=(Ancestor(KEY, USER, 0),)
+        issued_at_ms,
+        region,
+        access_key_id="ASIAUSER",
+        principal=USER_PRINCIPAL,
+        ancestors=(Ancestor(KEY, USER, 0, ""),),
     )
 
 
@@ -97,10 +101,10 @@ def test_what_was_chained_from_a_named_session_is_refused():
     chained = role_session(
         NOW_MS + 60_000,
         principal=replace(ROLE_PRINCIPAL, arn=f"arn:aws:sts::{ACCOUNT}:assumed-role/other/ci", policy_arn="other"),
-        ancestors=(Ancestor(KEY, USER, 0), Ancestor("ASIAROLE", SESSION, NOW_MS)),
+        ancestors=(Ancestor(KEY, USER, 0, ""), Ancestor("ASIAROLE", SESSION, NOW_MS, HOME)),
     )
     assert refusal(revoked("session", SESSION), chained) == "InvalidClientTokenId"
-    later = replace(chained, ancestors=(Ancestor("ASIAROLE", SESSION, NOW_MS + 1),))
+    later = replace(chained, ancestors=(Ancestor("ASIAROLE", SESSION, NOW_MS + 1, HOME),))
     assert refusal(revoked("session", SESSION), later) is None
 
 
@@ -239,3 +243,13 @@ def test_a_named_revocation_is_told_before_a_cut_off():
     revocations = revoked("account", ACCOUNT)
     revocations.add(Revocation("access_key", "ASIAROLE", 0, None, "stolen"), HOME, NOW)
     assert revocations.check(role_session(), NOW).revocation.reason == "stolen"
+
+
+def test_the_allowance_for_an_ancestor_is_judged_by_the_region_that_issued_it():
+    """A parent of a region whose clock runs ahead is refused, and so is what was chained from it here."""
+    parent = Ancestor("ASIAROLE", SESSION, NOW_MS + 1_500, AWAY)
+    other = replace(ROLE_PRINCIPAL, arn=SESSION + "2")
+    chained = role_session(NOW_MS - 200, principal=other, ancestors=(parent,))
+    assert refusal(revoked("session", SESSION), chained) == "InvalidClientTokenId"
+    at_home = replace(chained, ancestors=(replace(parent, region=HOME),))
+    assert refusal(revoked("session", SESSION), at_home) is None

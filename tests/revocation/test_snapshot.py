@@ -28,7 +28,8 @@ REVOCATIONS = st.builds(
 SESSIONS = st.builds(
     lambda key, role, issued_ms, region, ancestor, identity: Session(
         key, Principal("assumed_role", role, f"{role}", "u", role, "u", role), "t", "k", "i", region,
-        int(NOW) * 1000 + issued_ms, int(NOW) + 3_600, ancestors=(Ancestor(ancestor, ancestor, int(NOW) * 1000),),
+        int(NOW) * 1000 + issued_ms, int(NOW) + 3_600,
+        ancestors=(Ancestor(ancestor, ancestor, int(NOW) * 1000, "us-east-1"),),
         source_identity=identity,
     ),
     NAMES, NAMES, st.integers(0, 6_000), st.sampled_from(REGIONS), NAMES, NAMES,
@@ -68,7 +69,7 @@ def test_set_and_exact_part_together_refuse_what_the_node_refuses(told, session)
     for revocation, region in told:
         revocations.add(revocation, region, NOW)
     read = snapshot.read(made(revocations), PUBLISHED.signed)
-    suspected = any(key in read.named for key, _ in RULES["access_key"].subjects(session))
+    suspected = any(key in read.named for key, _, _ in RULES["access_key"].subjects(session))
     refused = loaded(read).check(session, NOW) is not None
     assert (suspected or refused) == (revocations.check(session, NOW) is not None)
     assert loaded(read).unknown == revocations.unknown

@@ -77,7 +77,10 @@ def test_a_node_of_another_region_serves_its_own_profiles(tmp_path):
         (["--metrics-listen", "127.0.0.1:²"], "--metrics-listen: '127.0.0.1:²' is not HOST:PORT"),
         (["--host", "a..b"], "--host: 'a..b' is not a host name or an address"),
         (["--tls-cert", "/none"], "--tls-cert and --tls-key: give both or neither"),
-        (["--tls-cert", "/none", "--tls-key", "/none"], "--tls-cert: no certificate and key in /none"),
+        (
+            ["--tls-cert", "/none", "--tls-key", "/none"],
+            "--tls-cert, --tls-key: no certificate and key in /none and",
+        ),
         (["--cluster-key", "/none"], "--cluster-key: /none cannot be read"),
         (["--world", "/none"], "--world: /none cannot be read"),
         (["--resource-server-keys", "/none"], "--resource-server-keys: /none cannot be read"),
@@ -201,6 +204,10 @@ def test_a_refused_revocation_exits_1_with_the_reason(node):
         (["account_id=111122223333", "--profile", "admin", "--endpoint-url", "http://["], "--endpoint-url"),
         (["account_id=111122223333", "--profile", "admin", "--endpoint-url", "http://x:y"], "--endpoint-url"),
         ([b"token=\xff", "--profile", "admin"], "token: only text in UTF-8 can be sent"),
+        (["account_id=111122223333", "--profile", "admin", "--wait", "some"], "--wait"),
+        (["account_id=111122223333", "--profile", "admin", "--wait", "all", "--timeout-s", "31"], "--timeout-s"),
+        (["account_id=111122223333", "--profile", "admin", "--wait", "all", "--timeout-s", "soon"], "--timeout-s"),
+        (["account_id=111122223333", "--profile", "admin", "--timeout-s", "2"], "--timeout-s: goes with --wait all"),
     ],
 )
 def test_a_wrong_revoke_exits_2(node, arguments, said):
@@ -252,10 +259,17 @@ def test_keys_list_asks_the_running_node(node):
     assert re.search(r"^\S{16}\s+prepared\s", result.stdout, re.MULTILINE)
 
 
-def test_keys_list_without_a_node_exits_1(tmp_path):
-    result = run("stsd", "keys", "list", "--data-dir", str(tmp_path))
+def test_keys_list_without_a_running_node_exits_1(tmp_path):
+    with running_node(tmp_path / "data"):
+        pass
+    (tmp_path / "data" / "operator.sock").unlink(missing_ok=True)
+    result = run("stsd", "keys", "list", "--data-dir", str(tmp_path / "data"))
     assert result.returncode == 1
     assert "no node is running here" in result.stderr
+
+
+def test_keys_list_of_something_else_exits_2(tmp_path):
+    assert "is not a directory of a node or a cluster" in refused("keys", "list", "--data-dir", str(tmp_path))
 
 
 @pytest.mark.parametrize("arguments", [[], ["serve"], ["revoke"], ["keys"], ["keys", "list"]], ids=" ".join)
@@ -349,6 +363,17 @@ def full_disk(node: RunningNode, *, full: bool = True) -> None:
     resource.prlimit(node.process.pid, resource.RLIMIT_FSIZE, (soft, resource.RLIM_INFINITY))
 
 
+def test_a_directory_of_another_region_is_refused(tmp_path):
+    with running_node(tmp_path / "data"):
+        pass
+    said = refused("serve", "--data-dir", str(tmp_path / "data"), "--region", "eu-west-1", "--port", "0")
+    assert said == "stsd: --region: the data directory is of region us-east-1, not eu-west-1\n"
+
+
+def test_a_wrong_flag_is_one_line(tmp_path):
+    assert refused("serve", "--workers", "2") == "stsd: No such option '--workers'. Did you mean '--world'?\n"
+
+
 def test_a_node_stops_on_a_signal_and_finishes_what_it_answers(tmp_path):
     with running_node(tmp_path / "data") as node:
         assert requests.get(f"{node.url}/readyz", timeout=5).json()["ready"] is True
@@ -365,6 +390,9 @@ def test_nothing_secret_is_logged_or_readable_in_the_state(tmp_path):
     log = (tmp_path / "data.log").read_text()
     events = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     assert {"GetSessionToken", "Revoke"} <= {event.get("operation") for event in events}
+    (revoke,) = [event for event in events if event.get("operation") == "Revoke"]
+    assert revoke["principal"] == "arn:aws:iam::111122223333:user/alice"
+    assert revoke["subject"] == credentials["AccessKeyId"]
     for secret in (keys["secret_access_key"], credentials["SecretAccessKey"], credentials["SessionToken"]):
         assert secret not in log
         for path in (tmp_path / "data").iterdir():
@@ -398,6 +426,6 @@ def test_the_wheel_holds_only_stsd_and_serves_alone(tmp_path):
         assert process.stdout is not None
         assert str(tmp_path / "site") in process.stdout.readline()
         assert " ready on http://127.0.0.1:" in process.stdout.readline()
-        assert process.stdout.readline().startswith("try: ")
+        assert process.stdout.readline().startswith("try: ")  # whoever closes the pipe earlier breaks it
         process.terminate()
     assert process.returncode == 0

@@ -10,7 +10,7 @@ import pytest
 
 from stsd import world as worlds
 from stsd.errors import ServiceUnavailable
-from stsd.revocation.messages import Origin
+from stsd.revocation.messages import Ack, Origin
 from stsd.revocation.replica import Replica
 from stsd.revocation.revocation_set import Revocation, RevocationSet
 from stsd.server.clock import Clock, entropy
@@ -27,10 +27,11 @@ ORIGIN = "us-east-1/1/0000000000000001"
 
 
 @asynccontextmanager
-async def replicator(path):
+async def replicator(path, *peers):
+    """A replicator with peers that do not answer; what they say, a test says."""
     clock = Clock()
     journal = await Journal.open(path / "journal.db")
-    links = PeerLinks(b"k" * 32, "us-east-1", {})
+    links = PeerLinks(b"k" * 32, "us-east-1", dict.fromkeys(peers, "http://127.0.0.1:1"))
     world = worlds.directory(worlds.materialise({"Accounts": [{"Id": "111122223333"}]}, entropy))
     view = View(
         region="us-east-1", issuer="", directory=world, keys=new_key_set(entropy, NOW),
@@ -44,6 +45,7 @@ async def replicator(path):
         yield running, view, journal, clock
     finally:
         await running.stop()
+        await links.close()
         await journal.close()
         log.close()
 
@@ -145,3 +147,64 @@ async def test_a_clock_that_is_moved_there_and_back_forgets_nothing(tmp_path):
         assert len(view.revocations) == 0
         await running.move_clock(0)
         assert len(view.revocations) == 1
+
+
+PEERS = ("eu-west-1", "ap-southeast-1")
+
+
+async def acknowledge(running: Replicator, view: View, peer: str, after_s: float = 0.0) -> None:
+    await asyncio.sleep(after_s)
+    await running._take(peer, Ack(view.replica.epoch, {view.replica.origin: 1}))
+
+
+async def test_who_waits_for_all_is_answered_with_the_last_receipt(tmp_path):
+    async with replicator(tmp_path, *PEERS) as (running, view, _, _):
+        waiting = asyncio.create_task(running.revoke(KEY, 30))
+        await acknowledge(running, view, PEERS[0], 0.1)
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        await acknowledge(running, view, PEERS[1])
+        recorded = await asyncio.wait_for(waiting, 1)
+        assert (recorded.confirmed, recorded.lagging, recorded.copies) == (("us-east-1", *PEERS), (), 3)
+
+
+async def test_who_waits_for_all_learns_after_that_time_who_lags(tmp_path):
+    async with replicator(tmp_path, *PEERS) as (running, view, _, _):
+        acknowledging = asyncio.create_task(acknowledge(running, view, PEERS[1], 0.05))
+        began = asyncio.get_running_loop().time()
+        recorded = await running.revoke(KEY, 0.5)
+        assert 0.45 < asyncio.get_running_loop().time() - began < 2
+        assert (recorded.confirmed, recorded.lagging) == (("us-east-1", PEERS[1]), (PEERS[0],))
+        await acknowledging
+
+
+async def test_who_does_not_wait_is_answered_with_the_first_receipt(tmp_path):
+    async with replicator(tmp_path, *PEERS) as (running, view, _, _):
+        waiting = asyncio.create_task(running.revoke(KEY))
+        await acknowledge(running, view, PEERS[1], 0.05)
+        recorded = await asyncio.wait_for(waiting, 0.2)
+        assert (recorded.confirmed, recorded.lagging) == (("us-east-1", PEERS[1]), (PEERS[0],))
+
+
+async def test_a_node_that_stops_keeps_nobody_waiting(tmp_path):
+    async with replicator(tmp_path, *PEERS) as (running, view, _, _):
+        waiting = asyncio.create_task(running.revoke(KEY, 30))
+        await asyncio.sleep(0.3)
+        assert revoked(view)
+        await running.stop()
+        recorded = await asyncio.wait_for(waiting, 1)
+        assert recorded.lagging == PEERS
+
+
+async def test_a_peer_never_heard_of_is_told_by_its_region(tmp_path):
+    async with replicator(tmp_path, *PEERS) as (running, view, _, _):
+        assert set(running.staleness()) == {*PEERS, str(view.replica.origin)}
+        assert running.staleness()[str(view.replica.origin)] == 0
+
+
+async def test_a_reset_keeps_nobody_waiting(tmp_path):
+    async with replicator(tmp_path, *PEERS) as (running, _, _, _):
+        waiting = asyncio.create_task(running.revoke(KEY, 30))
+        await asyncio.sleep(0.3)
+        await running.reset(7)
+        assert (await asyncio.wait_for(waiting, 1)).lagging == PEERS

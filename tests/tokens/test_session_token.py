@@ -37,7 +37,7 @@ SESSION = Session(
     region="eu-west-1",
     issued_at_ms=1_795_435_200_123,
     expires_at=1_795_438_800,
-    ancestors=(Ancestor("AKIARTX3GSDSQEXAMPLE", "arn:aws:iam::111122223333:user/alice", 0),),
+    ancestors=(Ancestor("AKIARTX3GSDSQEXAMPLE", "arn:aws:iam::111122223333:user/alice", 0, ""),),
     session_policies=('{"Statement":[]}',),
     source_identity="alice",
 )
@@ -84,6 +84,12 @@ def test_a_token_under_the_prepared_key_opens_before_that_key_is_active(keys):
 def test_a_token_of_another_cluster_has_an_unknown_key(keys):
     other = new_key_set(lambda n: b"\7" * n, NOW)
     assert reason(session_token.sign(SESSION, other.active), keys) == "unknown_key"
+
+
+def test_what_is_no_token_at_all_is_malformed_whatever_its_header_says(keys):
+    other = new_key_set(lambda n: b"\7" * n, NOW)
+    header, _, signature = session_token.sign(SESSION, other.active).split(".")
+    assert reason(f"{header}.AAAA.{signature}", keys) == "malformed"
 
 
 def test_a_changed_payload_has_a_bad_signature(keys):

@@ -75,6 +75,10 @@ def test_a_fault_tells_the_place_what_is_wrong_and_what_is_allowed():
             " (allowed: 3600 to 43200)",
         ),
         (
+            role_world(RequireFresh="yes"),
+            "Accounts[0].Roles[0].RequireFresh: 'yes' is text; true or false is expected",
+        ),
+        (
             user_world(Administrator="yes"),
             "Accounts[0].Users[0].Administrator: 'yes' is text; true or false is expected",
         ),

@@ -67,7 +67,7 @@ def run(call: Call, caller: Caller, request: Request, view: View, now: float) ->
     if packed is not None and packed > 100:
         raise _too_large(packed)
     principal = assumed(role, arguments["RoleSessionName"])
-    grant = Grant(principal, duration_s, () if inline is None else (inline.text,), managed)
+    grant = Grant(principal, view.session_s(duration_s), () if inline is None else (inline.text,), managed)
     credentials = issue(
         grant, caller, keys=view.keys, issuer=view.issuer, region=view.region, entropy=view.entropy, now=now
     )
@@ -124,6 +124,8 @@ def _authorized(
     if "ExternalId" in arguments:
         keys["sts:externalid"] = arguments["ExternalId"]
     authorize.by_trust(caller, ACTION, role, keys, view)
+    if role.require_fresh and view.level == "hard":
+        raise authorize.not_authorized(caller, ACTION, role_arn, "require_fresh")
     if chain_length(caller) > MAX_CHAIN:
         raise AccessDenied(f"Roles may not be chained more than {MAX_CHAIN} deep.", reason="chain_depth")
     return role

@@ -46,7 +46,7 @@ def run(call: Call, caller: Caller, request: Request, view: View, now: float) ->
     duration_s = arguments.get("DurationSeconds", DEFAULT_DURATION_S)
     if caller.principal.kind == "root":
         duration_s = min(duration_s, ROOT_DURATION_S)
-    grant = Grant(caller.principal, duration_s)
+    grant = Grant(caller.principal, view.session_s(duration_s))
     return Result(
         issue(grant, caller, keys=view.keys, issuer=view.issuer, region=view.region, entropy=view.entropy, now=now)
     )

@@ -29,7 +29,9 @@ LONGEST_SESSION_S = 36 * 3600
 """No session lives longer (spec 3.0.2), so no revocation of sessions has to be kept longer."""
 MAX_REASON_CHARACTERS = 256
 MAX_ARN_CHARACTERS = 2_048
-LATER = ("kid", "wait", "timeout_s")
+LATER = ("kid",)
+DEFAULT_WAIT_S, MIN_WAIT_S, MAX_WAIT_S = 2.0, 0.1, 30.0
+"""How long `wait: all` waits for the other regions (design 2.3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +46,42 @@ class Subject:
     own: bool = False
 
 
-def run(request: Request, caller: Caller, view: View, now: float) -> Revocation:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to record, and which answer is wanted: `tell` who holds it, after at most `wait_s` seconds for all regions
+    (None: no longer than for any answer)."""
+
+    revocation: Revocation
+    tell: bool = False
+    wait_s: float | None = None
+
+
+def run(request: Request, caller: Caller, view: View, now: float) -> Wanted:
     """The revocation to record. Raises ValidationError, MalformedInput, InvalidParameterValue or AccessDenied."""
-    content = json_api.parse(request.body, (*SUBJECTS, "issued_before", "reason"), LATER)
+    content = json_api.parse(request.body, (*SUBJECTS, *OPTIONS), LATER)
     subject = _subject(content, caller, view, now)
     issued_before_ms = _issued_before_ms(content, subject.kind, now)
     reason = content.get("reason", "")
     if not isinstance(reason, str) or len(reason) > MAX_REASON_CHARACTERS:
         raise ValidationError(f"reason must be text of at most {MAX_REASON_CHARACTERS} characters", reason="reason")
+    wait_s = _wait_s(content)
     _authorize(subject, request, caller, view, now)
-    return Revocation(subject.kind, subject.value, issued_before_ms, subject.applies_until, reason)
+    revocation = Revocation(subject.kind, subject.value, issued_before_ms, subject.applies_until, reason)
+    return Wanted(revocation, "wait" in content, wait_s)
+
+
+def _wait_s(content: dict[str, Any]) -> float | None:
+    """How long to wait for all regions; None for those who do not."""
+    if content.get("wait", "none") not in ("none", "all"):
+        raise ValidationError("wait must be none or all", reason="wait")
+    if content.get("wait") != "all":
+        if "timeout_s" in content:
+            raise ValidationError("timeout_s goes with wait: all only", reason="timeout_s")
+        return None
+    value: object = content.get("timeout_s", DEFAULT_WAIT_S)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not MIN_WAIT_S <= value <= MAX_WAIT_S:
+        raise ValidationError(f"timeout_s must be {MIN_WAIT_S:g} to {MAX_WAIT_S:g} seconds", reason="timeout_s")
+    return float(value)
 
 
 def _authorize(subject: Subject, request: Request, caller: Caller, view: View, now: float) -> None:
@@ -180,3 +208,4 @@ SUBJECTS: dict[str, Callable[[str, dict[str, Any], Caller, View, float], Subject
     "principal_arn": _principal_arn,
     "account_id": _account_id,
 }
+OPTIONS = ("issued_before", "reason", "wait", "timeout_s")

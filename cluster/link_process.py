@@ -1,0 +1,182 @@
+"""Every connection between nodes goes through this process: it delays, stalls and cuts bytes (see `faults`). (I/O)
+
+One loopback port for each ordered pair of regions: A's `--peer B=…` names the port of A to B, and what connects there
+is forwarded to B's node as a stream of bytes. Each piece of a stream waits for its own delay; pieces stay in order.
+The set-up of a connection is not delayed: nodes keep theirs. Faults are ordered over a socket in DATA/run and survive
+nothing: a process that starts anew starts healed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+from collections.abc import Mapping
+from itertools import permutations
+from random import Random
+from time import monotonic
+from typing import Any
+
+import uvloop
+
+from cluster import control
+from cluster.data_dir import HOST, DataDir
+from cluster.delay import sleep_until
+from cluster.errors import ClusterError
+from cluster.faults import FaultError, Links, Pair
+
+PIECE_BYTES = 65_536
+PIECES_ON_THE_WAY = 64
+"""What one direction of one connection holds at most; its sender waits then."""
+GIVE_UP_S = 15.0
+"""A connection whose bytes are held this long by a cut is broken off, so that a long cut does not collect them."""
+
+_Pieces = asyncio.Queue[tuple[float, bytes]]
+
+
+class LinkProcess:
+    """The links of one cluster. `upstreams` are the ports of the regions' nodes, `ports` those of the pairs."""
+
+    def __init__(self, links: Links, upstreams: Mapping[str, int], ports: Mapping[Pair, int], seed: int | None) -> None:
+        self.links = links
+        self.ports = dict(ports)
+        self._upstreams = upstreams
+        self._rng = Random(seed)  # noqa: S311  latency is random, not secret
+        self._open = {pair: asyncio.Event() for pair in permutations(links.regions, 2)}
+        self._servers: list[asyncio.Server] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._show()
+
+    async def start(self) -> None:
+        """Listens on every port. Raises OSError when one is not to be had; port 0 becomes what it became."""
+        for pair, port in self.ports.items():
+
+            async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pair: Pair = pair) -> None:
+                await self._carry(pair, reader, writer)
+
+            server = await asyncio.start_server(accept, HOST, port)
+            self.ports[pair] = int(server.sockets[0].getsockname()[1])
+            self._servers.append(server)
+
+    async def stop(self) -> None:
+        """Closes everything at once: nothing that is on the way arrives."""
+        for server in self._servers:
+            server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def obey(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to an order, or to `status`."""
+        if order.get("verb") != "status":
+            try:
+                self.links.obey(order)
+            except FaultError as error:
+                return {"ok": False, "fault": str(error)}
+            self._show()
+        return {"ok": True, "faults": self.links.told()}
+
+    def _show(self) -> None:
+        """Lets go, or holds, what waits."""
+        for pair, event in self._open.items():
+            if self.links.of(*pair).cut:
+                event.clear()
+            else:
+                event.set()
+
+    async def _carry(self, pair: Pair, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection from the node of pair[0] to that of pair[1], until either side ends it."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            await self._both_ways(pair, reader, writer)
+        except* (OSError, TimeoutError):
+            pass  # one side is gone, or a cut lasted: the other side is told by the end of its connection
+        finally:
+            writer.transport.abort()
+            self._tasks.discard(task)
+
+    async def _both_ways(self, pair: Pair, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = pair, (pair[1], pair[0])
+        requests: _Pieces = asyncio.Queue(PIECES_ON_THE_WAY)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._read(there, reader, requests))
+            first = await requests.get()
+            await self._arrival(there, first[0])
+            if not first[1]:
+                return
+            far_reader, far_writer = await asyncio.open_connection(HOST, self._upstreams[pair[1]])
+            try:
+                async with asyncio.TaskGroup() as both:
+                    answers: _Pieces = asyncio.Queue(PIECES_ON_THE_WAY)
+                    both.create_task(self._write(there, requests, far_writer, first))
+                    both.create_task(self._read(back, far_reader, answers))
+                    both.create_task(self._write(back, answers, writer))
+            finally:
+                far_writer.transport.abort()
+
+    async def _read(self, pair: Pair, reader: asyncio.StreamReader, pieces: _Pieces) -> None:
+        """Takes what arrives and says when it may go on; an empty piece is the end. Pieces never overtake."""
+        last = 0.0
+        while True:
+            piece = await reader.read(PIECE_BYTES)
+            last = max(last, monotonic() + self.links.delay_ms(*pair, self._rng) / 1000)
+            await pieces.put((last, piece))
+            if not piece:
+                return
+
+    async def _write(
+        self, pair: Pair, pieces: _Pieces, writer: asyncio.StreamWriter, first: tuple[float, bytes] | None = None
+    ) -> None:
+        while True:
+            deadline, piece = first or await pieces.get()
+            first = None
+            await self._arrival(pair, deadline)
+            if not piece:
+                writer.write_eof()
+                return
+            writer.write(piece)
+            await writer.drain()
+
+    async def _arrival(self, pair: Pair, deadline: float) -> None:
+        """Until a piece arrives. Raises TimeoutError when a cut held it too long."""
+        await sleep_until(deadline)
+        if not self._open[pair].is_set():
+            async with asyncio.timeout(GIVE_UP_S):
+                await self._open[pair].wait()
+
+
+def run(data: DataDir, seed: int | None) -> int:
+    """Serves until SIGINT or SIGTERM. Raises ClusterError."""
+    links = Links(data.topology.regions, data.topology.between)
+    uvloop.run(_serve(data, LinkProcess(links, data.ports.regions, data.ports.links, seed)))
+    return 0
+
+
+async def _serve(data: DataDir, process: LinkProcess) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+    async def order(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, ValueError):  # who asked is gone, or does not speak the protocol
+            given = json.loads(await reader.readline())
+            answer = process.obey(given) if isinstance(given, dict) else {"ok": False, "fault": "not an order"}
+            writer.write(json.dumps(answer).encode() + b"\n")
+            await writer.drain()
+        writer.close()
+
+    try:
+        await process.start()
+    except OSError as error:
+        raise ClusterError(f"links: {error.strerror or error}: stop what listens there, or move --base-port") from error
+    server = await asyncio.start_unix_server(order, sock=control.listen(data.run, control.LINKS_FAULTS))
+    print("links ready", flush=True)
+    try:
+        await stop.wait()
+    finally:
+        server.close()
+        control.socket_path(data.run, control.LINKS_FAULTS).unlink(missing_ok=True)
+        await process.stop()

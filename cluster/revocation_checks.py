@@ -1,0 +1,129 @@
+"""What an experiment requires of revocations, judged over the history alone. Pure.
+
+| kind | measured |
+|---|---|
+| `convergence_ms_p99` | p99 of the time from when a revocation was sent until another region refused the session |
+| `convergence_s` | the longest of these times |
+| `caught_up_s` | seconds from `since` (a heal) until every region refused all that was acknowledged before it |
+| `accepted_after_ack` | sessions accepted in the region that had acknowledged their revocation |
+| `lost_acked` | acknowledged revocations that some region does not hold in the end, or does not tell |
+| `phantoms` | sessions refused in the end that nobody revoked |
+| `unacked` | revocations without a good answer |
+
+`origin` and `observer` select regions, `since` and `until` revocations by when they were sent; what was acknowledged
+and is never refused elsewhere has no time, and then the check does not hold. A p99 needs 1,000 times.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from cluster.history import Revocation, Run, percentile
+
+if TYPE_CHECKING:
+    from cluster.checks import Check, Measure
+    from cluster.topology import RttTable
+
+P99_SAMPLES_MIN = 1000
+
+
+def bounds(check: Check, run: Run) -> tuple[float, float]:
+    """The check's window in a run: from when its first fault was done until its last one began; empty without them."""
+    begin, end = 0.0, math.inf
+    if check.since != "begin":
+        event = run.event(check.since)
+        begin = math.inf if event is None else event.done_at
+    if check.until != "end":
+        event = run.event(check.until)
+        end = -math.inf if event is None else event.began_at
+    return begin, end
+
+
+def _selected(check: Check, run: Run) -> list[Revocation]:
+    begin, end = bounds(check, run)
+    return [
+        one
+        for one in run.revocations
+        if one.sent_at is not None and begin <= one.sent_at < end and check.origin in ("", one.origin)
+    ]
+
+
+def _times_s(check: Check, runs: Sequence[Run]) -> list[float]:
+    """Seconds per acknowledged revocation and other region, infinite where it was never refused."""
+    return [
+        one.refused_at.get(region, math.inf) - one.sent_at
+        for run in runs
+        for one in _selected(check, run)
+        if one.acked_at is not None and one.sent_at is not None
+        for region in one.refused_in_the_end
+        if region != one.origin and check.observer in ("", region)
+    ]
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _convergence_ms_p99(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
+    times = _times_s(check, runs)
+    yield "", _finite(percentile(times, 0.99) * 1000) if len(times) >= P99_SAMPLES_MIN else None
+
+
+def _convergence_s(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
+    yield "", _finite(max(_times_s(check, runs), default=None))
+
+
+def _caught_up_s(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
+    found = [_caught_up_of(check, run) for run in runs]
+    known = [seconds for seconds in found if seconds is not None]
+    yield "", _finite(max(known)) if known and len(known) == len(found) else None
+
+
+def _caught_up_of(check: Check, run: Run) -> float | None:
+    event = run.event(check.since)
+    if event is None:
+        return None
+    times = [
+        one.refused_at.get(region, math.inf)
+        for one in run.revocations
+        if one.acked_at is not None and one.acked_at < event.began_at
+        for region in one.refused_in_the_end
+        if region != one.origin
+    ]
+    return max(0.0, max(times) - event.began_at) if times else None
+
+
+def _accepted_after_ack(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
+    acked = [one for run in runs for one in _selected(check, run) if one.acked_at is not None]
+    yield "", float(sum(one.accepted_after_ack for one in acked)) if acked else None
+
+
+def _lost_acked(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
+    acked = [one for run in runs for one in _selected(check, run) if one.acked_at is not None]
+    regions = {region for one in acked for region in one.refused_in_the_end}
+    lost = [one for one in acked if not regions or not all(one.refused_in_the_end.get(region) for region in regions)]
+    yield "", float(len(lost)) if acked else None
+
+
+def _phantoms(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
+    untouched = [one for run in runs for one in run.untouched if one.refused_in_the_end]
+    yield "", float(sum(any(one.refused_in_the_end.values()) for one in untouched)) if untouched else None
+
+
+def _unacked(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
+    sent = [one for run in runs for one in _selected(check, run)]
+    yield "", float(sum(one.acked_at is None for one in sent)) if sent else None
+
+
+MEASURES: Mapping[str, tuple[Measure, tuple[str, ...], tuple[str, ...]]] = {
+    "convergence_ms_p99": (_convergence_ms_p99, (), ("since", "until", "origin", "observer")),
+    "convergence_s": (_convergence_s, (), ("since", "until", "origin", "observer")),
+    "caught_up_s": (_caught_up_s, ("since",), ()),
+    "accepted_after_ack": (_accepted_after_ack, (), ("since", "until", "origin")),
+    "lost_acked": (_lost_acked, (), ("since", "until", "origin")),
+    "phantoms": (_phantoms, (), ()),
+    "unacked": (_unacked, (), ("since", "until", "origin")),
+}
+"""How each kind measures, and which members it needs and allows beside the bounds."""

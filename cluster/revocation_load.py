@@ -1,0 +1,219 @@
+"""Revokes sessions in every region and watches every region learn of it. (I/O)
+
+In each region sessions are made and each is made to revoke itself, at Poisson moments; every tenth is left alone, to
+show that nothing is refused which nobody revoked. Nodes are called directly, without added latency, so that times are
+those of the regions. From when a revocation is sent the other regions are asked every 20 ms (after a second, every
+200 ms) whether they accept the session; in its own region it is asked about once as soon as it is acknowledged. When
+the load is over and has settled, every region is asked about every session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from cluster.experiment import Revoking
+from cluster.history import Outcome, Revocation, Untouched, outcome
+from loadtest.places import Key, RoleProfile
+from loadtest.signer import SERVICE, Signer, assume_role_body
+from stsd.authn import sigv4
+
+PATH = "/v1/revocations"
+POLL_S = 0.02
+SLOW_POLL_S = 0.2
+YOUNG_S = 1.0
+TOKENS_AT_ONCE = 500
+LEFT_ALONE = 10
+"""One session in so many is not revoked."""
+_CREDENTIALS = re.compile(rb"<AccessKeyId>([^<]+)<.*?<SecretAccessKey>([^<]+)<.*?<SessionToken>([^<]+)<", re.DOTALL)
+
+
+@dataclass(slots=True)
+class _Session:
+    """One session: what came of its revocation so far."""
+
+    origin: str
+    token: str = field(repr=False)
+    due_at: float
+    sent_at: float | None = None
+    acked_at: float | None = None
+    outcome: Outcome = "unknown"
+    accepted_after_ack: int = 0
+    refused_at: dict[str, float] = field(default_factory=dict)
+    refused_in_the_end: dict[str, bool] = field(default_factory=dict)
+
+
+class Revoker:
+    """The revocations of one run. `urls` are the nodes by region, `now` seconds since the measured part began."""
+
+    def __init__(
+        self,
+        urls: Mapping[str, str],
+        role: RoleProfile,
+        settings: Revoking,
+        session: aiohttp.ClientSession,
+        now: Callable[[], float],
+    ) -> None:
+        self._urls = urls
+        self._role = role
+        self._settings = settings
+        self._session = session
+        self._now = now
+        self._sessions: list[_Session] = []
+        self._watched: dict[str, list[_Session]] = {region: [] for region in urls}
+
+    async def run(self, duration_s: float, seed: int) -> None:
+        """Revokes until `duration_s`, settles, and asks about everything."""
+        watchers = [asyncio.create_task(self._watch(region)) for region in self._urls]
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for index, region in enumerate(self._urls):
+                    tasks.create_task(self._revoke_all(region, duration_s, Random(seed * 1000 + index)))  # noqa: S311
+            await asyncio.sleep(max(0.0, duration_s - self._now()) + self._settings.settle_s)
+        finally:
+            for watcher in watchers:
+                watcher.cancel()
+        await asyncio.gather(*(self._audit(region) for region in self._urls))
+
+    @property
+    def revocations(self) -> list[Revocation]:
+        """Every session that was asked to be revoked."""
+        return [
+            Revocation(
+                origin=one.origin,
+                due_at=one.due_at,
+                sent_at=one.sent_at,
+                acked_at=one.acked_at,
+                outcome=one.outcome,
+                accepted_after_ack=one.accepted_after_ack,
+                refused_at=dict(one.refused_at),
+                refused_in_the_end=dict(one.refused_in_the_end),
+            )
+            for one in self._sessions
+            if one.sent_at is not None
+        ]
+
+    @property
+    def untouched(self) -> list[Untouched]:
+        """Every session that was left alone."""
+        return [Untouched(one.origin, dict(one.refused_in_the_end)) for one in self._sessions if one.sent_at is None]
+
+    # -- revoking ----------------------------------------------------------------------------------------------------
+
+    async def _revoke_all(self, region: str, duration_s: float, rng: Random) -> None:
+        due_at, number = rng.expovariate(self._settings.per_s), 0
+        async with asyncio.TaskGroup() as tasks:
+            while due_at < duration_s:
+                await asyncio.sleep(max(0.0, due_at - self._now()))
+                number += 1
+                tasks.create_task(self._one(region, due_at, revoked=number % LEFT_ALONE != 0))
+                due_at += rng.expovariate(self._settings.per_s)
+
+    async def _one(self, region: str, due_at: float, *, revoked: bool) -> None:
+        """A session, its revocation, and one question. Where the region gives no session there is nothing to revoke."""
+        url, body = self._urls[region], assume_role_body(self._role, "experiment")
+        try:
+            async with self._session.post(
+                url, data=body, headers=Signer(self._role.key, region, url).headers(body)
+            ) as a:
+                found = _CREDENTIALS.search(await a.read())
+        except (aiohttp.ClientError, TimeoutError):
+            return
+        if found is None:
+            return
+        key = Key(*(part.decode() for part in found.groups()))
+        one = _Session(region, key.session_token or "", due_at)
+        self._sessions.append(one)
+        if revoked:
+            await self._revoke(one, key)
+
+    async def _revoke(self, one: _Session, key: Key) -> None:
+        body = json.dumps({"token": one.token}).encode()
+        headers = _signed(self._urls[one.origin], one.origin, key, body)
+        one.sent_at = self._now()
+        for region in self._urls:
+            if region != one.origin:
+                self._watched[region].append(one)
+        try:
+            async with self._session.post(self._urls[one.origin] + PATH, data=body, headers=headers) as answer:
+                await answer.read()
+                one.outcome = outcome(answer.status)
+        except aiohttp.ClientConnectorError:
+            one.outcome = "failed"
+        except (aiohttp.ClientError, TimeoutError):
+            one.outcome = "unknown"
+        if one.outcome == "ok":
+            one.acked_at = self._now()
+            one.accepted_after_ack = (await self._refusals(one.origin, [one])).count(False)
+
+    # -- watching ----------------------------------------------------------------------------------------------------
+
+    async def _watch(self, region: str) -> None:
+        """Asks about every session that is not refused yet: young ones each time, older ones now and then."""
+        tick = 0
+        while True:
+            await asyncio.sleep(POLL_S)
+            tick += 1
+            slow, now = tick % round(SLOW_POLL_S / POLL_S) == 0, self._now()
+            due = [s for s in self._watched[region] if slow or (s.sent_at is not None and now - s.sent_at < YOUNG_S)]
+            for some in _chunks(due):
+                answers = await self._refusals(region, some)
+                for one, refused in zip(some, answers, strict=False):
+                    if refused:
+                        one.refused_at[region] = self._now()
+            self._watched[region] = [
+                s for s in self._watched[region] if region not in s.refused_at and (s.outcome == "ok" or _young(s, now))
+            ]
+
+    async def _audit(self, region: str) -> None:
+        for some in _chunks(self._sessions):
+            for one, refused in zip(some, await self._refusals(region, some), strict=False):
+                one.refused_in_the_end[region] = refused
+
+    async def _refusals(self, region: str, sessions: Sequence[_Session]) -> list[bool]:
+        """Whether the region refuses each session now; nothing when it does not answer."""
+        if not sessions:
+            return []
+        body = json.dumps({"tokens": [one.token for one in sessions]}).encode()
+        headers = {"Content-Type": "application/json"}
+        try:
+            async with self._session.post(f"{self._urls[region]}/v1/verify", data=body, headers=headers) as answer:
+                content = json.loads(await answer.read())
+        except (aiohttp.ClientError, TimeoutError, ValueError):
+            return []
+        return [not result["active"] for result in content["results"]] if answer.status == 200 else []
+
+
+def _young(one: _Session, now: float) -> bool:
+    """Whether the answer to a revocation may still come."""
+    return one.acked_at is None and one.sent_at is not None and now - one.sent_at < YOUNG_S
+
+
+def _chunks(sessions: Sequence[_Session]) -> Iterable[Sequence[_Session]]:
+    return (sessions[i : i + TOKENS_AT_ONCE] for i in range(0, len(sessions), TOKENS_AT_ONCE))
+
+
+def _signed(url: str, region: str, key: Key, body: bytes) -> dict[str, str]:
+    """The headers of a session's call to revoke itself."""
+    given = {"Content-Type": "application/json", "Host": urlsplit(url).netloc}
+    return given | sigv4.sign(
+        "POST",
+        PATH,
+        "",
+        given,
+        body,
+        access_key_id=key.access_key_id,
+        secret_access_key=key.secret_access_key,
+        session_token=key.session_token,
+        region=region,
+        service=SERVICE,
+        amz_date=time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()),
+    )

@@ -1,0 +1,140 @@
+"""Streams through the links, on loopback and without distance. What does not arrive is asked for after what does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from cluster import link_process
+from cluster.faults import Links
+from cluster.link_process import LinkProcess
+from cluster.topology import RoundTrip
+from tests.cluster.fake_regions import eventually
+
+REGIONS = ("a", "b")
+PAIRS = (("a", "b"), ("b", "a"))
+TIMEOUT_S = 10.0
+
+
+class Echo:
+    """A region's node: says back what it hears, and remembers it."""
+
+    def __init__(self) -> None:
+        self.heard = b""
+        self.ended = asyncio.Event()
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while piece := await reader.read(65_536):
+            self.heard += piece
+            writer.write(piece)
+        self.ended.set()
+        writer.close()
+
+
+@asynccontextmanager
+async def linked(*dead: str) -> AsyncIterator[tuple[LinkProcess, dict[str, Echo]]]:
+    """Two regions and the links between them; a dead region's port refuses."""
+    nodes = {region: Echo() for region in REGIONS}
+    servers = {region: await asyncio.start_server(node, "127.0.0.1", 0) for region, node in nodes.items()}
+    upstreams = {region: server.sockets[0].getsockname()[1] for region, server in servers.items()}
+    for region in dead:
+        servers[region].close()
+        await servers[region].wait_closed()
+    links = Links(REGIONS, dict.fromkeys(PAIRS, RoundTrip(0, 0)))
+    process = LinkProcess(links, upstreams, dict.fromkeys(PAIRS, 0), seed=1)
+    await process.start()
+    try:
+        yield process, nodes
+    finally:
+        await process.stop()
+        for server in servers.values():
+            server.close()
+
+
+async def connect(process: LinkProcess, first: str, second: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection("127.0.0.1", process.ports[first, second])
+
+
+async def says(reader: asyncio.StreamReader, text: bytes) -> None:
+    async with asyncio.timeout(TIMEOUT_S):
+        assert await reader.readexactly(len(text)) == text
+
+
+async def test_a_whole_stream_passes_both_ways_in_order_and_its_end_too():
+    async with linked() as (process, nodes):
+        reader, writer = await connect(process, "a", "b")
+        text = bytes(range(256)) * 4000
+        writer.write(text)
+        await says(reader, text)
+        writer.write_eof()
+        async with asyncio.timeout(TIMEOUT_S):
+            await nodes["b"].ended.wait()
+            assert await reader.read() == b""
+        assert nodes["a"].heard == b""
+        writer.close()
+
+
+async def test_a_cut_is_a_black_hole_for_old_and_new_connections_and_what_it_held_arrives_after_it():
+    async with linked() as (process, nodes):
+        old_reader, old = await connect(process, "a", "b")
+        old.write(b"before")
+        await says(old_reader, b"before")
+        process.obey({"verb": "partition", "first": "a", "second": "b"})
+        new_reader, new = await connect(process, "a", "b")
+        for writer in (old, new):
+            writer.write(b"during")
+        await asyncio.sleep(0.05)
+        assert nodes["b"].heard == b"before"
+        process.obey({"verb": "heal"})
+        await says(old_reader, b"during")
+        await says(new_reader, b"during")
+        old.close()
+        new.close()
+
+
+async def test_a_one_way_cut_holds_the_bytes_of_its_direction_on_whatever_connection():
+    async with linked() as (process, nodes):
+        process.obey({"verb": "partition", "first": "a", "second": "b", "one_way": True})
+        reader, writer = await connect(process, "b", "a")
+        writer.write(b"request")
+        await eventually(lambda: nodes["a"].heard == b"request")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await reader.read(1)
+        process.obey({"verb": "heal"})
+        await says(reader, b"request")
+        writer.close()
+
+
+async def test_what_a_cut_holds_too_long_is_broken_off(monkeypatch):
+    monkeypatch.setattr(link_process, "GIVE_UP_S", 0.02)
+    async with linked() as (process, nodes):
+        process.obey({"verb": "partition", "first": "a", "second": "b"})
+        reader, writer = await connect(process, "a", "b")
+        writer.write(b"lost")
+        async with asyncio.timeout(TIMEOUT_S):
+            assert await reader.read() == b""
+        process.obey({"verb": "heal"})
+        assert nodes["b"].heard == b""
+        writer.close()
+
+
+async def test_the_loss_of_a_node_is_told_to_who_speaks_with_it():
+    async with linked("b") as (process, _):
+        reader, writer = await connect(process, "a", "b")
+        writer.write(b"hello")
+        async with asyncio.timeout(TIMEOUT_S):
+            assert await reader.read() == b""
+        writer.close()
+
+
+async def test_orders_are_answered_with_what_is_wrong_now():
+    async with linked() as (process, _):
+        cut = {"ok": True, "faults": [{"from": "b", "to": "a", "fault": "cut"}]}
+        assert process.obey({"verb": "partition", "first": "b", "second": "a", "one_way": True}) == cut
+        assert process.obey({"verb": "status"}) == cut
+        refused = process.obey({"verb": "partition", "first": "a", "second": "mars"})
+        assert (refused["ok"], "choose from a, b" in refused["fault"]) == (False, True)

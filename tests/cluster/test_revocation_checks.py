@@ -1,0 +1,135 @@
+"""What is required of revocations, over histories that are made up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cluster.checks import Check, judge
+from cluster.experiment_console import load_all
+from cluster.history import Event, Revocation, Run, Untouched
+from cluster.result import series
+from tests.cluster.histories import TABLE, exchange
+
+REGIONS = ("virginia", "dublin", "singapore")
+
+
+def revocation(sent_at: float, after_s: float | None = 0.1, **members: Any) -> Revocation:
+    """A revocation of Virginia, acknowledged after 50 ms and refused elsewhere after `after_s`, or never."""
+    seen = {} if after_s is None else dict.fromkeys(REGIONS[1:], sent_at + after_s)
+    one = Revocation("virginia", sent_at, sent_at, sent_at + 0.05, "ok", 0, seen, dict.fromkeys(REGIONS, True))
+    return replace(one, **members)
+
+
+def run_of(*revocations: Revocation, events: tuple[Event, ...] = (), untouched: tuple[Untouched, ...] = ()) -> Run:
+    return Run("home-2011", 1, (), events, revocations=revocations, untouched=untouched)
+
+
+def measured(run: Run, kind: str, **members: Any) -> float | None:
+    check = Check.of({"kind": kind, "name": "n", "policies": ["home-2011"], "at_most": 0, **members})
+    [verdict] = judge([check], [run], TABLE)
+    return verdict.measured
+
+
+CUT = Event("partition", "virginia and dublin", 10.0, 10.1, "cut")
+HEAL = Event("heal", "", 20.0, 20.1, "heal")
+AGAIN = Event("heal", "", 40.0, 40.1, "second heal")
+
+
+def test_convergence_is_the_time_from_sending_to_the_first_refusal_elsewhere():
+    run = run_of(revocation(1, 0.2), revocation(2, 0.7))
+    assert measured(run, "convergence_s") == pytest.approx(0.7)
+
+
+def test_a_session_that_is_never_refused_elsewhere_has_no_convergence():
+    assert measured(run_of(revocation(1), revocation(2, None)), "convergence_s") is None
+
+
+def test_what_was_not_acknowledged_is_not_awaited():
+    run = run_of(revocation(1), revocation(2, None, acked_at=None, outcome="unknown"))
+    assert measured(run, "convergence_s") == pytest.approx(0.1)
+    assert measured(run, "unacked") == 1
+
+
+def test_a_p99_needs_a_thousand_times():
+    few, many = [revocation(i / 100) for i in range(499)], [revocation(i / 100) for i in range(500)]
+    assert measured(run_of(*few), "convergence_ms_p99") is None
+    assert measured(run_of(*many), "convergence_ms_p99") == pytest.approx(100)
+
+
+def test_windows_origins_and_observers_select():
+    run = run_of(revocation(5, 1), revocation(15, 2), revocation(25, 3), events=(CUT, HEAL))
+    assert measured(run, "convergence_s", until="cut") == pytest.approx(1)
+    assert measured(run, "convergence_s", since="cut", until="heal") == pytest.approx(2)
+    assert measured(run, "convergence_s", since="heal") == pytest.approx(3)
+    assert measured(run, "convergence_s", since="flood") is None
+    assert measured(run, "convergence_s", origin="dublin") is None
+    one_late = revocation(5, refused_at={"dublin": 5.1, "singapore": 9.0})
+    assert measured(run_of(one_late), "convergence_s", observer="dublin") == pytest.approx(0.1)
+
+
+def test_catching_up_counts_from_the_named_heal_and_only_what_was_acknowledged_before():
+    run = run_of(revocation(15, 6.5), revocation(19.99, 9), revocation(30, 9), events=(CUT, HEAL, AGAIN))
+    assert measured(run, "caught_up_s", since="heal") == pytest.approx(1.5)
+    assert measured(run, "caught_up_s", since="second heal") == 0
+    assert measured(run_of(revocation(15, None), events=(HEAL,)), "caught_up_s", since="heal") is None
+
+
+def test_a_session_accepted_in_its_own_region_after_the_answer_counts():
+    assert measured(run_of(revocation(1), revocation(2, accepted_after_ack=1)), "accepted_after_ack") == 1
+
+
+@pytest.mark.parametrize("in_the_end", [{"virginia": True, "dublin": False, "singapore": True}, {"virginia": True}, {}])
+def test_an_acknowledged_revocation_that_a_region_does_not_hold_or_tell_is_lost(in_the_end):
+    run = run_of(revocation(1), revocation(2, refused_in_the_end=in_the_end))
+    assert measured(run, "lost_acked") == 1
+
+
+def test_an_unacknowledged_one_may_be_in_force_and_is_counted_but_is_no_phantom():
+    unknown = revocation(1, acked_at=None, outcome="unknown")
+    left_alone = Untouched("virginia", dict.fromkeys(REGIONS, False))
+    run = run_of(revocation(0), unknown, untouched=(left_alone,))
+    assert measured(run, "lost_acked") == 0
+    assert measured(run, "phantoms") == 0
+    [counts] = [table for table in series([run]) if table["name"] == "revocations"]
+    assert dict(zip(counts["columns"], counts["rows"][0], strict=True))["unacked_but_refused"] == 1
+
+
+def test_a_session_refused_anywhere_that_nobody_revoked_is_a_phantom():
+    wrong = Untouched("virginia", {"virginia": False, "dublin": True, "singapore": False})
+    assert measured(run_of(untouched=(wrong,)), "phantoms") == 1
+    assert measured(run_of(), "phantoms") is None
+
+
+def test_a_p999_needs_twenty_thousand_times():
+    for count, known in ((19_999, False), (20_000, True)):
+        one = revocation(1, refused_at={"dublin": 1.1})
+        [table] = [t for t in series([run_of(*[one] * count)]) if t["name"] == "convergence"]
+        assert (table["rows"][0][-1] is not None) == known
+
+
+def test_the_longest_restart_is_measured_and_kills_are_not():
+    events = (Event("kill", "dublin", 1, 9), Event("start", "dublin", 9, 9.7), Event("start", "virginia", 12, 13.1))
+    assert measured(run_of(events=events), "restart_s") == pytest.approx(1.1)
+
+
+def test_a_p99_ratio_compares_after_with_before():
+    before = [exchange(i / 100) for i in range(1000)]
+    after = [exchange(20 + i / 100, 15) for i in range(1000)]
+    run = Run("home-2011", 1, [*before, *after], (CUT,))
+    assert measured(run, "p99_ratio", since="cut") == pytest.approx(1.5)
+    assert measured(replace(run, exchanges=[*before, *after[1:]]), "p99_ratio", since="cut") is None
+
+
+def test_crashes_are_drawn_from_the_seed_and_end_with_the_load():
+    full = load_all()["kill-during-revocation"]
+    drawn = full.drawn(1, REGIONS)
+    assert len(drawn) >= 200
+    assert drawn == full.drawn(1, REGIONS) != full.drawn(2, REGIONS)
+    assert {fault.region for fault in drawn} == set(REGIONS)
+    for form in (full, full.shortened()):
+        times = [fault.at_s for fault in form.drawn(1, REGIONS)]
+        assert times == sorted(times)
+        assert times[-1] < form.load.duration_s

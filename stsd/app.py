@@ -34,8 +34,10 @@ from stsd.server.operator import OperatorSocket
 from stsd.server.peers import PATH as PEER_PATH
 from stsd.server.peers import PeerLinks
 from stsd.server.probes import MetricsListener, Probes
+from stsd.server.readers import Readers, Snapshots
 from stsd.server.replication import Replicator
 from stsd.server.store import DataDirectory, open_directory
+from stsd.server.streams import Streams
 from stsd.view import View
 from stsd.wire import envelope, forwarded
 
@@ -74,9 +76,13 @@ async def _serve(settings: Config, limits: Limits) -> None:
         probes = Probes(view, metrics, replicator.staleness, clock)
         gateway = Gateway(node, clock, metrics, log, secure=tls is not None)
         changes = Changes(node, replicator, clock, metrics)
+        streams = Streams(view, clock)
+        replicator.changed = streams.changed
+        readers = Readers(node, Snapshots(view, clock), streams, clock)
         hooks = test_hooks.TestHooks(clock, replicator)
         gateway.routes = {
             ("POST", "/v1/revocations"): changes.revoke,
+            ("GET", "/v1/revocations"): readers.get,
             ("POST", PEER_PATH): changes.peer,
             ("GET", "/healthz"): probes.healthz,
             ("GET", "/readyz"): probes.readyz,
@@ -91,6 +97,7 @@ async def _serve(settings: Config, limits: Limits) -> None:
         server = HttpServer(gateway)
         await _listen(server, "--port", settings.host, settings.port, tls)
         closing.push_async_callback(server.stop)
+        closing.callback(streams.close)
         url = f"{settings.scheme}://{_in_url(settings.host)}:{server.port}"
         view.issuer = settings.issuer or url
         if settings.metrics_listen is not None:

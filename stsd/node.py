@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from stsd import operations
 from stsd.authn.authenticate import authenticate
 from stsd.authn.sigv4 import SigningKeys
-from stsd.errors import AccessDenied, BareAnswer, InternalFailure, StsError
+from stsd.errors import AccessDenied, BareAnswer, InternalFailure, ServiceUnavailable, StsError
 from stsd.operations.v1 import revocations, revoke, verify
 from stsd.operations.v1.revoke import Wanted
 from stsd.principal import Caller
@@ -143,10 +143,21 @@ class Node:
         """POST /v1/verify."""
         return verify.run(request, self.view, now)
 
-    def revocations(self, request: Request, now: float) -> Response:
-        """GET /v1/revocations: open on loopback, else for holders of a resource-server key."""
-        self.admit_resource_server(request)
-        return revocations.run(request, self.view.replica)
+    def ask_feed(self, request: Request, wall_now: float) -> revocations.Asked | Response:
+        """What a reader of GET /v1/revocations wants, in any form, or the refusal. Events and the compact form need a
+        node that has caught up once, because they promise to be all there is."""
+        self._believe_router(request, wall_now)
+        try:
+            self.admit_resource_server(request)
+            asked = revocations.ask(request)
+            revocations.check(asked.cursor)
+            if asked.form != "page" and not self.view.replica.joined:
+                raise ServiceUnavailable("This node has not caught up yet", reason="not_joined")
+        except StsError as error:
+            response = json_api.error(error, request.id, revocations.OPERATION)
+            response.event = {"reason": error.reason}
+            return response
+        return asked
 
     def jwks(self, request: Request, now: float) -> Response:
         """The published token keys (RFC 7517)."""
@@ -180,12 +191,11 @@ Route = Callable[[Node, Request, float], Response]
 
 ROUTES: Mapping[tuple[str, str], Route] = {
     ("POST", "/v1/verify"): Node.verify,
-    ("GET", "/v1/revocations"): Node.revocations,
     ("GET", "/.well-known/jwks.json"): Node.jwks,
     ("GET", "/.well-known/openid-configuration"): Node.openid_configuration,
 }
 TOKEN_REASONS = frozenset({"malformed", "unknown_key", "bad_signature", "not_yet_valid", "expired", "principal_gone"})
-OPERATION_NAMES = {"/v1/verify": "verify", "/v1/revocations": "revocations"}
+OPERATION_NAMES = {"/v1/verify": "verify"}
 
 
 def is_loopback(address: str) -> bool:

@@ -17,7 +17,7 @@ import orjson
 from stsd.revocation.codec import MAX_SEQUENCE, decode_revocation
 from stsd.revocation.messages import Origin
 from stsd.revocation.replica import Replica
-from stsd.revocation.revocation_set import RULES
+from stsd.revocation.revocation_set import RULES, Revocation
 
 PAGE_ENTRIES = 10_000
 KINDS = {kind: "named" if kind in ("access_key", "session") else "cut-off" for kind in RULES}
@@ -51,6 +51,31 @@ def after(replica: Replica, cursor: str = "", limit: int = PAGE_ENTRIES) -> Page
     return Page(found, following, f'"{digest}"')
 
 
+def cursor(replica: Replica) -> str:
+    """The cursor of a reader that has heard all that this node has."""
+    return _encode(replica.epoch, replica.heads())
+
+
+def epoch(cursor: str) -> int:
+    """Of which epoch a cursor is; another one means that all that was read before is gone. Raises ValueError."""
+    return int(_content(cursor)[0])
+
+
+def check(cursor: str) -> None:
+    """Raises ValueError for what is not a cursor."""
+    _decode(cursor, epoch(cursor))
+
+
+def read(told: dict[str, Any]) -> tuple[Revocation, str]:
+    """A revocation of the feed, and its origin's region. Raises ValueError, KeyError or TypeError for another shape."""
+    until, before = told["applies_until"], told["issued_before"]
+    cutoff_ms = 0 if before is None else round(before * 1000)
+    subject = str(told["subject"])
+    kind = _kind(str(told["kind"]), subject)
+    revocation = Revocation(kind, subject, cutoff_ms, None if until is None else int(until))
+    return revocation, Origin.parse(told["origin"]).region
+
+
 def revocation_id(origin: Origin, sequence: int) -> str:
     """The id of a revocation, the same on every node."""
     return f"{origin}-{sequence}"
@@ -77,6 +102,17 @@ def _as_json(origin: Origin, sequence: int, entry: bytes) -> dict[str, Any]:
     }
 
 
+def _kind(word: str, subject: str) -> str:
+    """Which kind a word of the feed and the form of the subject mean; a word of a later version stays as it is."""
+    if word == "named":
+        return "session" if subject.startswith("arn:") else "access_key"
+    if word != "cut-off":
+        return word
+    if subject.startswith("arn:"):
+        return "role" if ":role/" in subject else "principal"
+    return "source_identity" if "/" in subject else "account"
+
+
 def _seconds(instant_ms: int) -> int | float | None:
     """Unix seconds with at most three decimals; None for a revocation without a cut-off."""
     if not instant_ms:
@@ -90,6 +126,12 @@ def _encode(epoch: int, heads: dict[Origin, int]) -> str:
 
 
 def _decode(cursor: str, epoch: int) -> dict[Origin, int]:
+    made_in, members = _content(cursor)
+    heads = {Origin.parse(origin): head for origin, head in members.items()}
+    return heads if made_in == epoch else {}
+
+
+def _content(cursor: str) -> tuple[int, dict[str, int]]:
     if len(cursor) > MAX_CURSOR_CHARACTERS or not cursor.isascii():
         raise ValueError("not a cursor")
     try:
@@ -98,6 +140,5 @@ def _decode(cursor: str, epoch: int) -> dict[Origin, int]:
         raise ValueError("not a cursor") from None
     match content:
         case [int(made_in), dict(members)] if all(type(head) is int and head > 0 for head in members.values()):
-            heads = {Origin.parse(origin): head for origin, head in members.items()}
-            return heads if made_in == epoch else {}
+            return made_in, members
     raise ValueError("not a cursor")

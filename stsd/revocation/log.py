@@ -51,11 +51,11 @@ class Log:
     def after(self, sequence: int) -> Iterator[Batch]:
         """The saved batches that hold sequences above `sequence`, in order, up to the head."""
         at = max(bisect_right(self._firsts, sequence + 1) - 1, 0)
-        for first in self._firsts[at:]:
-            if first > self.head:
-                return
-            if self._batches[first].last > sequence:
-                yield self._batches[first]
+        while at < len(self._firsts) and self._firsts[at] <= self.head:  # a slice would copy a log of any length
+            batch = self._batches[self._firsts[at]]
+            if batch.last > sequence:
+                yield batch
+            at += 1
 
     def seen(self) -> Iterator[Batch]:
         """Every batch, saved or not, in order."""

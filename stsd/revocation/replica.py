@@ -185,6 +185,11 @@ class Replica:
         """How far each log is held durably and without a gap."""
         return {origin: log.head for origin, log in self._logs.items() if log.head}
 
+    @property
+    def all_told(self) -> bool:
+        """Whether everything that is applied here without a gap is on disk too, so that `after` tells it."""
+        return all(log.head == log.applied for log in self._logs.values())
+
     def after(self, heads: Heads, max_entries: int = MAX_FETCH_ENTRIES) -> Iterator[Batch]:
         """Whole batches that follow `heads` in the logs it names, up to the first that reaches `max_entries`."""
         left = max_entries

@@ -22,7 +22,7 @@ The first two name a credential (InvalidClientTokenId), the others are cut-offs 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from math import inf
@@ -217,6 +217,23 @@ class RevocationSet:
         if revoked is None or revoked.ends_at + rule.kept_after_s <= now:
             return None
         return Denial(rule.error, revoked.revocation)
+
+    def subjects(self, kind: Kind) -> list[str]:
+        """What of this kind is revoked."""
+        return list(self._revoked[kind])
+
+    def joined(self, but: Kind | None = None) -> Iterator[tuple[Revocation, str]]:
+        """All that is revoked, one kind left out, joined by subject and region of the origin: a set to which these are
+        added answers as this one does. Kinds that this version does not know come with no region."""
+        for kind, subjects in self._revoked.items():
+            earliest_ms = RULES[kind].limit_ms(0)
+            for subject, revoked in () if kind == but else subjects.items():
+                until = None if revoked.ends_at == inf else int(revoked.ends_at)
+                for region, limit_ms in revoked.limits_ms.items():
+                    cutoff_ms = 0 if limit_ms == inf else int(limit_ms - earliest_ms)
+                    yield Revocation(kind, subject, cutoff_ms, until), region
+        for revocation in self._unknown:
+            yield revocation, ""
 
     def forget(self, now: float) -> None:
         """Drop what has ended (rule 3). Cheap when there is nothing to drop."""

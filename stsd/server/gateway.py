@@ -14,7 +14,7 @@ from time import perf_counter
 from stsd.node import Node
 from stsd.server.clock import Clock, request_id
 from stsd.server.connection import Head
-from stsd.server.http import http_date, render
+from stsd.server.http import Streamed, http_date, render, render_start
 from stsd.server.log import EventLog
 from stsd.server.metrics import Metrics
 from stsd.wire.messages import Request, Response
@@ -48,7 +48,7 @@ class Gateway:
         response = self._node.respond(request, self._clock.service(), self._clock.wall())
         return self._finish(head, request, response, started)
 
-    async def in_time(self, head: Head, body: bytes) -> bytes:
+    async def in_time(self, head: Head, body: bytes) -> bytes | Streamed:
         """Answer any request."""
         started = perf_counter()
         path, _, query = head.target.partition("?")
@@ -58,7 +58,11 @@ class Gateway:
             response = self._node.respond(request, self._clock.service(), self._clock.wall())
         else:
             response = await route(request)
-        return self._finish(head, request, response, started)
+        if response.parts is None:
+            return self._finish(head, request, response, started)
+        start = render_start(response.status, self._lines(request, response))
+        self._account(request, response, perf_counter() - started)
+        return Streamed(start + response.body, response.parts)
 
     def _request(self, head: Head, path: str, query: str, body: bytes) -> Request:
         return Request(head.method, path, query, head.headers, body, request_id(), head.remote, self._secure)
@@ -69,6 +73,15 @@ class Gateway:
         return answer
 
     def _answer(self, told: Head, request: Request, response: Response) -> bytes:
+        return render(
+            response.status,
+            self._lines(request, response),
+            response.body,
+            keep_alive=told.keep_alive,
+            body_allowed=request.method != "HEAD" and response.status != 304,
+        )
+
+    def _lines(self, request: Request, response: Response) -> str:
         view = self._node.view
         view.look(self._clock.wall())
         head = (
@@ -83,13 +96,7 @@ class Gateway:
                 head += CORS
         for name, value in response.headers:
             head += f"{name}: {value}\r\n"
-        return render(
-            response.status,
-            head,
-            response.body,
-            keep_alive=told.keep_alive,
-            body_allowed=request.method != "HEAD" and response.status != 304,
-        )
+        return head
 
     def _extended_request_id(self, request_id: str) -> str:
         """Region, instant and eight alphanumerics, in base64 (spec 1.2); the request id is random enough for them."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from email.utils import formatdate
 from http import HTTPStatus
 from ssl import SSLContext
@@ -25,6 +26,7 @@ MAX_HEAD_BYTES = 16_384
 READ_TIMEOUT_S = 30.0
 SHUTDOWN_TIMEOUT_S = 10.0
 KEEPALIVE_TIMEOUT_S = 75.0
+SLOW_READER_S = 5.0
 
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
@@ -35,7 +37,7 @@ class Handler(Protocol):
     def at_once(self, head: Head, body: Callable[[], bytes]) -> bytes | None:
         """The answer, or None, before `body` was called, when it has to wait for something."""
 
-    async def in_time(self, head: Head, body: bytes) -> bytes:
+    async def in_time(self, head: Head, body: bytes) -> bytes | Streamed:
         """The answer to any request."""
 
 
@@ -44,6 +46,51 @@ def render(status: int, head: str, body: bytes, *, keep_alive: bool, body_allowe
     connection = "" if keep_alive else "Connection: close\r\n"
     start = f"HTTP/1.1 {status} {_REASONS.get(status, '')}\r\n{head}Content-Length: {len(body)}\r\n{connection}\r\n"
     return start.encode("latin-1", "replace") + (body if body_allowed else b"")
+
+
+def render_start(status: int, head: str) -> bytes:
+    """The start of an answer that ends with its connection (RFC 9112 section 6.3)."""
+    start = f"HTTP/1.1 {status} {_REASONS.get(status, '')}\r\n{head}Connection: close\r\n\r\n"
+    return start.encode("latin-1", "replace")
+
+
+class Streamed:
+    """An answer that goes on, on aiohttp's way: parts are written as they come, until they end or the client is gone.
+
+    Nothing is buffered for a client beyond the transport's high-water mark and one part: one that does not read for
+    SLOW_READER_S is disconnected.
+    """
+
+    __slots__ = ("_parts", "_start", "body_length", "keep_alive", "status")
+
+    def __init__(self, start: bytes, parts: AsyncGenerator[bytes, None]) -> None:
+        self.status = int(start[9:12])
+        self.keep_alive = False
+        self.body_length = 0
+        self._start, self._parts = start, parts
+
+    async def prepare(self, request: BaseRequest) -> None:
+        """Write everything."""
+        async with aclosing(self._parts) as parts:
+            try:
+                await self._write(request, self._start)
+                async for part in parts:
+                    await self._write(request, part)
+            except (OSError, TimeoutError):
+                if request.transport is not None:
+                    request.transport.abort()
+
+    async def write_eof(self) -> None:
+        """Nothing is left to write after `prepare`."""
+
+    async def _write(self, request: BaseRequest, part: bytes) -> None:
+        transport = request.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("the client is gone")
+        transport.write(part)
+        self.body_length += len(part)
+        async with asyncio.timeout(SLOW_READER_S):
+            await request.writer.drain()
 
 
 class Answer:
@@ -129,7 +176,8 @@ class HttpServer:
         except web.RequestPayloadError:
             return failure(400)
         head = Head(request.method, request.raw_path, request.headers, request.remote or "", request.keep_alive)
-        return Answer(await self._handler.in_time(head, body), keep_alive=head.keep_alive)
+        answer = await self._handler.in_time(head, body)
+        return answer if isinstance(answer, Streamed) else Answer(answer, keep_alive=head.keep_alive)
 
 
 class BodyTooLarge(Exception):

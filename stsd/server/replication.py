@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,6 +97,8 @@ class Replicator:
         if not self._unmet:
             self._met_all.set()
         self.follows_resets = False
+        self.changed: Callable[[], None] = lambda: None
+        """Called when readers of the feed have something new to hear."""
 
     async def restore(self, *, founding: bool) -> None:
         """Read the journal into the replica. Raises ConfigError when it is not readable."""
@@ -210,6 +212,7 @@ class Replicator:
             batch = await self._append(replica, entries)
         ready = replica.committed(batch, self._clock.wall())
         self._apply(ready.applied)
+        self.changed()
         self._send(ready.send)
         return batch.first
 
@@ -239,6 +242,7 @@ class Replicator:
             self._clock.offset_s = 0.0
             self._begin(incarnation, epoch, joined=True, heard_at=self._clock.wall())
             self._copied.set()
+            self.changed()
             self._event("reset", epoch=epoch, incarnation=incarnation)
 
     def _begin(self, incarnation: str, epoch: int, *, joined: bool, heard_at: float) -> None:
@@ -295,6 +299,7 @@ class Replicator:
                     self._event("journal_failed", detail=str(error))
                     return send
             send += replica.saved(ready, self._clock.wall()).send
+            self.changed()
         return send
 
     async def _follow(self, epoch: int, peer: str) -> None:

@@ -14,7 +14,7 @@ from hashlib import blake2b, sha256
 from typing import Literal
 
 import orjson
-from nacl.bindings import crypto_sign_seed_keypair
+from nacl.bindings import crypto_sign, crypto_sign_seed_keypair
 from nacl.exceptions import CryptoError
 from nacl.secret import SecretBox
 
@@ -23,6 +23,7 @@ State = Literal["prepared", "active", "retired"]
 
 TOKEN_TYPE = "stsd-session+jwt"  # noqa: S105 - a media type
 CLUSTER_KEY_BYTES = 32
+SIGNATURE_BYTES = 64
 
 
 class SealError(ValueError):
@@ -46,6 +47,10 @@ class TokenKey:
         """The public key as a JWK (RFC 8037 section 2)."""
         x = urlsafe_b64encode(self.public).rstrip(b"=").decode()
         return {"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": self.kid, "x": x}
+
+    def sign(self, message: bytes) -> bytes:
+        """A detached signature (64 bytes) over what is not a token; the message must not be a JWS signing input."""
+        return crypto_sign(message, self.expanded)[:SIGNATURE_BYTES]
 
 
 class KeySet:
@@ -72,7 +77,6 @@ def token_key(seed: bytes, state: State, created_at: int) -> TokenKey:
     x = urlsafe_b64encode(public).rstrip(b"=").decode()
     thumbprint = sha256(f'{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}'.encode()).digest()
     kid = urlsafe_b64encode(thumbprint)[:16].decode()
-    header = orjson.dumps({"alg": "EdDSA", "kid": kid, "typ": TOKEN_TYPE})
     return TokenKey(
         kid=kid,
         state=state,
@@ -81,8 +85,14 @@ def token_key(seed: bytes, state: State, created_at: int) -> TokenKey:
         public=public,
         expanded=expanded,
         secrets_key=blake2b(seed, digest_size=32, person=b"stsd-session-key").digest(),
-        header=urlsafe_b64encode(header).rstrip(b"=").decode() + ".",
+        header=jws_header(kid),
     )
+
+
+def jws_header(kid: str) -> str:
+    """The header of every session token under this key (RFC 7515 section 4), encoded, with the dot."""
+    header = orjson.dumps({"alg": "EdDSA", "kid": kid, "typ": TOKEN_TYPE})
+    return urlsafe_b64encode(header).rstrip(b"=").decode() + "."
 
 
 def new_key_set(entropy: Entropy, now: float) -> KeySet:

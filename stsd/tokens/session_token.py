@@ -29,6 +29,7 @@ from nacl.exceptions import BadSignatureError
 
 from stsd.principal import Ancestor, Principal, Session
 from stsd.tokens.keyset import TOKEN_TYPE, KeySet, TokenKey
+from stsd.tokens.published_keys import PublishedKeys
 
 Reason = Literal["malformed", "unknown_key", "bad_signature", "not_yet_valid", "expired"]
 
@@ -58,7 +59,7 @@ def sign(session: Session, key: TokenKey) -> str:
     return (signed + b"." + encoded.translate(_TO_URL)).decode("ascii")
 
 
-def verify(token: str, keys: KeySet) -> tuple[Session, bytes]:
+def verify(token: str, keys: KeySet | PublishedKeys) -> tuple[Session, bytes]:
     """The session and the claims, as the JSON that was signed, of a token whose signature holds.
 
     Time is checked by `check_time`.

@@ -5,7 +5,7 @@ Signatures are over what was sent, so nothing here is decoded, normalised or re-
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, overload
 
@@ -44,7 +44,8 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """One answer. `headers` come on top of those that every answer carries (contract 4).
+    """One answer. `headers` come on top of those that every answer carries (contract 4). One that has `parts` goes on:
+    they follow `body` as they come, until they end.
 
     `operation` and `code` name the metric series and the log event; `event` holds more members of that event.
     """
@@ -56,3 +57,4 @@ class Response:
     operation: str = ""
     code: str = ""
     event: dict[str, Any] = field(default_factory=dict)
+    parts: AsyncGenerator[bytes, None] | None = None

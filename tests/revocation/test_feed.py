@@ -112,3 +112,23 @@ def test_a_kind_of_a_later_version_is_told():
     replica = Replica(HERE, (), NOW)
     write(replica, entry("x", "device"), b"unreadable")
     assert [revocation["kind"] for revocation in feed.after(replica).revocations] == ["device", "unknown"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "subject"),
+    [
+        ("access_key", "ASIARTX3GSDSQEXAMPL2"),
+        ("session", "arn:aws:sts::111122223333:assumed-role/ops/alice-1"),
+        ("source_identity", "111122223333/alice"),
+        ("role", "arn:aws:iam::111122223333:role/team/ops"),
+        ("principal", "arn:aws:iam::111122223333:user/role/alice"),
+        ("principal", "arn:aws:iam::111122223333:root"),
+        ("account", "111122223333"),
+        ("device", "of a later version"),
+    ],
+)
+def test_a_reader_knows_every_kind_by_its_word_and_the_form_of_its_subject(kind, subject):
+    replica = Replica(HERE, (), NOW)
+    write(replica, entry(subject, kind, 1_795_435_200_257))
+    (told,) = feed.after(replica).revocations
+    assert feed.read(told) == (Revocation(kind, subject, 1_795_435_200_257, 1_795_500_000), "eu-west-1")

@@ -38,8 +38,12 @@ class Fault:
     action: str
     region: str = ""
     to: str = ""
-    """The other region of a partition."""
+    """The other region of a partition, or of a slow or lossy link."""
     one_way: bool = False
+    ms: float = 0.0
+    """How much slower a slow link is, each way."""
+    share: float = 0.0
+    """Of the messages that a lossy link loses."""
     name: str = ""
     """What checks call it; its action, unless given."""
     every_s: float = 0.0

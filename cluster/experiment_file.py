@@ -7,9 +7,9 @@
 | `topology`, `policies` | a topology of `cluster/topologies`; one cluster is started per router policy and seed |
 | `[load]` | `kind` open: `arrivals_per_s` requests arrive from each location at each endpoint, whatever the service
   does; `regional` is `own` (the nearest) or `all`; `warm_up_s`, `duration_s`, `timeout_s`; `operations`, drawn evenly |
-| `[[faults]]` | `at_s`, `action`; `region` for kill, start, pause and resume; `region`, `to` and `one_way` for
-  partition; nothing for heal; `every_s` for crash, a kill and a start of `region` or of a random one, again and again;
-  `name`, by which checks tell faults of one action apart |
+| `[[faults]]` | `at_s`, `action`; `region` for kill, start, pause and resume; `region` and `to` for partition
+  (`one_way`), slow (`ms`) and lose (`share`); nothing for heal; `every_s` for crash, a kill and a start of `region` or
+  of a random one, again and again; `name`, by which checks tell faults of one action apart |
 | `[revocations]` | sessions made and revoked in each region: `per_s`, and `settle_s` after the last one |
 | `[[checks]]` | `kind` and its members (see `checks`); `quick = false` leaves a check out of the quick form |
 | `seeds` | how many seeds a full run takes, from the given one on |
@@ -38,6 +38,8 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "pause": ("region",),
     "resume": ("region",),
     "partition": ("region", "to"),
+    "slow": ("region", "to", "ms"),
+    "lose": ("region", "to", "share"),
     "heal": (),
     "crash": ("every_s",),
 }
@@ -94,7 +96,15 @@ _SCHEMA = _object(
             "type": "array",
             "items": _object(
                 {"at_s": _SECONDS, "action": {"enum": list(ACTIONS)}},
-                {"region": _TEXT, "to": _TEXT, "one_way": {"type": "boolean"}, "name": _TEXT, "every_s": _POSITIVE},
+                {
+                    "region": _TEXT,
+                    "to": _TEXT,
+                    "one_way": {"type": "boolean"},
+                    "name": _TEXT,
+                    "ms": _SECONDS,
+                    "share": {"type": "number", "minimum": 0, "maximum": 1},
+                    "every_s": _POSITIVE,
+                },
             ),
         },
         "revocations": _object({"per_s": _RATE, "settle_s": _SECONDS}),

@@ -97,7 +97,7 @@ async def order(data: DataDir, region: str, verb: str) -> None:
 
 
 async def disturb(data: DataDir, verb: str, **members: Any) -> None:
-    """`cluster partition` or `cluster heal`, done when it returns. Raises Refused."""
+    """An order to the links (see `faults`), obeyed when it returns. Raises Refused."""
     answer = await asyncio.to_thread(control.ask, data.run, control.LINKS_FAULTS, verb, **members)
     if answer is None or not answer["ok"]:
         raise Refused(f"{verb} did not work: {'nothing runs the links' if answer is None else answer['fault']}")

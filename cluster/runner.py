@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import aiohttp
 
@@ -77,7 +77,13 @@ class Runner:
                 if revoker is not None:
                     done = replace(done, revocations=revoker.revocations, untouched=revoker.untouched)
                 self.runs.append(done)
-        self._done_s += self.experiment.seconds / self.experiment.seeds / len(self.experiment.policies)
+        self._done_s += self._run_s
+        self._progress(self._done_s, f"{policy}, seed {seed}: done")
+
+    @property
+    def _run_s(self) -> float:
+        """How long the load of one run lasts."""
+        return self.experiment.seconds / self.experiment.seeds / len(self.experiment.policies)
 
     def _revoker(self, data: DataDir, generator: Generator, session: aiohttp.ClientSession) -> Revoker | None:
         settings = self.experiment.revoking
@@ -100,11 +106,12 @@ class Runner:
 
         async def tick() -> None:
             while True:
-                done_s = min(max(0.0, generator.now() + load.warm_up_s), load.warm_up_s + load.duration_s)
+                done_s = min(max(0.0, generator.now() + load.warm_up_s), run_s)
                 self._progress(self._done_s + done_s, what)
                 await asyncio.sleep(TICK_S)
 
         load = self.experiment.load
+        run_s = self._run_s
         ticker = asyncio.create_task(tick())
         try:
             yield
@@ -114,8 +121,10 @@ class Runner:
 
 async def _do(data: DataDir, action: str, fault: Fault) -> None:
     """One fault. Raises Refused."""
-    if action == "partition":
-        await own_cluster.disturb(data, action, first=fault.region, second=fault.to, one_way=fault.one_way)
+    members: dict[str, dict[str, Any]]
+    members = {"partition": {"one_way": fault.one_way}, "slow": {"ms": fault.ms}, "lose": {"share": fault.share}}
+    if action in members:
+        await own_cluster.disturb(data, action, first=fault.region, second=fault.to, **members[action])
     elif action == "heal":
         await own_cluster.disturb(data, action)
     else:

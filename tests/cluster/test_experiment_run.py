@@ -105,6 +105,18 @@ to = "eu-west-1"
 one_way = true
 name = "one way"
 [[faults]]
+at_s = 1.2
+action = "slow"
+region = "us-east-1"
+to = "ap-southeast-1"
+ms = 50
+[[faults]]
+at_s = 1.4
+action = "lose"
+region = "eu-west-1"
+to = "ap-southeast-1"
+share = 0.05
+[[faults]]
 at_s = 2
 action = "pause"
 region = "ap-southeast-1"
@@ -148,7 +160,7 @@ async def test_no_acknowledged_revocation_is_lost_by_a_cut_a_pause_and_a_crash_a
     assert [check["holds"] for check in found["checks"]] == [True, True, True], found["answer"]
     series = {table["name"]: table for table in found["series"]}
     actions = [row[2] for row in series["faults"]["rows"]]
-    assert actions == ["partition", "pause", "resume", "heal", "kill", "start"]
+    assert actions == ["partition", "slow", "lose", "pause", "resume", "heal", "kill", "start"]
     assert series["faults"]["rows"][0][3] == "us-east-1 to eu-west-1"
     assert series["faults"]["rows"][0][6] == "one way"
     counts = series["revocations"]["rows"]

@@ -4,10 +4,12 @@
 
     from stsd.verifier import Verifier
 
+
     async def main(url: str, token: str) -> None:
         async with Verifier(url, closed_after_s=900) as verifier:
             verdict = verifier.verify(token)  # no I/O, no exception: about 0.1 ms
             print(verdict.active, verdict.reason or verdict.principal, f"{verifier.staleness_s:.1f} s old")
+
 
     asyncio.run(main(*sys.argv[1:]))
 

@@ -115,7 +115,7 @@ class Invariants:
     def converged(self) -> None:
         """The last fault is over since a while (1, 3, 4)."""
         nodes = list(self._world.nodes.values())
-        heads = [node.process.replica.heads() if node.process else {} for node in nodes]
+        heads = [node.process.replica.chained_heads() if node.process else {} for node in nodes]
         self._require(all(other == heads[0] for other in heads), 3, "all", lambda: f"heads differ: {heads}")
         for node in nodes:
             assert node.process is not None

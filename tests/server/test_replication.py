@@ -10,6 +10,7 @@ import pytest
 
 from stsd import world as worlds
 from stsd.errors import ServiceUnavailable
+from stsd.revocation.identity import Identities, Signer
 from stsd.revocation.messages import Origin
 from stsd.revocation.replica import Replica
 from stsd.revocation.revocation_set import Revocation, RevocationSet
@@ -34,10 +35,13 @@ async def replicator(path):
     world = worlds.directory(worlds.materialise({"Accounts": [{"Id": "111122223333"}]}, entropy))
     view = View(
         region="us-east-1", issuer="", directory=world, keys=new_key_set(entropy, NOW),
-        replica=Replica(Origin("us-east-1", "1", "0" * 16), (), NOW), revocations=RevocationSet(), entropy=entropy,
+        replica=Replica(
+            Origin("us-east-1", "1", "0" * 16), (), NOW, signer=Signer(b"s" * 32), identities=Identities(b"k" * 32)
+        ),
+        revocations=RevocationSet(), entropy=entropy,
     )  # fmt: skip
     log = EventLog("us-east-1", "json", BytesIO())
-    running = Replicator(journal, links, view, clock, log)
+    running = Replicator(journal, links, view, clock, log, signer=Signer(b"s" * 32), cluster_key=b"k" * 32)
     await running.restore(founding=True)
     running.start()
     try:

@@ -26,12 +26,12 @@ def forged(chance: Random, identities: Identities, message: Message) -> Message 
         return replace(message, batches=(chance.choice(TAMPERS)(chance, identities, batch),))
     if isinstance(message, Digest):
         if chance.random() < 0.5:
-            return replace(message, heads={}, heartbeats={}, identities=(_announced(chance, message),))
+            return replace(message, heartbeats={}, identities=(_announced(chance, message),))
         later = {
             origin: heartbeat._replace(at=heartbeat.at + chance.uniform(0.001, 60.0))
             for origin, heartbeat in message.heartbeats.items()
         }
-        return replace(message, heads={}, heartbeats=later, identities=())
+        return replace(message, heartbeats=later, identities=())
     return None
 
 

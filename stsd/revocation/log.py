@@ -87,10 +87,10 @@ class Log:
         return (self._batches[first] for first in self._firsts)
 
     def orphans(self) -> tuple[Batch, ...]:
-        """What is held here from the place on where the log forked."""
-        if self.fork is None:
-            return ()
-        place = min(self.fork.held.first, self.fork.other.first)
+        """What others may never get from this log: all from a fork on, and what is behind a gap."""
+        place = self.applied + 1
+        if self.fork is not None:
+            place = min(place, self.fork.held.first, self.fork.other.first)
         return tuple(self._batches[first] for first in self._firsts if self._batches[first].last >= place)
 
     def _excludes(self, batch: Batch) -> Batch | None:

@@ -138,7 +138,8 @@ class Replica:
     def renew(self, incarnation: str) -> tuple[Batch, ...]:
         """Begin a new log of our own; the old one stays, as that of a former incarnation. Raises ReplicaError.
 
-        Returns those of our batches whose entries others may refuse, since our old log is forked: to be appended anew.
+        Returns those of our batches that others may never get, behind a gap or a fork of our old log: their entries are
+        to be appended anew, so an entry may be written twice.
         """
         if self._pending is not None:
             raise ReplicaError("an append is pending")
@@ -212,6 +213,11 @@ class Replica:
         for log in self._logs.values():
             self._freshness.advance(log)
         return tuple(applied)
+
+    def has(self, batch: Batch) -> bool:
+        """Whether exactly this batch is applied here."""
+        log = self._logs.get(batch.origin)
+        return log is not None and log.has(batch)
 
     def seen(self) -> Iterator[Batch]:
         """Every batch that is applied here, to build what is applied anew."""
@@ -357,11 +363,11 @@ class Replica:
         refused: tuple[tuple[str, Origin], ...] = ()
         believed: list[Batch] = []
         for batch in delta.batches:
-            log = self._log(batch.origin) if batch.origin in self.identities else None
-            fault = "" if log is not None and log.has(batch) else self._fault_of_batch(batch)
-            if log is None or fault:
-                refused += self._refuse(fault or "unknown_identity", batch.origin)
+            fault = "" if self.has(batch) else self._fault_of_batch(batch)
+            if fault:
+                refused += self._refuse(fault, batch.origin)
                 continue
+            log = self._log(batch.origin)
             taken = log.take(batch)
             self._freshness.advance(log)
             if taken in ("new", "known"):

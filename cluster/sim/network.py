@@ -44,7 +44,7 @@ class Network:
         self.weather = USUAL
         self.evil = False
         self._forged = forged
-        self._said: list[Message] = []
+        self._said: list[tuple[str, Message]] = []
         self._scheduler = scheduler
         self._deliver = deliver
         self._encoded = encoded
@@ -85,10 +85,11 @@ class Network:
         if forgery is not None:
             self._scheduler.after(chance.random(), lambda: self._forged(sender, receiver, message, forgery))
         if isinstance(message, Delta):
-            self._said.append(replace(message, part="push"))
+            self._said.append((sender, replace(message, part="push")))
         if self._said:
-            again = chance.choice(self._said)
-            self._scheduler.after(chance.random(), lambda: self._arrive(sender, receiver, again))
+            before, again = chance.choice(self._said)
+            if before != receiver:
+                self._scheduler.after(chance.random(), lambda: self._arrive(before, receiver, again))
 
     def _arrive(self, sender: str, receiver: str, message: Message) -> None:
         # A cut also loses what is on its way, as a broken connection does.

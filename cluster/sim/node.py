@@ -86,7 +86,7 @@ class SimNode:
         self.world.checks.restored(self)
         if damaged:
             self.world.checks.lost_disk(self)
-        self.renew(process)
+        self.flush(process)
         disk.identities = identities.announcements()
         self.world.scheduler.after(self.world.scheduler.random.random() * 0.1, lambda: self._tick(process))
 

@@ -1,6 +1,7 @@
 """The feed: every revocation once, in each origin's order, however far a reader's cursor is."""
 
 import pytest
+from signed import node as node_of, signed
 
 from stsd.revocation import feed
 from stsd.revocation.codec import encode_revocation
@@ -17,7 +18,7 @@ def entry(subject: str, kind: str = "role", issued_before_ms: int = 1_795_435_20
 
 
 def node(epoch: int = 0) -> Replica:
-    replica = Replica(HERE, ("us-east-1",), NOW, joined=True, epoch=epoch)
+    replica = node_of(HERE, ("us-east-1",), NOW, epoch=epoch, knows=[THERE])
     for subjects in (("one",), ("two", "three")):
         write(replica, *map(entry, subjects))
     return replica
@@ -49,14 +50,14 @@ def test_an_entry_of_the_feed_names_itself_and_what_it_revokes():
 
 @pytest.mark.parametrize(("cutoff_ms", "told"), [(0, None), (1_795_435_200_000, 1_795_435_200), (1_500, 1.5)])
 def test_a_cut_off_is_in_seconds_and_absent_for_a_named_key(cutoff_ms, told):
-    replica = Replica(HERE, (), NOW)
+    replica = node_of(HERE, (), NOW)
     write(replica, entry("x", "access_key", cutoff_ms))
     assert feed.after(replica).revocations[0]["issued_before"] == told
 
 
 def test_following_the_cursor_gives_every_revocation_once():
     replica = node()
-    hear(replica, Batch(THERE, 1, (entry("four"), entry("five")), NOW))
+    hear(replica, signed(Batch(THERE, 1, (entry("four"), entry("five")), NOW)))
     cursor, heard = "", []
     while (page := feed.after(replica, cursor, limit=2)).revocations:
         heard += subjects(page)
@@ -88,10 +89,11 @@ def test_a_cursor_from_a_node_that_knows_more_does_not_go_back():
 
 def test_a_revocation_ahead_of_a_gap_is_not_told_before_its_turn():
     replica = node()
-    hear(replica, Batch(THERE, 2, (entry("late"),), NOW))
+    early = signed(Batch(THERE, 1, (entry("early"),), NOW))
+    hear(replica, signed(Batch(THERE, 2, (entry("late"),), NOW), early.chain))
     assert "late" not in subjects(feed.after(replica))
     cursor = feed.after(replica).cursor
-    hear(replica, Batch(THERE, 1, (entry("early"),), NOW))
+    hear(replica, early)
     assert subjects(feed.after(replica, cursor)) == ["early", "late"]
 
 
@@ -109,6 +111,6 @@ def test_what_is_not_a_cursor_is_refused(cursor):
 
 
 def test_a_kind_of_a_later_version_is_told():
-    replica = Replica(HERE, (), NOW)
+    replica = node_of(HERE, (), NOW)
     write(replica, entry("x", "device"), b"unreadable")
     assert [revocation["kind"] for revocation in feed.after(replica).revocations] == ["device", "unknown"]

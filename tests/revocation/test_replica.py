@@ -1,6 +1,8 @@
 """The replication rules, each on as few nodes as it needs. Whole clusters live in tests/simulation."""
 
 import pytest
+from signed import digest, heartbeat, signed
+from signed import node as node_of
 
 from stsd.revocation import replica as replica_module
 from stsd.revocation.messages import (
@@ -11,7 +13,7 @@ from stsd.revocation.messages import (
     Delta,
     Digest,
     Fetch,
-    Heartbeat,
+    Head,
     Origin,
     Ready,
     new_incarnation,
@@ -26,9 +28,12 @@ def origin(region: str, incarnation: int = 1) -> Origin:
     return Origin(region, "n1", f"{incarnation:016x}")
 
 
+ALL = [origin(region, incarnation) for region in (A, B, C) for incarnation in (1, 2)]
+
+
 def replica(region: str, *, peers=(A, B, C), joined: bool = True, epoch: int = 0, incarnation: int = 1) -> Replica:
     others = [peer for peer in peers if peer != region]
-    return Replica(origin(region, incarnation), others, NOW, joined=joined, epoch=epoch)
+    return node_of(origin(region, incarnation), others, NOW, joined=joined, epoch=epoch, knows=ALL)
 
 
 def write(node: Replica, *entries: bytes, now: float = NOW) -> tuple[Batch, Ready]:
@@ -54,8 +59,8 @@ def exchange(first: Replica, second: Replica, now: float, rounds: int = 8) -> No
         sent = answers
 
 
-def digest(sender: Origin, heads=None, heartbeats=None, epoch: int = 0) -> Digest:
-    return Digest(epoch, sender, heads or {}, heartbeats or {})
+def head_of(batch: Batch) -> Head:
+    return Head(batch.last, batch.chain)
 
 
 def messages(ready: Ready, kind: type) -> list:
@@ -372,8 +377,8 @@ def test_a_node_without_peers_and_one_whose_peer_has_nothing_have_joined():
 def test_a_heartbeat_counts_only_when_its_head_is_applied():
     a, b = replica(A), replica(B)
     batch, _ = write(a)
-    b.receive(A, digest(origin(A), {}, {origin(A): Heartbeat(NOW, 0)}), NOW)
-    b.receive(A, digest(origin(A), {origin(A): 1}, {origin(A): Heartbeat(NOW + 5, 1)}), NOW + 5)
+    b.receive(A, digest(origin(A), {}, {origin(A): heartbeat(origin(A), NOW, 0)}), NOW)
+    b.receive(A, digest(origin(A), {origin(A): 1}, {origin(A): heartbeat(origin(A), NOW + 5, 1)}), NOW + 5)
     assert b.staleness(NOW + 6)[origin(A)] == 6.0
     b.receive(A, Delta(0, (batch,), "last"), NOW + 6)
     assert b.staleness(NOW + 6)[origin(A)] == 1.0
@@ -383,7 +388,7 @@ def test_under_a_steady_stream_earlier_heartbeats_count_while_the_newest_waits()
     a, b = replica(A), replica(B)
     for second in range(200):
         batch, _ = write(a, now=NOW + second)
-        heartbeat = {origin(A): Heartbeat(NOW + second + 0.5, second + 2)}  # always one entry ahead
+        heartbeat = {origin(A): heartbeat(origin(A), NOW + second + 0.5, second + 2)}  # always one entry ahead
         b.receive(A, digest(origin(A), {}, heartbeat), NOW + second)
         take(b, A, Delta(0, (batch,)), NOW + second)
     assert b.staleness(NOW + 200)[origin(A)] <= 1.5
@@ -391,8 +396,8 @@ def test_under_a_steady_stream_earlier_heartbeats_count_while_the_newest_waits()
 
 def test_a_late_heartbeat_takes_nothing_back():
     b = replica(B)
-    b.receive(A, digest(origin(A), {}, {origin(A): Heartbeat(NOW + 5, 0)}), NOW + 5)
-    b.receive(C, digest(origin(C), {}, {origin(A): Heartbeat(NOW, 0)}), NOW + 5)
+    b.receive(A, digest(origin(A), {}, {origin(A): heartbeat(origin(A), NOW + 5, 0)}), NOW + 5)
+    b.receive(C, digest(origin(C), {}, {origin(A): heartbeat(origin(A), NOW, 0)}), NOW + 5)
     assert b.staleness(NOW + 6)[origin(A)] == 1.0
 
 
@@ -415,7 +420,7 @@ def test_our_own_log_is_never_stale():
 def test_a_peer_never_heard_of_is_as_old_as_this_node():
     b = replica(B)
     assert b.oldest_staleness(NOW + 9) == 9.0
-    heard = {origin(A): Heartbeat(NOW + 8, 0), origin(C): Heartbeat(NOW + 6, 0)}
+    heard = {origin(A): heartbeat(origin(A), NOW + 8, 0), origin(C): heartbeat(origin(C), NOW + 6, 0)}
     b.receive(A, digest(origin(A), {}, heard), NOW + 9)
     assert b.oldest_staleness(NOW + 9) == 3.0
 
@@ -423,8 +428,8 @@ def test_a_peer_never_heard_of_is_as_old_as_this_node():
 def test_a_replaced_incarnation_counts_until_every_peer_told_that_nothing_is_missing():
     b = replica(B)
     old, new = origin(A, 1), origin(A, 2)
-    b.receive(A, digest(old, {}, {old: Heartbeat(NOW, 0)}), NOW)
-    b.receive(A, digest(new, {}, {new: Heartbeat(NOW + 60, 0)}), NOW + 60)
+    b.receive(A, digest(old, {}, {old: heartbeat(old, NOW, 0)}), NOW)
+    b.receive(A, digest(new, {}, {new: heartbeat(new, NOW + 60, 0)}), NOW + 60)
     assert b.staleness(NOW + 60)[old] == 60.0
     b.receive(C, digest(origin(C), {old: 1}), NOW + 61)  # C holds something that A lost and B never saw
     assert old in b.staleness(NOW + 61)
@@ -435,10 +440,10 @@ def test_a_replaced_incarnation_counts_until_every_peer_told_that_nothing_is_mis
 
 def test_heartbeats_of_living_origins_are_passed_on():
     b = replica(B)
-    b.receive(A, digest(origin(A), {}, {origin(A): Heartbeat(NOW, 0)}), NOW)
-    b.receive(A, digest(origin(A, 2), {}, {origin(A, 2): Heartbeat(NOW + 9, 0)}), NOW + 9)
+    b.receive(A, digest(origin(A), {}, {origin(A): heartbeat(origin(A), NOW, 0)}), NOW)
+    b.receive(A, digest(origin(A, 2), {}, {origin(A, 2): heartbeat(origin(A, 2), NOW + 9, 0)}), NOW + 9)
     (told, _) = messages(b.tick(NOW + 10), Digest)
-    assert told.heartbeats == {origin(A, 2): Heartbeat(NOW + 9, 0), origin(B): Heartbeat(NOW + 10, 0)}
+    assert told.heartbeats == {origin(A, 2): heartbeat(origin(A, 2), NOW + 9, 0), origin(B): heartbeat(origin(B), NOW + 10, 0)}
 
 
 # Revocation tokens and epochs.

@@ -36,7 +36,7 @@ def node(origin: Origin, peers, now: float, *, knows=(), epoch: int = 0, joined:
 
 def signed(batch: Batch, previous: bytes | None = None, *, by: Signer | None = None, scope=None) -> Batch:
     """A batch as its origin would send it; `previous` is the chain hash before it, or that of the first batch."""
-    identities = scope or Identities(CLUSTER_KEY)
+    identities = Identities(CLUSTER_KEY) if scope is None else scope
     batch = replace(batch, previous=identities.genesis(batch.origin) if previous is None else previous)
     batch = replace(batch, chain=chain_of(batch))
     return replace(batch, signature=(by or signer(batch.origin)).sign(identities.batch_content(batch)))
@@ -44,7 +44,7 @@ def signed(batch: Batch, previous: bytes | None = None, *, by: Signer | None = N
 
 def heartbeat(origin: Origin, at: float, head: int = 0, chain: bytes | None = None, scope=None) -> Heartbeat:
     """A signed heartbeat."""
-    identities = scope or Identities(CLUSTER_KEY)
+    identities = Identities(CLUSTER_KEY) if scope is None else scope
     unsigned = Heartbeat(at, head, identities.genesis(origin) if chain is None else chain)
     return unsigned._replace(signature=signer(origin).sign(identities.heartbeat_content(origin, unsigned)))
 

@@ -4,7 +4,6 @@ from contextlib import suppress
 
 import orjson
 import pytest
-from signed import node
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +11,7 @@ from stsd.revocation import codec
 from stsd.revocation.codec import CodecError
 from stsd.revocation.messages import Ack, Announcement, Batch, Delta, Digest, Fetch, Head, Heartbeat, Origin
 from stsd.revocation.revocation_set import Revocation
+from tests.revocation.signed import node
 
 ORIGIN = Origin("eu-west-1", "n1", "0123456789abcdef")
 
@@ -116,7 +116,12 @@ def message(**changes) -> bytes:
         (message(type="delta", heads=..., batches=[], part="all"), "bad_shape"),
         (message(type="delta", heads=..., batches=[{}], part="push"), "bad_shape"),
         (message(type="digest", sender=str(ORIGIN), heartbeats={str(ORIGIN): [1.0]}, identities={}), "bad_shape"),
-        (message(type="digest", sender=str(ORIGIN), heartbeats={str(ORIGIN): ["1", 1, HASH, SIGNATURE]}, identities={}), "bad_shape"),
+        (
+            message(
+                type="digest", sender=str(ORIGIN), heartbeats={str(ORIGIN): ["1", 1, HASH, SIGNATURE]}, identities={}
+            ),
+            "bad_shape",
+        ),
         (message(type="digest", sender="?", heartbeats={}, identities={}), "bad_shape"),
     ],
 )
@@ -128,7 +133,16 @@ def test_a_refused_message_says_why(content, reason):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"first": 0}, {"first": True}, {"entries": []}, {"entries": "eHg="}, {"entries": ["?"]}, {"made_at": -1}, {"chain": "AAAA"}, {"signature": 1}],
+    [
+        {"first": 0},
+        {"first": True},
+        {"entries": []},
+        {"entries": "eHg="},
+        {"entries": ["?"]},
+        {"made_at": -1},
+        {"chain": "AAAA"},
+        {"signature": 1},
+    ],
 )
 def test_a_batch_of_a_wrong_shape_is_refused(changes):
     members = orjson.loads(codec.encode_batch(Batch(ORIGIN, 1, (b"x",), 1.0)))

@@ -1,13 +1,14 @@
 """The feed: every revocation once, in each origin's order, however far a reader's cursor is."""
 
 import pytest
-from signed import node as node_of, signed
 
 from stsd.revocation import feed
 from stsd.revocation.codec import encode_revocation
 from stsd.revocation.messages import Batch, Delta, Origin
 from stsd.revocation.replica import Replica
 from stsd.revocation.revocation_set import Revocation
+from tests.revocation.signed import node as node_of
+from tests.revocation.signed import signed
 
 HERE, THERE = Origin("eu-west-1", "n1", "a" * 16), Origin("us-east-1", "n1", "b" * 16)
 NOW = 1_795_435_200.0

@@ -105,6 +105,9 @@ class CountingLog(Log):
     def saved(self, batch):
         self.head += len(batch.entries)
 
+    def chained_head(self):
+        return Head(self.head, self._chains.get(self.head, bytes(32)))
+
 
 class HasNoDuplicateFilter(Replica):
     def _log(self, origin):
@@ -203,7 +206,7 @@ BUGS = [
     (Kinds(node=TakesAFailedSaveForADoneOne), {8}),
     (Kinds(node=KeepsItsIncarnationOnAnEmptyDisk), {5, 8}),
     (Kinds(node=AppliesDamagedRows), {4, 11}),
-    (Kinds(node=GoesOnAfterDamage), {1, 3, 8}),
+    (Kinds(node=GoesOnAfterDamage), {1, 3, 5, 8}),
     (Kinds(replica=BelievesAnyBatch), {11}),
     (Kinds(replica=ChecksTheChainAndNoSignature), {11}),
     (Kinds(replica=BelievesAnyHeartbeat), {11}),

@@ -23,7 +23,7 @@ def forged(chance: Random, identities: Identities, message: Message) -> Message 
     """A message made from this one that no node may believe; None if there is nothing in it to tamper with."""
     if isinstance(message, Delta) and message.batches:
         batch = chance.choice(message.batches)
-        return replace(message, batches=(chance.choice(TAMPERS)(chance, identities, batch),))
+        return replace(message, batches=(chance.choice(TAMPERS)(chance, identities, batch),), identities=())
     if isinstance(message, Digest):
         if chance.random() < 0.5:
             return replace(message, heartbeats={}, identities=(_announced(chance, message),))

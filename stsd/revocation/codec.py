@@ -283,14 +283,18 @@ def _write_fetch(fetch: Fetch) -> dict[str, Any]:
 
 
 def _read_delta(epoch: int, members: dict[str, Any]) -> Delta:
-    batches, part = _take(members, "batches", "part")
+    batches, part, announced = _take(members, "batches", "part", "identities")
     if not isinstance(batches, list) or part not in get_args(Part):
         raise ValueError("delta")
-    return Delta(epoch, tuple(map(_read_batch, batches)), part)
+    return Delta(epoch, tuple(map(_read_batch, batches)), part, _read_announcements(announced))
 
 
 def _write_delta(delta: Delta) -> dict[str, Any]:
-    return {"batches": list(map(_write_batch, delta.batches)), "part": delta.part}
+    return {
+        "batches": list(map(_write_batch, delta.batches)),
+        "part": delta.part,
+        "identities": _write_announcements(delta.identities),
+    }
 
 
 def _read_ack(epoch: int, members: dict[str, Any]) -> Ack:

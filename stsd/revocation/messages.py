@@ -140,6 +140,8 @@ class Delta:
     epoch: int
     batches: tuple[Batch, ...]
     part: Part = "push"
+    identities: tuple[Announcement, ...] = ()
+    """With a push, the key of its origin: it may be the first that the receiver hears of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,8 @@ class Replica:
             raise ReplicaError("overtaken")
         log.saved(batch)
         self._freshness.advance(log)
-        delta = Delta(self.epoch, (batch,))
+        announced = self.identities.announce(self.origin, self._signer)
+        delta = Delta(self.epoch, (batch,), identities=(announced,))
         return Ready(applied=(batch,), send=tuple((peer, delta) for peer in self.peers))
 
     def abandon(self, batch: Batch) -> None:
@@ -360,7 +361,7 @@ class Replica:
     def _take(self, peer: str, delta: Delta, now: float) -> Ready:
         new: list[Batch] = []
         forks: tuple[Fork, ...] = ()
-        refused: tuple[tuple[str, Origin], ...] = ()
+        admitted, refused = self._admit(delta.identities)
         believed: list[Batch] = []
         for batch in delta.batches:
             fault = "" if self.has(batch) else self._fault_of_batch(batch)
@@ -385,11 +386,11 @@ class Replica:
         self._note_answer(peer, delta, now)
         if new:
             saved = tuple(new)
-            return Ready(save=saved, applied=saved, answer_to=peer, forks=forks, refused=refused)
+            return Ready(save=saved, applied=saved, answer_to=peer, identities=admitted, forks=forks, refused=refused)
         receipt = self._receipt(peer, believed)
         # An answer that brings nothing new is not asked for again before the next digest.
         send = receipt if delta.part == "last" else (*receipt, *self._ask(peer, now))
-        return Ready(send=send, forks=forks, refused=refused)
+        return Ready(send=send, identities=admitted, forks=forks, refused=refused)
 
     def _receipt(self, peer: str, batches: Sequence[Batch]) -> tuple[tuple[str, Message], ...]:
         heads = {batch.origin: self._log(batch.origin).chained_head() for batch in batches}

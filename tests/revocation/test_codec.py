@@ -113,8 +113,8 @@ def message(**changes) -> bytes:
         (message(heads={"eu-west-1/n1/0123456789ABCDEF": [1, HASH]}), "bad_shape"),
         (message(heads={"eu-west-1/../0123456789abcdef/": [1, HASH]}), "bad_shape"),
         (message(heads={f"eu-west-1/n1/{n:016x}": [1, HASH] for n in range(codec.MAX_ORIGINS + 1)}), "bad_shape"),
-        (message(type="delta", heads=..., batches=[], part="all"), "bad_shape"),
-        (message(type="delta", heads=..., batches=[{}], part="push"), "bad_shape"),
+        (message(type="delta", heads=..., batches=[], part="all", identities={}), "bad_shape"),
+        (message(type="delta", heads=..., batches=[{}], part="push", identities={}), "bad_shape"),
         (message(type="digest", sender=str(ORIGIN), heartbeats={str(ORIGIN): [1.0]}, identities={}), "bad_shape"),
         (
             message(

@@ -89,7 +89,8 @@ def test_a_batch_is_applied_and_pushed_to_every_peer_once_it_is_stored():
     assert node.heads() == {}
     ready = node.committed(batch, NOW)
     assert ready.applied == (batch,)
-    assert ready.send == ((B, Delta(0, (batch,))), (C, Delta(0, (batch,))))
+    push = Delta(0, (batch,), identities=announced(origin(A)))
+    assert ready.send == ((B, push), (C, push))
 
 
 def test_a_batch_that_could_not_be_stored_has_not_happened():

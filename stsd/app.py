@@ -18,6 +18,7 @@ from stsd import config
 from stsd import world as worlds
 from stsd.config import Config, ConfigError
 from stsd.node import Node
+from stsd.revocation.identity import Identities
 from stsd.revocation.messages import Origin
 from stsd.revocation.replica import Replica
 from stsd.revocation.revocation_set import RevocationSet
@@ -66,13 +67,16 @@ async def _serve(settings: Config, limits: Limits) -> None:
         links = PeerLinks(envelope.peer_key(directory.cluster_key), settings.region, settings.peers)
         closing.push_async_callback(links.close)
         view = _view(settings, directory, clock, limits)
-        replicator = Replicator(journal, links, view, clock, log)
+        replicator = Replicator(
+            journal, links, view, clock, log, signer=directory.signer, cluster_key=directory.cluster_key
+        )
         replicator.follows_resets = settings.unsafe_test_hooks
         await replicator.restore(founding=directory.files.founding)
         directory.settled()
 
         node = Node(view, forwarded.router_key(directory.cluster_key), resource_server_keys)
         metrics = Metrics(lambda: view.keys, replicator.counts, replicator.staleness, clock.service)
+        replicator.on_refused = metrics.peer_message
         probes = Probes(view, metrics, replicator.staleness, clock)
         gateway = Gateway(node, clock, metrics, log, secure=tls is not None)
         changes = Changes(node, replicator, clock, metrics)
@@ -122,7 +126,13 @@ def _view(settings: Config, directory: DataDirectory, clock: Clock, limits: Limi
         issuer="",
         directory=worlds.directory(directory.files.world),
         keys=directory.files.keys,
-        replica=Replica(Origin(settings.region, "", ""), (), clock.wall()),
+        replica=Replica(
+            Origin(settings.region, "", ""),
+            (),
+            clock.wall(),
+            signer=directory.signer,
+            identities=Identities(directory.cluster_key),
+        ),
         revocations=RevocationSet(),
         entropy=entropy,
         limits=limits,

@@ -5,6 +5,7 @@
 | `node.json` | format, digest of the world file, and whether the node founds its cluster or joins it |
 | `world.sealed` | the materialised world: ids, access keys and policies, sealed under the cluster key |
 | `token-keys.sealed` | the key set, sealed under the cluster key |
+| `identity.sealed` | the seed of the key that signs what this node tells its peers; made at its first start |
 
 A founding node is ready at once; one that joins is ready when it has caught up once (contract 4).
 """
@@ -18,6 +19,7 @@ from typing import Any
 
 import orjson
 
+from stsd.revocation.identity import SEED_BYTES, Signer
 from stsd.tokens import keyset
 from stsd.tokens.keyset import Entropy, KeySet
 
@@ -25,6 +27,7 @@ FORMAT = 1
 NODE_FILE = "node.json"
 WORLD_FILE = "world.sealed"
 TOKEN_KEYS_FILE = "token-keys.sealed"  # noqa: S105 - a file's name
+IDENTITY_FILE = "identity.sealed"
 
 
 class ProvisionError(ValueError):
@@ -60,6 +63,21 @@ def read_cluster_key(text: str, source: str) -> bytes:
 def new_token_keys(entropy: Entropy, now: float) -> KeySet:
     """A cluster's first key set."""
     return keyset.new_key_set(entropy, now)
+
+
+def new_identity(cluster_key: bytes, entropy: Entropy) -> bytes:
+    """The content of a fresh `identity.sealed`."""
+    return keyset.seal(cluster_key, entropy(SEED_BYTES).hex(), entropy)
+
+
+def read_identity(cluster_key: bytes, content: bytes, directory: str) -> Signer:
+    """The key of `new_identity`. Raises ProvisionError."""
+    try:
+        return Signer(bytes.fromhex(str(keyset.unseal(cluster_key, content))))
+    except ValueError as error:
+        raise ProvisionError(
+            f"{directory}: {IDENTITY_FILE} does not open: restore it, or remove it: the node makes itself a new one"
+        ) from error
 
 
 def world_digest(text: str) -> str:

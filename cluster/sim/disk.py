@@ -1,15 +1,20 @@
-"""A disk as a journal sees it: what is synced survives, what is not may be lost from any point on."""
+"""A disk as a journal sees it: what is synced survives, what is not may be lost from any point on, the last row torn.
+
+A crash may also flip a bit of what was synced long ago: bad memory, a bad cable.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cluster.sim.scheduler import Scheduler
-from stsd.revocation.messages import Batch, Origin
+from stsd.revocation.messages import Announcement, Batch, Fork, Origin
 
 SYNC_S = 0.002
 SLOW_SYNC_S = 0.8
+FLIPS_AT_CRASH = 0.15
+TEARS_AT_CRASH = 0.5
 
 Persisted = Callable[[Batch], None]
 
@@ -26,7 +31,12 @@ class Disk:
     def __init__(self, scheduler: Scheduler, persisted: Persisted) -> None:
         self.rows: dict[tuple[Origin, int], Batch] = {}
         self.entries: set[bytes] = set()
+        self.damaged: set[bytes] = set()
+        """Entries that this disk had and that were damaged on it, once or more."""
+        self.seed = b""
         self.incarnation = ""
+        self.identities: tuple[Announcement, ...] = ()
+        self.forks: tuple[Fork, ...] = ()
         self.slow = False
         self.full = False
         self._scheduler = scheduler
@@ -50,8 +60,15 @@ class Disk:
     def crash(self) -> None:
         """Power is gone: of what was not synced, the first part may have got through."""
         unsynced = [batch for write in self._flying for batch in write.rows]
-        for batch in unsynced[: self._scheduler.random.randint(0, len(unsynced))]:
+        chance = self._scheduler.random
+        through = chance.randint(0, len(unsynced))
+        for batch in unsynced[:through]:
             self._store(batch)
+        if through < len(unsynced) and chance.random() < TEARS_AT_CRASH:
+            torn = unsynced[through]
+            self.rows.setdefault((torn.origin, torn.first), replace(torn, entries=(torn.entries[0][:-1],)))
+        if self.rows and chance.random() < FLIPS_AT_CRASH:
+            self._flip(chance.choice(list(self.rows)))
         self._flying.clear()
         self._busy_until = 0.0
 
@@ -59,7 +76,18 @@ class Disk:
         """A new disk."""
         self.rows.clear()
         self.entries.clear()
-        self.incarnation = ""
+        self.seed, self.incarnation, self.identities, self.forks = b"", "", (), ()
+
+    def drop(self, batch: Batch) -> None:
+        """Remove a row that was found damaged."""
+        del self.rows[(batch.origin, batch.first)]
+
+    def _flip(self, place: tuple[Origin, int]) -> None:
+        batch = self.rows[place]
+        self.entries.difference_update(batch.entries)
+        self.damaged.update(batch.entries)
+        entry = bytes([batch.entries[0][0] ^ 1]) + batch.entries[0][1:]
+        self.rows[place] = replace(batch, entries=(entry, *batch.entries[1:]))
 
     def _begin(self, write: _Write) -> None:
         latency_s = SLOW_SYNC_S if self.slow else SYNC_S

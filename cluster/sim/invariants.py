@@ -8,7 +8,9 @@
 5. Honesty: a node that reports staleness s has applied all that was acknowledged more than s and the skew ago.
 6. No resurrection: what a node refused because of something on its disk, it refuses until it expires.
 7. No false denial: every refusal is explained by a revocation that arrived there.
-8. Monotone sequence: origin and sequence never name two contents, and are never told before they are stored.
+8. Monotone sequence: origin and sequence never name two contents or two histories, and are never told before they
+   are stored.
+11. Forgery: what is unsigned, wrongly signed or of another cluster changes nothing, and neither does a damaged row.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cluster.sim.client import Issued, Request, refuses
-from stsd.revocation.messages import Batch, Delta, Message, Origin
+from stsd.revocation.messages import Batch, Delta, Digest, Message, Origin
 from stsd.revocation.replica import DIGEST_INTERVAL_S
 from stsd.revocation.revocation_set import EPSILON_MS
 
@@ -43,6 +45,7 @@ class Invariants:
         self._world = world
         self.contents: dict[tuple[Origin, int], bytes] = {}
         self.acknowledged: dict[Origin, list[Request]] = {}
+        self._chains: dict[tuple[Origin, int], bytes] = {}
         self._checked_heads: dict[tuple[str, float, Origin], int] = {}
         self._checked_acks: dict[tuple[str, float, Origin], int] = {}
 
@@ -51,6 +54,8 @@ class Invariants:
         for sequence, entry in enumerate(batch.entries, batch.first):
             known = self.contents.setdefault((batch.origin, sequence), entry)
             self._require(known == entry, 8, name, lambda: f"a sequence of {batch.origin} names two contents")
+        chain = self._chains.setdefault((batch.origin, batch.last), batch.chain)
+        self._require(chain == batch.chain, 8, name, lambda: f"a place of {batch.origin} has two histories")
 
     def sends(self, node: SimNode, message: Message) -> None:
         """A message leaves a node (8)."""
@@ -65,17 +70,42 @@ class Invariants:
         self._require(not node.process.replica.overtaken, 8, node.name, lambda: "others know more of its own log")
         if not isinstance(message, Delta):
             return
-        for batch in message.batches:
+        for batch in filter(node.process.replica.has, message.batches):
             for entry in batch.entries:
                 if entry not in node.process.known:
                     node.process.known.add(entry)
                     self._enforced(node, self._world.requests[entry])
 
+    def forged(self, node: SimNode, sender: str, message: Message, forgery: Message) -> None:
+        """A relay's forgery arrives (11). What it could not touch, the heads, is news only once."""
+        assert node.process is not None
+        if isinstance(message, Digest):
+            node.act(node.process.replica.receive(sender, message, node.now))
+        before, refused = self._state(node), self._world.tally.refused
+        node.act(node.process.replica.receive(sender, forgery, node.now))
+        self._require(self._state(node) == before, 11, node.name, lambda: "a forgery changed something")
+        counted = self._world.tally.refused > refused or isinstance(message, Digest)
+        self._require(counted, 11, node.name, lambda: f"not refused: {forgery}")
+
+    def restored(self, node: SimNode) -> None:
+        """A node has read its disk (11): what it applied is what somebody wrote."""
+        assert node.process is not None
+        for batch in node.process.replica.seen():
+            written = self._world.requests.keys() >= set(batch.entries)
+            self._require(written, 11, node.name, lambda: "a damaged row was applied")
+
+    def _state(self, node: SimNode) -> tuple[object, ...]:
+        assert node.process is not None
+        replica = node.process.replica
+        seen = [(batch.origin, batch.chain) for batch in replica.seen()]
+        stale = replica.staleness(node.now)
+        return replica.chained_heads(), seen, stale, dict(replica.identities), replica.overtaken, replica.forks()
+
     def acknowledges(self, node: SimNode, asked: Request, holders: tuple[str, ...]) -> None:
         """A client gets its answer (1: the copies are real; 4)."""
         asked.acked_at, asked.holders = self._world.scheduler.now, holders
         for holder in map(self._world.nodes.__getitem__, holders):
-            real = asked.entry in holder.disk.entries or holder.wiped
+            real = asked.entry in holder.disk.entries or self._lost(holder, asked)
             self._require(real, 1, node.name, lambda: "a copy was counted that is on no disk")
         if asked.origin is not None:
             self.acknowledged.setdefault(asked.origin, []).append(asked)
@@ -115,7 +145,7 @@ class Invariants:
     def converged(self) -> None:
         """The last fault is over since a while (1, 3, 4)."""
         nodes = list(self._world.nodes.values())
-        heads = [node.process.replica.heads() if node.process else {} for node in nodes]
+        heads = [node.process.replica.chained_heads() if node.process else {} for node in nodes]
         self._require(all(other == heads[0] for other in heads), 3, "all", lambda: f"heads differ: {heads}")
         for node in nodes:
             assert node.process is not None
@@ -132,10 +162,15 @@ class Invariants:
             self._require(fresh, 5, node.name, lambda: "still stale")
 
     def _kept(self, node: SimNode, asked: Request) -> None:
-        if asked.acked_at is None or all(self._world.nodes[holder].wiped for holder in asked.holders):
+        if asked.acked_at is None or all(self._lost(self._world.nodes[holder], asked) for holder in asked.holders):
             return
         self._require(asked.entry in node.disk.entries, 1, node.name, lambda: f"lost: {asked.revocation}")
         self._enforced(node, asked)
+
+    @staticmethod
+    def _lost(node: SimNode, asked: Request) -> bool:
+        """Whether a disk lost an entry that it had, by no fault of its node."""
+        return node.wiped or asked.entry in node.disk.damaged
 
     def _enforced(self, node: SimNode, asked: Request) -> None:
         """The session that a revocation was meant for is refused, if it is still alive."""

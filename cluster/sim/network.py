@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from cluster.sim.relay import forged
 from cluster.sim.scheduler import Scheduler
 from stsd.revocation.codec import decode_message, encode_message
-from stsd.revocation.messages import Message
+from stsd.revocation.identity import Identities
+from stsd.revocation.messages import Delta, Message
 
 Deliver = Callable[[str, str, Message], None]
+Forged = Callable[[str, str, Message, Message], None]
+TAMPERED = 0.3
+SIGNED_FOR = Identities(b"what a relay guesses".ljust(32, b"."))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +36,15 @@ MAX_ROUND_TRIP_S = 2 * (FAIR.delay_s + FAIR.jitter_s)
 class Network:
     """Carries messages; `deliver(sender, receiver, message)` gets what arrives.
 
-    With `encoded`, every message goes through its wire form.
+    With `encoded`, every message goes through its wire form. While `evil`, a relay sends forgeries beside what is said,
+    and repeats what was said before; `forged` gets a message and what the relay makes of it.
     """
 
-    def __init__(self, scheduler: Scheduler, deliver: Deliver, *, encoded: bool) -> None:
+    def __init__(self, scheduler: Scheduler, deliver: Deliver, forged: Forged, *, encoded: bool) -> None:
         self.weather = USUAL
+        self.evil = False
+        self._forged = forged
+        self._said: list[tuple[str, Message]] = []
         self._scheduler = scheduler
         self._deliver = deliver
         self._encoded = encoded
@@ -46,6 +55,8 @@ class Network:
         chance = self._scheduler.random
         if (sender, receiver) in self._cuts or chance.random() < self.weather.loss:
             return
+        if self.evil and chance.random() < TAMPERED:
+            self._tamper(sender, receiver, message)
         carried = decode_message(encode_message(message)) if self._encoded else message
         for _ in range(1 + (chance.random() < self.weather.duplicates)):
             delay_s = self.weather.delay_s + chance.random() * self.weather.jitter_s
@@ -66,7 +77,19 @@ class Network:
     def heal(self) -> None:
         """All links whole, in fair weather."""
         self._cuts.clear()
-        self.weather = FAIR
+        self.weather, self.evil = FAIR, False
+
+    def _tamper(self, sender: str, receiver: str, message: Message) -> None:
+        chance = self._scheduler.random
+        forgery = forged(chance, SIGNED_FOR, message)
+        if forgery is not None:
+            self._scheduler.after(chance.random(), lambda: self._forged(sender, receiver, message, forgery))
+        if isinstance(message, Delta):
+            self._said.append((sender, replace(message, part="push")))
+        if self._said:
+            before, again = chance.choice(self._said)
+            if before != receiver:
+                self._scheduler.after(chance.random(), lambda: self._arrive(before, receiver, again))
 
     def _arrive(self, sender: str, receiver: str, message: Message) -> None:
         # A cut also loses what is on its way, as a broken connection does.

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from cluster.sim.client import Request
 from stsd.principal import Session
 from stsd.revocation.codec import decode_revocation
+from stsd.revocation.identity import SEED_BYTES, Signer
 from stsd.revocation.messages import Batch, Message, Origin, Ready, new_incarnation
-from stsd.revocation.replica import DIGEST_INTERVAL_S, Replica
+from stsd.revocation.replica import DIGEST_INTERVAL_S, Replica, whole
 from stsd.revocation.revocation_set import Denial, RevocationSet
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 WAIT_FOR_COPY_S = 0.3
 COPIES = 2
+CLUSTER_KEY = b"simulated cluster".ljust(32, b".")
 
 
 @dataclass(slots=True)
@@ -65,15 +67,40 @@ class SimNode:
     def start(self) -> None:
         """Begin a process from what is on the disk."""
         joined = bool(self.disk.incarnation) or not self.wiped
-        if not self.disk.incarnation:
-            self.disk.incarnation = new_incarnation(self.world.scheduler.random.randbytes)
-        origin = Origin(self.name, "n1", self.disk.incarnation)
+        disk, entropy = self.disk, self.world.scheduler.random.randbytes
+        disk.seed = disk.seed or entropy(SEED_BYTES)
+        disk.incarnation = disk.incarnation or new_incarnation(entropy)
+        identities = self.world.kinds.identities(CLUSTER_KEY)
+        identities.restore(disk.identities)
+        origin = Origin(self.name, "n1", disk.incarnation)
         peers = [name for name in self.world.names if name != self.name]
-        replica = self.world.kinds.replica(origin, peers, self.now, joined=joined)
+        replica = self.world.kinds.replica(
+            origin, peers, self.now, joined=joined, signer=Signer(disk.seed), identities=identities
+        )
         self.process = process = Process(replica, self.world.kinds.revocations(), self.now)
-        self.apply(replica.restore(self.disk.rows.values()))
-        process.known.update(self.disk.entries)
+        damaged = self.damaged_rows()
+        for batch in damaged:
+            disk.drop(batch)
+        self.apply(replica.restore(list(disk.rows.values()), disk.forks, damaged=bool(damaged)))
+        process.known.update(disk.entries)
+        self.world.checks.restored(self)
+        if damaged:
+            self.world.checks.lost_disk(self)
+        self.flush(process)
+        disk.identities = identities.announcements()
         self.world.scheduler.after(self.world.scheduler.random.random() * 0.1, lambda: self._tick(process))
+
+    def damaged_rows(self) -> list[Batch]:
+        """The rows whose checksum is wrong."""
+        return [batch for batch in self.disk.rows.values() if not whole(batch)]
+
+    def renew(self, process: Process) -> None:
+        """Go on under a new incarnation when the old one cannot be continued; what it alone knew is written anew."""
+        if not process.replica.overtaken or process.saving:
+            return
+        self.disk.incarnation = new_incarnation(self.world.scheduler.random.randbytes)
+        orphans = process.replica.renew(self.disk.incarnation)
+        process.queue[:0] = [self.world.requests[entry] for batch in orphans for entry in batch.entries]
 
     def crash(self) -> None:
         """Stop at once."""
@@ -102,6 +129,7 @@ class SimNode:
 
     def flush(self, process: Process) -> None:
         """Group commit: everything that waits goes into one batch, one batch at a time."""
+        self.renew(process)
         if process.saving or not process.queue:
             return
         process.saving, process.queue = process.queue, []
@@ -128,6 +156,10 @@ class SimNode:
         process = self.process
         assert process is not None
         self.apply(ready.applied)
+        self.disk.identities += ready.identities
+        self.disk.forks += ready.forks
+        self.world.tally.forks += len(ready.forks)
+        self.world.tally.refused += len(ready.refused)
         if ready.save:
             self.save(process, ready)
         self.send(ready)

@@ -18,6 +18,7 @@ from cluster.sim.network import MAX_ROUND_TRIP_S, STORM, USUAL, Network
 from cluster.sim.node import SimNode
 from cluster.sim.scheduler import Scheduler
 from stsd.principal import Session
+from stsd.revocation.identity import Identities
 from stsd.revocation.messages import Message
 from stsd.revocation.replica import DIGEST_INTERVAL_S, Replica
 from stsd.revocation.revocation_set import RevocationSet
@@ -40,6 +41,7 @@ class Kinds:
     node: type[SimNode] = SimNode
     replica: type[Replica] = Replica
     revocations: type[RevocationSet] = RevocationSet
+    identities: type[Identities] = Identities
 
 
 @dataclass(slots=True)
@@ -49,6 +51,9 @@ class Tally:
     faults: dict[str, int] = field(default_factory=dict)
     requests: int = 0
     denied: int = 0
+    forged: int = 0
+    refused: int = 0
+    forks: int = 0
 
 
 class World:
@@ -61,7 +66,7 @@ class World:
         self.kinds = kinds or Kinds()
         self.scheduler = Scheduler(seed)
         self.checks = Invariants(self)
-        self.network = Network(self.scheduler, self._deliver, encoded=seed % 8 == 0)
+        self.network = Network(self.scheduler, self._deliver, self._forged, encoded=seed % 8 == 0)
         self.names = NAMES[:size]
         self.history: list[tuple[float, str, str]] = []
         self.sessions: list[Issued] = []
@@ -118,6 +123,11 @@ class World:
     def _deliver(self, sender: str, receiver: str, message: Message) -> None:
         self._note(receiver, f"{type(message).__name__} from {sender}")
         self.nodes[receiver].receive(sender, message)
+
+    def _forged(self, sender: str, receiver: str, message: Message, forgery: Message) -> None:
+        if self.nodes[receiver].process is not None:
+            self.tally.forged += 1
+            self.checks.forged(self.nodes[receiver], sender, message, forgery)
 
     # Clients.
 
@@ -259,6 +269,12 @@ def lose_disk(world: World, node: SimNode) -> Undo | None:
     return lambda: world._start(node)
 
 
+def malicious_relay(world: World, node: SimNode) -> Undo | None:
+    """Everything passes a relay that forges and repeats."""
+    world.network.evil = True
+    return lambda: setattr(world.network, "evil", False)
+
+
 def slow_disk(world: World, node: SimNode) -> Undo | None:
     """Each sync takes most of a second."""
     node.disk.slow = True
@@ -279,6 +295,7 @@ FAULTS: tuple[Callable[[World, SimNode], Undo | None], ...] = (
     crash,
     crash,
     lose_disk,
+    malicious_relay,
     slow_disk,
     full_disk,
 )

@@ -15,28 +15,34 @@ from typing import Any, TypeVar, get_args
 
 import orjson
 
+from stsd.revocation.identity import CHAIN_BYTES, KEY_BYTES, PROOF_BYTES, SIGNATURE_BYTES
 from stsd.revocation.messages import (
     MAX_BATCH_BYTES,
     MAX_FETCH_ENTRIES,
     Ack,
+    Announcement,
     Batch,
     Delta,
     Digest,
     Fetch,
+    Head,
     Heads,
     Heartbeat,
     Message,
     Origin,
     Part,
+    Sequences,
 )
 from stsd.revocation.revocation_set import Revocation
 
 _Read = TypeVar("_Read")
 
-VERSION = 1
+VERSION = 2
+"""Of messages and of batches, since they are signed."""
+ENTRY_VERSION = 1
 MAX_MESSAGE_BYTES = 2 * MAX_BATCH_BYTES
-"""A delta of one full batch with its envelope, and a digest of some ten thousand origins, fit in."""
-MAX_ORIGINS = 10_000
+"""A delta of one full batch with its envelope, and a digest of some three thousand origins, fit in."""
+MAX_ORIGINS = 3_000
 MAX_SEQUENCE = 2**53
 UNKNOWN = "unknown"
 
@@ -78,19 +84,19 @@ def decode_batch(content: bytes) -> Batch:
 
 def encode_revocation(revocation: Revocation) -> bytes:
     """A revocation as the entry of a log."""
-    return orjson.dumps({"v": VERSION, **asdict(revocation)})
+    return orjson.dumps({"v": ENTRY_VERSION, **asdict(revocation)})
 
 
 def decode_revocation(entry: bytes) -> Revocation:
     """Read the entry of a log; what this version cannot read is of kind `unknown`, its subject a hash."""
     try:
-        members = _members(entry, MAX_BATCH_BYTES)
+        members = _members(entry, MAX_BATCH_BYTES, ENTRY_VERSION)
         return _checked(lambda: _read_revocation(members))
     except CodecError:
         return Revocation(UNKNOWN, blake2b(entry, digest_size=16).hexdigest(), 0, None)
 
 
-def _members(content: bytes, max_bytes: int) -> dict[str, Any]:
+def _members(content: bytes, max_bytes: int, known: int = VERSION) -> dict[str, Any]:
     """The members of a versioned JSON object, without the version."""
     if len(content) > max_bytes:
         raise CodecError("too_large")
@@ -101,7 +107,7 @@ def _members(content: bytes, max_bytes: int) -> dict[str, Any]:
     if not isinstance(members, dict):
         raise CodecError("bad_shape")
     version = members.pop("v", None)
-    if type(version) is not int or version != VERSION:
+    if type(version) is not int or version != known:
         raise CodecError("unknown_version")
     return members
 
@@ -142,28 +148,87 @@ def _instant(value: Any) -> float:
     return float(value)
 
 
+def _bytes(value: Any, size: int) -> bytes:
+    content = b64decode(value, validate=True)
+    if len(content) != size:
+        raise ValueError("size")
+    return content
+
+
+def _write_bytes(content: bytes) -> str:
+    return b64encode(content).decode("ascii")
+
+
+def _read_sequences(value: dict[str, Any]) -> Sequences:
+    if len(value) > MAX_ORIGINS:
+        raise ValueError("origins")
+    return {Origin.parse(origin): _count(sequence) for origin, sequence in value.items()}
+
+
+def _write_sequences(sequences: Sequences) -> dict[str, int]:
+    return {str(origin): sequence for origin, sequence in sequences.items()}
+
+
 def _read_heads(value: dict[str, Any]) -> Heads:
     if len(value) > MAX_ORIGINS:
         raise ValueError("origins")
-    return {Origin.parse(origin): _count(head) for origin, head in value.items()}
+    return {
+        Origin.parse(origin): Head(_count(sequence), _bytes(chain, CHAIN_BYTES))
+        for origin, (sequence, chain) in value.items()
+    }
 
 
-def _write_heads(heads: Heads) -> dict[str, int]:
-    return {str(origin): head for origin, head in heads.items()}
+def _write_heads(heads: Heads) -> dict[str, list[int | str]]:
+    return {str(origin): [sequence, _write_bytes(chain)] for origin, (sequence, chain) in heads.items()}
 
 
 def _read_heartbeats(value: dict[str, Any]) -> Mapping[Origin, Heartbeat]:
     if len(value) > MAX_ORIGINS:
         raise ValueError("origins")
-    return {Origin.parse(origin): Heartbeat(_instant(at), _count(head)) for origin, (at, head) in value.items()}
+    return {
+        Origin.parse(origin): Heartbeat(
+            _instant(at), _count(head), _bytes(chain, CHAIN_BYTES), _bytes(signature, SIGNATURE_BYTES)
+        )
+        for origin, (at, head, chain, signature) in value.items()
+    }
+
+
+def _write_heartbeats(heartbeats: Mapping[Origin, Heartbeat]) -> dict[str, list[Any]]:
+    return {
+        str(origin): [heartbeat.at, heartbeat.head, _write_bytes(heartbeat.chain), _write_bytes(heartbeat.signature)]
+        for origin, heartbeat in heartbeats.items()
+    }
+
+
+def _read_announcements(value: dict[str, Any]) -> tuple[Announcement, ...]:
+    if len(value) > MAX_ORIGINS:
+        raise ValueError("origins")
+    return tuple(
+        Announcement(Origin.parse(origin), _bytes(public_key, KEY_BYTES), _bytes(proof, PROOF_BYTES))
+        for origin, (public_key, proof) in value.items()
+    )
+
+
+def _write_announcements(announced: tuple[Announcement, ...]) -> dict[str, list[str]]:
+    return {str(each.origin): [_write_bytes(each.public_key), _write_bytes(each.proof)] for each in announced}
 
 
 def _read_batch(members: dict[str, Any]) -> Batch:
-    origin, first, made_at, entries = _take(members, "origin", "first", "made_at", "entries")
+    origin, first, made_at, entries, previous, chain, signature = _take(
+        members, "origin", "first", "made_at", "entries", "previous", "chain", "signature"
+    )
     if not isinstance(entries, list) or not 1 <= len(entries) <= MAX_FETCH_ENTRIES:
         raise ValueError("entries")
     decoded = tuple(b64decode(entry, validate=True) for entry in entries)
-    return Batch(Origin.parse(origin), _count(first, least=1), decoded, _instant(made_at))
+    return Batch(
+        Origin.parse(origin),
+        _count(first, least=1),
+        decoded,
+        _instant(made_at),
+        _bytes(previous, CHAIN_BYTES),
+        _bytes(chain, CHAIN_BYTES),
+        _bytes(signature, SIGNATURE_BYTES),
+    )
 
 
 def _write_batch(batch: Batch) -> dict[str, Any]:
@@ -171,7 +236,10 @@ def _write_batch(batch: Batch) -> dict[str, Any]:
         "origin": str(batch.origin),
         "first": batch.first,
         "made_at": batch.made_at,
-        "entries": [b64encode(entry).decode("ascii") for entry in batch.entries],
+        "entries": [_write_bytes(entry) for entry in batch.entries],
+        "previous": _write_bytes(batch.previous),
+        "chain": _write_bytes(batch.chain),
+        "signature": _write_bytes(batch.signature),
     }
 
 
@@ -187,32 +255,46 @@ def _read_revocation(members: dict[str, Any]) -> Revocation:
 
 
 def _read_digest(epoch: int, members: dict[str, Any]) -> Digest:
-    sender, heads, heartbeats = _take(members, "sender", "heads", "heartbeats")
-    return Digest(epoch, Origin.parse(sender), _read_heads(heads), _read_heartbeats(heartbeats))
+    sender, heads, heartbeats, announced = _take(members, "sender", "heads", "heartbeats", "identities")
+    return Digest(
+        epoch,
+        Origin.parse(sender),
+        _read_heads(heads),
+        _read_heartbeats(heartbeats),
+        _read_announcements(announced),
+    )
 
 
 def _write_digest(digest: Digest) -> dict[str, Any]:
-    heartbeats = {str(origin): list(heartbeat) for origin, heartbeat in digest.heartbeats.items()}
-    return {"sender": str(digest.sender), "heads": _write_heads(digest.heads), "heartbeats": heartbeats}
+    return {
+        "sender": str(digest.sender),
+        "heads": _write_heads(digest.heads),
+        "heartbeats": _write_heartbeats(digest.heartbeats),
+        "identities": _write_announcements(digest.identities),
+    }
 
 
 def _read_fetch(epoch: int, members: dict[str, Any]) -> Fetch:
-    return Fetch(epoch, _read_heads(*_take(members, "after")))
+    return Fetch(epoch, _read_sequences(*_take(members, "after")))
 
 
 def _write_fetch(fetch: Fetch) -> dict[str, Any]:
-    return {"after": _write_heads(fetch.after)}
+    return {"after": _write_sequences(fetch.after)}
 
 
 def _read_delta(epoch: int, members: dict[str, Any]) -> Delta:
-    batches, part = _take(members, "batches", "part")
+    batches, part, announced = _take(members, "batches", "part", "identities")
     if not isinstance(batches, list) or part not in get_args(Part):
         raise ValueError("delta")
-    return Delta(epoch, tuple(map(_read_batch, batches)), part)
+    return Delta(epoch, tuple(map(_read_batch, batches)), part, _read_announcements(announced))
 
 
 def _write_delta(delta: Delta) -> dict[str, Any]:
-    return {"batches": list(map(_write_batch, delta.batches)), "part": delta.part}
+    return {
+        "batches": list(map(_write_batch, delta.batches)),
+        "part": delta.part,
+        "identities": _write_announcements(delta.identities),
+    }
 
 
 def _read_ack(epoch: int, members: dict[str, Any]) -> Ack:

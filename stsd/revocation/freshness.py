@@ -1,6 +1,7 @@
 """How old this node's knowledge of each origin is (design 2.3).
 
-1. A heartbeat counts only when its head is applied here: until then it promises more than this node knows.
+1. A heartbeat counts only when its head is applied here, with its chain hash: until then it promises more than this
+   node knows. Whoever calls `note` has checked its signature.
 2. It counts whoever carried it, so knowledge that comes through a third region is as fresh as it is.
 3. A stored batch is a heartbeat too: its origin acknowledged nothing but the batches before it until it was made.
 4. An incarnation that a later one replaced is silent for ever. It is left out once every peer has said, after the
@@ -30,10 +31,14 @@ class Freshness:
         self._waiting: dict[Origin, deque[Heartbeat]] = {}
         self._settled: dict[Origin, set[str]] = {}
 
+    def is_news(self, origin: Origin, heartbeat: Heartbeat) -> bool:
+        """Whether a heartbeat is later than all heard of its origin."""
+        newest = self._newest.get(origin)
+        return newest is None or heartbeat.at > newest.at
+
     def note(self, origin: Origin, heartbeat: Heartbeat, log: Log) -> None:
         """A heartbeat was heard; an older one than the newest says nothing."""
-        newest = self._newest.get(origin)
-        if newest is not None and heartbeat.at <= newest.at:
+        if not self.is_news(origin, heartbeat):
             return
         self._newest[origin] = heartbeat
         waiting = self._waiting.setdefault(origin, deque())
@@ -47,14 +52,17 @@ class Freshness:
         counted_at = max(self._counted_at.get(log.origin, 0.0), log.applied_at)
         waiting = self._waiting.get(log.origin, ())
         while waiting and waiting[0].head <= log.applied:
-            counted_at = max(counted_at, waiting.popleft().at)
+            heartbeat = waiting.popleft()
+            if log.fork is None and log.chain_at(heartbeat.head) == heartbeat.chain:
+                counted_at = max(counted_at, heartbeat.at)
         self._counted_at[log.origin] = counted_at
 
     def settle(self, peer: str, told: Heads, logs: Mapping[Origin, Log]) -> None:
         """A peer told its heads; see rule 4."""
         for origin in self._replaced():
             log = logs.get(origin)
-            if told.get(origin, 0) <= (log.applied if log else 0):
+            head = told.get(origin)
+            if head is None or head.sequence <= (log.applied if log else 0):
                 self._settled.setdefault(origin, set()).add(peer)
 
     def heartbeats(self) -> dict[Origin, Heartbeat]:

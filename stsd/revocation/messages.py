@@ -4,7 +4,10 @@ A *log* belongs to one origin and holds sequences 1, 2, 3, … without gaps. It 
 stored in one commit. A batch is never split or joined on its way, so two copies of it are equal or one is a forgery.
 The entries of a batch are bytes that only their reader understands.
 
-A *head* is the last sequence of a log that a node holds durably and without a gap, so heads say exactly who lacks what.
+Each batch carries the chain hash of everything before it, its own, and its origin's signature; see identity.
+
+A *head* is the last sequence of a log that a node holds durably and without a gap, with the chain hash there, so heads
+say exactly who lacks what, and whether two nodes hold the same.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ MAX_FETCH_BYTES = 4 << 20
 peers has to hold it."""
 
 _ORIGIN = re.compile(r"([a-z0-9-]{1,64})/([A-Za-z0-9_.-]{1,64})/([0-9a-f]{16})", re.ASCII)
-_BATCH_OVERHEAD_BYTES = 320
+_BATCH_OVERHEAD_BYTES = 560
 _ENTRY_OVERHEAD_BYTES = 8
 
 
@@ -53,25 +56,42 @@ def new_incarnation(entropy: Callable[[int], bytes]) -> str:
     return entropy(8).hex()
 
 
-Heads = Mapping[Origin, int]
+class Head(NamedTuple):
+    """A place in a log: the last sequence, and the chain hash of everything up to it."""
+
+    sequence: int
+    chain: bytes
+
+
+Sequences = Mapping[Origin, int]
+Heads = Mapping[Origin, Head]
 Part = Literal["push", "page", "last"]
 
 
 class Heartbeat(NamedTuple):
-    """Everything that `origin` acknowledged before `at` (its clock, Unix seconds) has a sequence of at most `head`."""
+    """Everything that `origin` acknowledged before `at` (its clock, Unix seconds) has a sequence of at most `head`,
+    where its chain hash is `chain`. Signed by the origin."""
 
     at: float
     head: int
+    chain: bytes = bytes(32)
+    signature: bytes = bytes(64)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Entries `first`, `first + 1`, … of one origin, stored in one commit that began at `made_at` (its clock)."""
+    """Entries `first`, `first + 1`, … of one origin, stored in one commit that began at `made_at` (its clock).
+
+    `previous` is the chain hash before it and `chain` the one that ends it; `signature` is its origin's.
+    """
 
     origin: Origin
     first: int
     entries: tuple[bytes, ...]
     made_at: float
+    previous: bytes = bytes(32)
+    chain: bytes = bytes(32)
+    signature: bytes = bytes(64)
 
     @property
     def last(self) -> int:
@@ -85,13 +105,24 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class Announcement:
+    """`origin` signs with `public_key`; `proof` is the cluster's authentication of that."""
+
+    origin: Origin
+    public_key: bytes
+    proof: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Digest:
-    """How far the sender holds each log, and the newest heartbeat of each origin that it has heard, itself included."""
+    """How far the sender holds each log, the newest heartbeat of each origin that it has heard, itself included, and
+    which key each origin signs with."""
 
     epoch: int
     sender: Origin
     heads: Heads
     heartbeats: Mapping[Origin, Heartbeat]
+    identities: tuple[Announcement, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +130,7 @@ class Fetch:
     """Please send what follows `after` in these logs."""
 
     epoch: int
-    after: Heads
+    after: Sequences
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +140,8 @@ class Delta:
     epoch: int
     batches: tuple[Batch, ...]
     part: Part = "push"
+    identities: tuple[Announcement, ...] = ()
+    """With a push, the key of its origin: it may be the first that the receiver hears of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +156,22 @@ Message = Digest | Fetch | Delta | Ack
 
 
 @dataclass(frozen=True, slots=True)
+class Fork:
+    """Proof that an origin, or whoever has its key, wrote two histories: signed batches that exclude each other."""
+
+    origin: Origin
+    held: Batch
+    other: Batch
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """What to do, in this order: apply at once, then save, then tell the replica (`saved`), then send.
 
     `applied` are batches seen for the first time. `send` pairs a peer with a message. `answer_to` is the peer that
     gets a receipt once `save` is stored. `newer_epoch` is an epoch above our own that a peer already lives in.
+    `identities` are keys heard of for the first time, to be kept. `forks` are to be kept and to be told to somebody;
+    each is handed out once. `refused` says why something changed nothing, and of which origin it claimed to be.
     """
 
     save: tuple[Batch, ...] = ()
@@ -135,3 +179,6 @@ class Ready:
     applied: tuple[Batch, ...] = ()
     answer_to: str = ""
     newer_epoch: int | None = None
+    identities: tuple[Announcement, ...] = ()
+    forks: tuple[Fork, ...] = ()
+    refused: tuple[tuple[str, Origin], ...] = ()

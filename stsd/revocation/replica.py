@@ -8,6 +8,9 @@ Every node writes its own log and holds everybody's. The rules:
 4. A head counts only what is on disk: a receipt (`Ack`) is a promise.
 5. Duplicates, reordering and repeated answers change nothing.
 6. Messages of another epoch (contract 8: a reset) change nothing; a higher one is reported.
+7. What an origin says counts only with its signature. Two signed histories of one origin are a fork: nothing more of
+   it is applied. A peer whose chain hash differs is asked for its batches, so the proof reaches every node.
+8. A node that finds its own log forked, damaged or shorter than others know it goes on under a new incarnation.
 
 The replica does not know what its entries mean: the shell applies them. `now` is Unix seconds of this node's wall
 clock. A peer's name is its region, or `region/node`.
@@ -21,21 +24,26 @@ from dataclasses import replace
 
 from stsd.revocation import revocation_token
 from stsd.revocation.freshness import Freshness
+from stsd.revocation.identity import Identities, Signer, chain_of
 from stsd.revocation.log import Log
 from stsd.revocation.messages import (
     MAX_BATCH_BYTES,
     MAX_FETCH_BYTES,
     MAX_FETCH_ENTRIES,
     Ack,
+    Announcement,
     Batch,
     Delta,
     Digest,
     Fetch,
+    Fork,
+    Head,
     Heads,
     Heartbeat,
     Message,
     Origin,
     Ready,
+    Sequences,
 )
 from stsd.revocation.revocation_token import RevocationToken
 from stsd.revocation.revocation_token import TokenShapeError as TokenShapeError
@@ -55,15 +63,25 @@ class Replica:
 
     `joined`: whether this node has caught up once. A node that starts with its journal has; one that lost it has
     when it holds everything that a peer reported in one digest (contract 4).
-    `overtaken`: a peer holds more of our own log than we do, so our disk forgot what it had synced. Nothing can be
-    appended until `renew` begins a new log.
+    `overtaken`: a peer holds more of our own log than we do, or another one, or the journal was damaged: our disk
+    forgot what it had synced. Nothing can be appended until `renew` begins a new log.
     `refused` counts by reason what arrived and changed nothing.
     """
 
     def __init__(
-        self, origin: Origin, peers: Sequence[str], now: float, *, epoch: int = 0, joined: bool = False
+        self,
+        origin: Origin,
+        peers: Sequence[str],
+        now: float,
+        *,
+        signer: Signer,
+        identities: Identities,
+        epoch: int = 0,
+        joined: bool = False,
     ) -> None:
         self.origin = origin
+        self.identities = identities
+        self._signer = signer
         self.epoch = epoch
         self.peers = tuple(peers)
         self.joined = joined or not peers
@@ -73,10 +91,12 @@ class Replica:
         self._freshness = Freshness(peers, now)
         self._senders: dict[str, Origin] = {}
         self._peer_heads: dict[str, dict[Origin, int]] = {}
-        self._goals: dict[str, Heads] = {}
+        self._goals: dict[str, Sequences] = {}
+        self._doubted: dict[str, dict[Origin, int]] = {}
         self._asked: dict[Origin, tuple[str, float]] = {}
         self._unsaved: list[Batch] = []
         self._pending: Batch | None = None
+        self._announce()
 
     # What this node writes.
 
@@ -87,9 +107,12 @@ class Replica:
         """
         if self._pending is not None or self.overtaken:
             raise ReplicaError("overtaken" if self.overtaken else "an append is pending")
-        batch = Batch(self.origin, self._log(self.origin).head + 1, tuple(entries), now)
+        head = self._log(self.origin).chained_head()
+        batch = Batch(self.origin, head.sequence + 1, tuple(entries), float(now), head.chain)
         if not entries or batch.encoded_bytes > MAX_BATCH_BYTES:
             raise ValueError(f"a batch holds 1 entry or more, in at most {MAX_BATCH_BYTES} bytes")
+        batch = replace(batch, chain=chain_of(batch))
+        batch = replace(batch, signature=self._signer.sign(self.identities.batch_content(batch)))
         self._pending = batch
         return batch
 
@@ -100,31 +123,40 @@ class Replica:
         """
         self._end_pending(batch)
         log = self._log(self.origin)
-        if log.take(batch) == "fork":
+        if log.take(batch) != "new":
+            self.overtaken = True
             raise ReplicaError("overtaken")
         log.saved(batch)
         self._freshness.advance(log)
-        delta = Delta(self.epoch, (batch,))
+        announced = self.identities.announce(self.origin, self._signer)
+        delta = Delta(self.epoch, (batch,), identities=(announced,))
         return Ready(applied=(batch,), send=tuple((peer, delta) for peer in self.peers))
 
     def abandon(self, batch: Batch) -> None:
         """The pending batch could not be stored: nothing has happened."""
         self._end_pending(batch)
 
-    def renew(self, incarnation: str) -> None:
-        """Begin a new log of our own; the old one stays, as that of a former incarnation. Raises ReplicaError."""
+    def renew(self, incarnation: str) -> tuple[Batch, ...]:
+        """Begin a new log of our own; the old one stays, as that of a former incarnation. Raises ReplicaError.
+
+        Returns those of our batches that others may never get, behind a gap or a fork of our old log: their entries are
+        to be appended anew, so an entry may be written twice.
+        """
         if self._pending is not None:
             raise ReplicaError("an append is pending")
+        orphans = self._log(self.origin).orphans()
         self.origin = replace(self.origin, incarnation=incarnation)
         self.overtaken = False
+        self._announce()
+        return orphans
 
     # What others say.
 
     def receive(self, peer: str, message: Message, now: float) -> Ready:
         """Take in a peer's message."""
         if message.epoch != self.epoch:
-            self.refused["other_epoch"] += 1
-            return Ready(newer_epoch=message.epoch if message.epoch > self.epoch else None)
+            newer = message.epoch if message.epoch > self.epoch else None
+            return Ready(newer_epoch=newer, refused=self._refuse("other_epoch", self.origin))
         match message:
             case Digest():
                 return self._compare(peer, message, now)
@@ -153,44 +185,68 @@ class Replica:
     def tick(self, now: float) -> Ready:
         """Each second: our heartbeat and our heads to every peer, and once more what could not be stored."""
         log = self._log(self.origin)
-        self._freshness.note(self.origin, Heartbeat(now, log.head), log)
+        heartbeat = Heartbeat(float(now), *log.chained_head())
+        signature = self._signer.sign(self.identities.heartbeat_content(self.origin, heartbeat))
+        self._freshness.note(self.origin, heartbeat._replace(signature=signature), log)
         digest = self.digest()
         save, self._unsaved = tuple(self._unsaved), []
         return Ready(save=save, send=tuple((peer, digest) for peer in self.peers))
 
     def digest(self) -> Digest:
         """How far this node is, as of the last tick; the shell also answers a peer's digest with it."""
-        return Digest(self.epoch, self.origin, self.heads(), self._freshness.heartbeats())
+        announced = self.identities.announcements()
+        return Digest(self.epoch, self.origin, self.chained_heads(), self._freshness.heartbeats(), announced)
 
     # What the shell stores and asks.
 
-    def restore(self, rows: Iterable[Batch]) -> tuple[Batch, ...]:
-        """Take in the journal at start, in any order; returns what to apply."""
+    def restore(self, rows: Iterable[Batch], forks: Iterable[Fork] = (), *, damaged: bool = False) -> tuple[Batch, ...]:
+        """Take in the journal at start, in any order, and the forks known; returns what to apply.
+
+        The shell has checked that each row is `whole`. If one was not, the journal is `damaged`: what we told peers
+        that we hold is not all true any more, so we are as good as another disk (rule 8).
+        """
+        self.overtaken = damaged
         applied = []
         for batch in rows:
             log = self._log(batch.origin)
             if log.take(batch) == "new":
                 log.saved(batch)
                 applied.append(batch)
+        for fork in forks:
+            self._log(fork.origin).fork = fork
+            self.overtaken = self.overtaken or fork.origin == self.origin
         for log in self._logs.values():
             self._freshness.advance(log)
         return tuple(applied)
+
+    def has(self, batch: Batch) -> bool:
+        """Whether exactly this batch is applied here."""
+        log = self._logs.get(batch.origin)
+        return log is not None and log.has(batch)
 
     def seen(self) -> Iterator[Batch]:
         """Every batch that is applied here, to build what is applied anew."""
         for log in self._logs.values():
             yield from log.seen()
 
+    def forks(self) -> tuple[Fork, ...]:
+        """The origins of which nothing more is applied, each with its proof."""
+        return tuple(log.fork for log in self._logs.values() if log.fork is not None)
+
     def heads(self) -> dict[Origin, int]:
         """How far each log is held durably and without a gap."""
         return {origin: log.head for origin, log in self._logs.items() if log.head}
+
+    def chained_heads(self) -> dict[Origin, Head]:
+        """The same, each with its chain hash."""
+        return {origin: log.chained_head() for origin, log in self._logs.items() if log.head}
 
     @property
     def all_told(self) -> bool:
         """Whether everything that is applied here without a gap is on disk too, so that `after` tells it."""
         return all(log.head == log.applied for log in self._logs.values())
 
-    def after(self, heads: Heads, max_entries: int = MAX_FETCH_ENTRIES) -> Iterator[Batch]:
+    def after(self, heads: Sequences, max_entries: int = MAX_FETCH_ENTRIES) -> Iterator[Batch]:
         """Whole batches that follow `heads` in the logs it names, up to the first that reaches `max_entries`."""
         left = max_entries
         for origin in sorted(heads):
@@ -241,8 +297,17 @@ class Replica:
 
     def _log(self, origin: Origin) -> Log:
         if origin not in self._logs:
-            self._logs[origin] = Log(origin)
+            self._logs[origin] = Log(origin, self.identities.genesis(origin))
         return self._logs[origin]
+
+    def _announce(self) -> None:
+        """Our own key, under our present incarnation. Raises ReplicaError when it has had another key."""
+        if self.identities.admit(self.identities.announce(self.origin, self._signer)) == "other_identity":
+            raise ReplicaError("this incarnation signed with another key")
+
+    def _refuse(self, reason: str, origin: Origin) -> tuple[tuple[str, Origin], ...]:
+        self.refused[reason] += 1
+        return ((reason, origin),)
 
     def _end_pending(self, batch: Batch) -> None:
         if batch is not self._pending:
@@ -255,56 +320,110 @@ class Replica:
             self._senders[peer] = digest.sender
             self._peer_heads.pop(peer, None)
             self._goals.pop(peer, None)
+        admitted, refused = self._admit(digest.identities)
         self._learn(peer, digest.heads)
         for origin in digest.heads:
             self._freshness.advance(self._log(origin))
         for origin, heartbeat in digest.heartbeats.items():
-            if origin != self.origin:
-                self._freshness.note(origin, heartbeat, self._log(origin))
+            if origin != self.origin and self._freshness.is_news(origin, heartbeat):
+                fault = self._fault_of_heartbeat(origin, heartbeat)
+                if fault:
+                    refused += self._refuse(fault, origin)
+                else:
+                    self._freshness.note(origin, heartbeat, self._log(origin))
         self._freshness.settle(peer, digest.heads, self._logs)
-        self._goals.setdefault(peer, digest.heads)
+        self._goals.setdefault(peer, {origin: head.sequence for origin, head in digest.heads.items()})
         self._check_joined()
-        return Ready(send=self._ask(peer, now))
+        return Ready(send=self._ask(peer, now), identities=admitted, refused=refused)
+
+    def _admit(
+        self, announced: Iterable[Announcement]
+    ) -> tuple[tuple[Announcement, ...], tuple[tuple[str, Origin], ...]]:
+        """The announcements that were news, and those that were refused."""
+        admitted: tuple[Announcement, ...] = ()
+        refused: tuple[tuple[str, Origin], ...] = ()
+        for announcement in announced:
+            result = self.identities.admit(announcement)
+            if result == "new":
+                admitted += (announcement,)
+            elif result != "known":
+                refused += self._refuse(result, announcement.origin)
+        return admitted, refused
+
+    def _fault_of_heartbeat(self, origin: Origin, heartbeat: Heartbeat) -> str:
+        content = self.identities.heartbeat_content(origin, heartbeat)
+        return self.identities.fault(origin, content, heartbeat.signature)
+
+    def _fault_of_batch(self, batch: Batch) -> str:
+        """Why a batch is not its origin's, or not whole; empty if it is."""
+        if chain_of(batch) != batch.chain:
+            return "bad_chain"
+        return self.identities.fault(batch.origin, self.identities.batch_content(batch), batch.signature)
 
     def _learn(self, peer: str, heads: Heads) -> None:
         """A peer's heads only grow while its incarnation lasts, so a late message takes nothing back."""
         known = self._peer_heads.setdefault(peer, {})
+        doubted = self._doubted.setdefault(peer, {})
         for origin, head in heads.items():
-            known[origin] = max(known.get(origin, 0), head)
-        if heads.get(self.origin, 0) > self._log(self.origin).head:
+            if self._log(origin).differs(head):
+                doubted[origin] = head.sequence - 1
+            else:
+                known[origin] = max(known.get(origin, 0), head.sequence)
+        if known.get(self.origin, 0) > self._log(self.origin).head:
             self.overtaken = True
 
     def _take(self, peer: str, delta: Delta, now: float) -> Ready:
-        new = tuple(batch for batch in delta.batches if self._is_new(batch))
+        new: list[Batch] = []
+        forks: tuple[Fork, ...] = ()
+        admitted, refused = self._admit(delta.identities)
+        believed: list[Batch] = []
+        for batch in delta.batches:
+            fault = "" if self.has(batch) else self._fault_of_batch(batch)
+            if fault:
+                refused += self._refuse(fault, batch.origin)
+                continue
+            log = self._log(batch.origin)
+            taken = log.take(batch)
+            self._freshness.advance(log)
+            if taken in ("new", "known"):
+                believed.append(batch)
+            if taken == "new":
+                new.append(batch)
+            elif taken == "fork" and log.fork is not None:
+                forks += (log.fork,)
+                refused += self._refuse("fork", batch.origin)
+                self.overtaken = self.overtaken or batch.origin == self.origin
+            elif taken == "stopped":
+                self.refused["stopped"] += 1
         # A peer sends what it holds durably and without a gap.
-        self._learn(peer, _heads_of(delta.batches))
+        self._learn(peer, _heads_of(believed))
         self._note_answer(peer, delta, now)
         if new:
-            return Ready(save=new, applied=new, answer_to=peer)
-        receipt = self._receipt(peer, delta.batches)
+            saved = tuple(new)
+            return Ready(save=saved, applied=saved, answer_to=peer, identities=admitted, forks=forks, refused=refused)
+        receipt = self._receipt(peer, believed)
         # An answer that brings nothing new is not asked for again before the next digest.
-        return Ready(send=receipt if delta.part == "last" else (*receipt, *self._ask(peer, now)))
-
-    def _is_new(self, batch: Batch) -> bool:
-        log = self._log(batch.origin)
-        taken = log.take(batch)
-        if taken == "fork":
-            self.refused["fork"] += 1
-        self._freshness.advance(log)
-        return taken == "new"
+        send = receipt if delta.part == "last" else (*receipt, *self._ask(peer, now))
+        return Ready(send=send, identities=admitted, forks=forks, refused=refused)
 
     def _receipt(self, peer: str, batches: Sequence[Batch]) -> tuple[tuple[str, Message], ...]:
-        heads = {batch.origin: self._log(batch.origin).head for batch in batches}
+        heads = {batch.origin: self._log(batch.origin).chained_head() for batch in batches}
         return ((peer, Ack(self.epoch, heads)),) if heads else ()
 
     def _ask(self, peer: str, now: float) -> tuple[tuple[str, Message], ...]:
         """Ask a peer for what it is known to have and we lack, unless somebody has just been asked."""
         lacking = {}
+        doubted = self._doubted.pop(peer, {})
         for origin, head in self._peer_heads.get(peer, {}).items():
-            applied = self._log(origin).applied
-            if head > applied and now >= self._asked.get(origin, ("", 0.0))[1]:
-                lacking[origin] = applied
+            log = self._log(origin)
+            if log.fork is not None:
+                continue
+            if head > log.applied and now >= self._asked.get(origin, ("", 0.0))[1]:
+                lacking[origin] = log.applied
                 self._asked[origin] = (peer, now + FETCH_TIMEOUT_S)
+        for origin, sequence in doubted.items():
+            if self._log(origin).fork is None:
+                lacking[origin] = sequence
         return ((peer, Fetch(self.epoch, lacking)),) if lacking else ()
 
     def _note_answer(self, peer: str, delta: Delta, now: float) -> None:
@@ -316,7 +435,7 @@ class Replica:
             if asked == peer:
                 self._asked[origin] = (peer, until)
 
-    def _pages(self, after: Heads) -> Iterator[Delta]:
+    def _pages(self, after: Sequences) -> Iterator[Delta]:
         """The answer to a fetch, in deltas of at most a batch's size; what exceeds the limits is asked for again."""
         page: list[Batch] = []
         page_bytes = total_bytes = 0
@@ -339,8 +458,13 @@ class Replica:
         return all(self._log(origin).head >= head for origin, head in goal.items())
 
 
-def _heads_of(batches: Iterable[Batch]) -> dict[Origin, int]:
-    heads: dict[Origin, int] = {}
+def _heads_of(batches: Iterable[Batch]) -> dict[Origin, Head]:
+    heads: dict[Origin, Head] = {}
     for batch in batches:
-        heads[batch.origin] = max(heads.get(batch.origin, 0), batch.last)
+        heads[batch.origin] = max(heads.get(batch.origin, Head(0, b"")), Head(batch.last, batch.chain))
     return heads
+
+
+def whole(batch: Batch) -> bool:
+    """Whether a batch from the journal is what was stored: its chain hash is its checksum."""
+    return chain_of(batch) == batch.chain

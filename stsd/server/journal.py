@@ -17,9 +17,11 @@ import aiosqlite
 
 from stsd.config import ConfigError
 
-FORMAT = "1"
+FORMAT = "2"
 Row = tuple[str, int, bytes]
 """Origin, first sequence, encoded batch."""
+Identity = tuple[str, bytes, bytes]
+"""Origin, public key, proof."""
 
 
 class JournalError(Exception):
@@ -50,7 +52,13 @@ class Journal:
             if created:
                 await connection.executescript(resources.files("stsd.server").joinpath("schema.sql").read_text())
             journal = cls(connection, created)
-            if (await journal.meta()).get("format") != FORMAT:
+            found = (await journal.meta()).get("format")
+            if found == "1":
+                raise ConfigError(
+                    f"{path}: a journal of format 1, whose batches are not signed; this version needs format {FORMAT}:"
+                    " move the file away on every node of the cluster, then revoke anew what must stay revoked"
+                )
+            if found != FORMAT:
                 raise ConfigError(f"{path}: not a journal of format {FORMAT}")
         except sqlite3.Error as error:
             await connection.close()
@@ -79,6 +87,28 @@ class Journal:
         if rows:
             await self._transaction([("INSERT OR IGNORE INTO batches VALUES (?, ?, ?)", rows)])
 
+    async def drop(self, places: Sequence[tuple[str, int]]) -> None:
+        """Remove damaged batches, so that whole ones can take their places. Raises JournalError."""
+        await self._transaction([("DELETE FROM batches WHERE origin = ? AND first = ?", places)])
+
+    async def identities(self) -> list[Identity]:
+        """Which key each origin signs with."""
+        async with self._connection.execute("SELECT origin, public_key, proof FROM identities ORDER BY origin") as rows:
+            return [(str(origin), bytes(public_key), bytes(proof)) async for origin, public_key, proof in rows]
+
+    async def keep_identities(self, rows: Sequence[Identity]) -> None:
+        """Store which keys origins sign with; the first one stays. Raises JournalError."""
+        await self._transaction([("INSERT OR IGNORE INTO identities VALUES (?, ?, ?)", rows)])
+
+    async def forks(self) -> list[tuple[bytes, bytes]]:
+        """The proofs of forks: two encoded batches each."""
+        async with self._connection.execute("SELECT held, other FROM forks ORDER BY origin") as rows:
+            return [(bytes(held), bytes(other)) async for held, other in rows]
+
+    async def keep_forks(self, rows: Sequence[tuple[str, bytes, bytes]]) -> None:
+        """Store the proofs of forks; the first one of an origin stays. Raises JournalError."""
+        await self._transaction([("INSERT OR IGNORE INTO forks VALUES (?, ?, ?)", rows)])
+
     async def set_meta(self, **values: str) -> None:
         """Store settings, synced. Raises JournalError."""
         await self._transaction([("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(values.items()))])
@@ -86,7 +116,12 @@ class Journal:
     async def reset(self, **values: str) -> None:
         """Forget every batch and store settings, in one transaction (contract 8). Raises JournalError."""
         await self._transaction(
-            [("DELETE FROM batches", [()]), ("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(values.items()))]
+            [
+                ("DELETE FROM batches", [()]),
+                ("DELETE FROM identities", [()]),
+                ("DELETE FROM forks", [()]),
+                ("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(values.items())),
+            ]
         )
 
     async def close(self) -> None:

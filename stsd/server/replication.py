@@ -4,6 +4,9 @@ A revocation is journaled (with group commit: what waits together is synced toge
 every peer, then answered; an answer waits at most COPY_TIMEOUT_S for a second disk, or as long as it was asked to for
 all of them. Each second the staleness of every origin is looked at, and a change is logged. A journal that cannot be
 written refuses revocations and keeps enforcing what peers send (contract 10).
+
+A damaged row of the journal is never applied: it is reported, removed, and asked for again. A fork is reported once
+and kept with its proof. What is refused changes nothing, is counted, and is named in the log.
 """
 
 from __future__ import annotations
@@ -17,12 +20,23 @@ from typing import Any
 from stsd.config import ConfigError
 from stsd.errors import ServiceUnavailable
 from stsd.revocation import codec
-from stsd.revocation.messages import MAX_BATCH_BYTES, Batch, Digest, Message, Origin, Ready, new_incarnation
-from stsd.revocation.replica import DIGEST_INTERVAL_S, Replica
+from stsd.revocation.identity import Identities, Signer
+from stsd.revocation.messages import (
+    MAX_BATCH_BYTES,
+    Announcement,
+    Batch,
+    Digest,
+    Fork,
+    Message,
+    Origin,
+    Ready,
+    new_incarnation,
+)
+from stsd.revocation.replica import DIGEST_INTERVAL_S, Replica, whole
 from stsd.revocation.revocation_set import Revocation, RevocationSet
 from stsd.revocation.staleness import Alarms, Level
 from stsd.server.clock import Clock, entropy
-from stsd.server.journal import Journal, JournalConflict, JournalError, Row
+from stsd.server.journal import Identity, Journal, JournalConflict, JournalError, Row
 from stsd.server.log import EventLog
 from stsd.server.peers import PeerLinks, PeerUnavailable
 from stsd.tokens.cache import VerifiedTokens
@@ -77,7 +91,19 @@ class _Waiting:
 class Replicator:
     """Runs one node's replica. `view.replica` and `view.revocations` are replaced by a reset."""
 
-    def __init__(self, journal: Journal, links: PeerLinks, view: View, clock: Clock, log: EventLog) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        links: PeerLinks,
+        view: View,
+        clock: Clock,
+        log: EventLog,
+        *,
+        signer: Signer,
+        cluster_key: bytes,
+    ) -> None:
+        self._signer, self._cluster_key = signer, cluster_key
+        self.on_refused: Callable[[str], None] = lambda reason: None
         self._journal, self._links, self._view, self._clock, self._log = journal, links, view, clock, log
         self._storing = asyncio.Lock()
         self._wanted: asyncio.Queue[_Waiting] = asyncio.Queue()
@@ -112,14 +138,46 @@ class Replicator:
         if meta.setdefault("region", self._view.region) != self._view.region:
             raise ConfigError(f"--region: the data directory is of region {meta['region']}, not {self._view.region}")
         self._told_joined = meta["joined"] == "1"
-        self._begin(
-            meta["incarnation"],
-            int(meta["epoch"]),
-            joined=self._told_joined,
-            heard_at=float(meta.get("alive_at", self._clock.wall())),
-        )
-        batches = [codec.decode_batch(body) for _, _, body in await self._journal.rows()]
-        self._apply(self._view.replica.restore(batches))
+        incarnation, epoch = meta["incarnation"], int(meta["epoch"])
+        identities = Identities(self._cluster_key, epoch)
+        identities.restore(map(_announcement, await self._journal.identities()))
+        own_key = identities.get(Origin(self._view.region, NODE_NAME, incarnation))
+        if own_key not in (None, self._signer.public_key):
+            incarnation = await self._new_incarnation("identity_replaced")
+        heard_at = float(meta.get("alive_at", self._clock.wall()))
+        self._begin(incarnation, epoch, identities, joined=self._told_joined, heard_at=heard_at)
+        batches, damaged = await self._whole_rows()
+        forks = [_fork(held, other) for held, other in await self._journal.forks()]
+        replica = self._view.replica
+        self._apply(replica.restore(batches, forks, damaged=damaged))
+        if damaged:
+            await self._renew(replica, "damaged")
+        await self._keep_identities(identities.announcements())
+
+    async def _whole_rows(self) -> tuple[list[Batch], bool]:
+        """The batches of the journal, and whether some were damaged: those are told and removed."""
+        batches, damaged = [], []
+        for origin, first, body in await self._journal.rows():
+            try:
+                batch = codec.decode_batch(body)
+            except codec.CodecError:
+                batch = None
+            if batch is not None and (str(batch.origin), batch.first) == (origin, first) and whole(batch):
+                batches.append(batch)
+            else:
+                damaged.append((origin, first))
+                self._event("journal_damaged", origin=origin, sequence=first)
+        if damaged:
+            await self._journal.drop(damaged)
+        return batches, bool(damaged)
+
+    async def _keep_identities(self, announced: Sequence[Announcement]) -> None:
+        """What cannot be stored is heard again from peers after the next start."""
+        if announced:
+            try:
+                await self._journal.keep_identities([(str(a.origin), a.public_key, a.proof) for a in announced])
+            except JournalError as error:
+                self._event("journal_failed", detail=str(error))
 
     def start(self) -> None:
         """Begin to write, to talk to peers and to tick."""
@@ -227,10 +285,17 @@ class Replicator:
 
     async def _renew(self, replica: Replica, reason: str) -> None:
         """Go on under a new incarnation, as after an empty disk: no sequence of the old one can mean two things."""
+        orphans = replica.renew(await self._new_incarnation(reason))
+        await self._keep_identities([replica.identities.announce(replica.origin, self._signer)])
+        for batch in orphans:
+            ready = replica.committed(await self._append(replica, batch.entries), self._clock.wall())
+            self._send(ready.send)
+
+    async def _new_incarnation(self, reason: str) -> str:
         incarnation = new_incarnation(entropy)
         await self._journal.set_meta(incarnation=incarnation)
-        replica.renew(incarnation)
         self._event("incarnation_renewed", reason=reason, incarnation=incarnation)
+        return incarnation
 
     async def reset(self, epoch: int) -> None:
         """Back to the world (contract 8). An epoch that is not above the present one was already followed."""
@@ -240,16 +305,26 @@ class Replicator:
             incarnation = new_incarnation(entropy)
             await self._journal.reset(incarnation=incarnation, epoch=str(epoch), joined="1", clock_offset_s="0")
             self._clock.offset_s = 0.0
-            self._begin(incarnation, epoch, joined=True, heard_at=self._clock.wall())
+            identities = Identities(self._cluster_key, epoch)
+            self._begin(incarnation, epoch, identities, joined=True, heard_at=self._clock.wall())
+            await self._keep_identities(identities.announcements())
             self._copied.set()
             self.changed()
             self._event("reset", epoch=epoch, incarnation=incarnation)
 
-    def _begin(self, incarnation: str, epoch: int, *, joined: bool, heard_at: float) -> None:
+    def _begin(self, incarnation: str, epoch: int, identities: Identities, *, joined: bool, heard_at: float) -> None:
         """`heard_at`: since when a peer that is not heard of counts as unheard (staleness)."""
         view = self._view
         origin = Origin(view.region, NODE_NAME, incarnation)
-        view.replica = Replica(origin, tuple(self._links.urls), heard_at, epoch=epoch, joined=joined)
+        view.replica = Replica(
+            origin,
+            tuple(self._links.urls),
+            heard_at,
+            signer=self._signer,
+            identities=identities,
+            epoch=epoch,
+            joined=joined,
+        )
         view.revocations = RevocationSet()
         view.tokens = VerifiedTokens(view.keys)
 
@@ -283,10 +358,15 @@ class Replicator:
         replica = self._view.replica
         ready = replica.receive(peer, message, self._clock.wall())
         self._copied.set()
+        for reason, origin in ready.refused:
+            self.on_refused(reason)
+            self._event("peer_message_refused", reason=reason, peer=peer, origin=str(origin))
         if ready.newer_epoch is not None:
             await self._follow(ready.newer_epoch, peer)
             return []
         self._apply(ready.applied)
+        await self._keep_identities(ready.identities)
+        await self._report(ready.forks)
         send = list(ready.send)
         if ready.save:
             async with self._storing:
@@ -301,6 +381,16 @@ class Replicator:
             send += replica.saved(ready, self._clock.wall()).send
             self.changed()
         return send
+
+    async def _report(self, forks: Sequence[Fork]) -> None:
+        """An alarm for each origin that wrote two histories; the proof is kept."""
+        for fork in forks:
+            self._event("origin_forked", origin=str(fork.origin), sequence=fork.other.first)
+            held, other = codec.encode_batch(fork.held), codec.encode_batch(fork.other)
+            try:
+                await self._journal.keep_forks([(str(fork.origin), held, other)])
+            except JournalError as error:
+                self._event("journal_failed", detail=str(error))
 
     async def _follow(self, epoch: int, peer: str) -> None:
         """A peer was reset while we were away: follow it, if resets are allowed here at all."""
@@ -373,6 +463,8 @@ class Replicator:
         if self._view.replica is not replica:
             return
         try:
+            if replica.overtaken:
+                await self._renew(replica, "overtaken")
             await self._journal.keep([_row(batch) for batch in ready.save])
             if replica.joined and not self._told_joined:
                 await self._journal.set_meta(joined="1")
@@ -407,6 +499,16 @@ class Replicator:
 
     def _event(self, event: str, **members: Any) -> None:
         self._log.emit(self._clock.wall(), {"event": event, **members})
+
+
+def _announcement(row: Identity) -> Announcement:
+    origin, public_key, proof = row
+    return Announcement(Origin.parse(origin), public_key, proof)
+
+
+def _fork(held: bytes, other: bytes) -> Fork:
+    batch = codec.decode_batch(held)
+    return Fork(batch.origin, batch, codec.decode_batch(other))
 
 
 def _row(batch: Batch) -> Row:

@@ -12,9 +12,23 @@ CREATE TABLE meta (
 CREATE TABLE batches (
   origin TEXT NOT NULL,      -- region/node/incarnation
   first  INTEGER NOT NULL,   -- sequence of the first entry; an origin's sequences run from 1 without gaps
-  body   BLOB NOT NULL,      -- the batch as its origin encoded it
+  body   BLOB NOT NULL,      -- the batch as its origin signed it; its chain hash is the row's checksum
   PRIMARY KEY (origin, first)
 ) WITHOUT ROWID;
 
-INSERT INTO meta VALUES ('format', '1');
+-- Which key each origin signs with, as the cluster authenticated it.
+CREATE TABLE identities (
+  origin     TEXT PRIMARY KEY,
+  public_key BLOB NOT NULL,  -- Ed25519
+  proof      BLOB NOT NULL
+) WITHOUT ROWID;
+
+-- Proof that an origin wrote two histories; nothing more of it is applied.
+CREATE TABLE forks (
+  origin TEXT PRIMARY KEY,
+  held   BLOB NOT NULL,      -- two signed batches that exclude each other
+  other  BLOB NOT NULL
+) WITHOUT ROWID;
+
+INSERT INTO meta VALUES ('format', '2');
 COMMIT;

@@ -17,6 +17,7 @@ from stsd import provision
 from stsd import world as worlds
 from stsd.config import Config, ConfigError
 from stsd.provision import NodeFiles, ProvisionError
+from stsd.revocation.identity import Signer
 from stsd.server import clock
 from stsd.world import WorldError, profiles
 
@@ -31,6 +32,7 @@ class DataDirectory:
     path: Path
     cluster_key: bytes
     files: NodeFiles
+    signer: Signer
     lock: int
     standalone: bool
     """Whether this is a node of its own, which serves the profiles of its world itself."""
@@ -70,11 +72,14 @@ def open_directory(config: Config, now: float) -> DataDirectory:
             _read(key_file, "--cluster-key").decode("ascii", "replace"), str(key_file)
         )
         files = provision.read_node_files(cluster_key, _existing(path), str(path))
+        signer = _signer(path, cluster_key)
     except ProvisionError as error:
         raise ConfigError(str(error)) from error
     if config.world is not None and _digest(config.world) != files.world_digest:
         raise ConfigError(f"--world: {path} was made from another world; use the same file or another --data-dir")
-    return DataDirectory(path, cluster_key, files, lock, standalone=not config.peers and config.cluster_key is None)
+    return DataDirectory(
+        path, cluster_key, files, signer, lock, standalone=not config.peers and config.cluster_key is None
+    )
 
 
 def write_private(path: Path, content: bytes) -> None:
@@ -87,6 +92,14 @@ def write_private(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+
+
+def _signer(path: Path, cluster_key: bytes) -> Signer:
+    """The node's identity key, made at the first start."""
+    file = path / provision.IDENTITY_FILE
+    if not file.exists():
+        write_private(file, provision.new_identity(cluster_key, clock.entropy))
+    return provision.read_identity(cluster_key, _read(file, "--data-dir"), str(path))
 
 
 def _make(path: Path) -> bool:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from stsd.revocation import codec
 from stsd.revocation.codec import CodecError
-from stsd.revocation.messages import Ack, Batch, Delta, Digest, Fetch, Heartbeat, Origin
-from stsd.revocation.replica import Replica
+from stsd.revocation.messages import Ack, Announcement, Batch, Delta, Digest, Fetch, Head, Heartbeat, Origin
 from stsd.revocation.revocation_set import Revocation
+from tests.revocation.signed import node
 
 ORIGIN = Origin("eu-west-1", "n1", "0123456789abcdef")
 
@@ -23,12 +23,21 @@ origins = st.builds(
 )
 counts = st.integers(0, codec.MAX_SEQUENCE)
 instants = st.floats(0, 1e11)
-heads = st.dictionaries(origins, counts, max_size=4)
+hashes = st.binary(min_size=32, max_size=32)
+signatures = st.binary(min_size=64, max_size=64)
+sequences = st.dictionaries(origins, counts, max_size=4)
+heads = st.dictionaries(origins, st.builds(Head, counts, hashes), max_size=4)
+heartbeats = st.dictionaries(origins, st.builds(Heartbeat, instants, counts, hashes, signatures), max_size=4)
+announcements = st.lists(
+    st.builds(Announcement, origins, hashes, st.binary(min_size=16, max_size=16)),
+    max_size=3,
+    unique_by=lambda announcement: announcement.origin,
+).map(tuple)
 entries = st.lists(st.binary(max_size=40), min_size=1, max_size=4).map(tuple)
-batches = st.builds(Batch, origins, st.integers(1, codec.MAX_SEQUENCE), entries, instants)
+batches = st.builds(Batch, origins, st.integers(1, codec.MAX_SEQUENCE), entries, instants, hashes, hashes, signatures)
 messages = st.one_of(
-    st.builds(Digest, counts, origins, heads, st.dictionaries(origins, st.builds(Heartbeat, instants, counts))),
-    st.builds(Fetch, counts, heads),
+    st.builds(Digest, counts, origins, heads, heartbeats, announcements),
+    st.builds(Fetch, counts, sequences),
     st.builds(Delta, counts, st.lists(batches, max_size=3).map(tuple), st.sampled_from(["push", "page", "last"])),
     st.builds(Ack, counts, heads),
 )
@@ -70,8 +79,12 @@ def test_a_message_with_one_part_replaced_is_read_or_refused(message, data):
         codec.decode_message(orjson.dumps(members))
 
 
+HASH = "A" * 43 + "="
+SIGNATURE = "A" * 86 + "=="
+
+
 def message(**changes) -> bytes:
-    members = {"v": 1, "type": "ack", "epoch": 0, "heads": {str(ORIGIN): 1}} | changes
+    members = {"v": 2, "type": "ack", "epoch": 0, "heads": {str(ORIGIN): [1, HASH]}} | changes
     return orjson.dumps({name: value for name, value in members.items() if value is not ...})
 
 
@@ -81,7 +94,7 @@ def message(**changes) -> bytes:
         (b"{", "not_json"),
         (b"[]", "bad_shape"),
         (b"x" * (codec.MAX_MESSAGE_BYTES + 1), "too_large"),
-        (message(v=2), "unknown_version"),
+        (message(v=1), "unknown_version"),
         (message(v=True), "unknown_version"),
         (message(v=...), "unknown_version"),
         (message(type="nack"), "unknown_type"),
@@ -91,18 +104,25 @@ def message(**changes) -> bytes:
         (message(epoch=-1), "bad_shape"),
         (message(heads=...), "bad_shape"),
         (message(more=1), "bad_shape"),
-        (message(heads={str(ORIGIN): True}), "bad_shape"),
-        (message(heads={str(ORIGIN): 1.5}), "bad_shape"),
-        (message(heads={str(ORIGIN): codec.MAX_SEQUENCE + 1}), "bad_shape"),
-        (message(heads={"eu-west-1/n1": 1}), "bad_shape"),
-        (message(heads={"eu-west-1/n1/0123456789ABCDEF": 1}), "bad_shape"),
-        (message(heads={"eu-west-1/../0123456789abcdef/": 1}), "bad_shape"),
-        (message(heads={f"eu-west-1/n1/{n:016x}": 1 for n in range(codec.MAX_ORIGINS + 1)}), "bad_shape"),
-        (message(type="delta", heads=..., batches=[], part="all"), "bad_shape"),
-        (message(type="delta", heads=..., batches=[{}], part="push"), "bad_shape"),
-        (message(type="digest", sender=str(ORIGIN), heartbeats={str(ORIGIN): [1.0]}), "bad_shape"),
-        (message(type="digest", sender=str(ORIGIN), heartbeats={str(ORIGIN): ["1", 1]}), "bad_shape"),
-        (message(type="digest", sender="?", heartbeats={}), "bad_shape"),
+        (message(heads={str(ORIGIN): [True, HASH]}), "bad_shape"),
+        (message(heads={str(ORIGIN): [1.5, HASH]}), "bad_shape"),
+        (message(heads={str(ORIGIN): [codec.MAX_SEQUENCE + 1, HASH]}), "bad_shape"),
+        (message(heads={str(ORIGIN): [1, "AAAA"]}), "bad_shape"),
+        (message(heads={str(ORIGIN): 1}), "bad_shape"),
+        (message(heads={"eu-west-1/n1": [1, HASH]}), "bad_shape"),
+        (message(heads={"eu-west-1/n1/0123456789ABCDEF": [1, HASH]}), "bad_shape"),
+        (message(heads={"eu-west-1/../0123456789abcdef/": [1, HASH]}), "bad_shape"),
+        (message(heads={f"eu-west-1/n1/{n:016x}": [1, HASH] for n in range(codec.MAX_ORIGINS + 1)}), "bad_shape"),
+        (message(type="delta", heads=..., batches=[], part="all", identities={}), "bad_shape"),
+        (message(type="delta", heads=..., batches=[{}], part="push", identities={}), "bad_shape"),
+        (message(type="digest", sender=str(ORIGIN), heartbeats={str(ORIGIN): [1.0]}, identities={}), "bad_shape"),
+        (
+            message(
+                type="digest", sender=str(ORIGIN), heartbeats={str(ORIGIN): ["1", 1, HASH, SIGNATURE]}, identities={}
+            ),
+            "bad_shape",
+        ),
+        (message(type="digest", sender="?", heartbeats={}, identities={}), "bad_shape"),
     ],
 )
 def test_a_refused_message_says_why(content, reason):
@@ -113,7 +133,16 @@ def test_a_refused_message_says_why(content, reason):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"first": 0}, {"first": True}, {"entries": []}, {"entries": "eHg="}, {"entries": ["?"]}, {"made_at": -1}],
+    [
+        {"first": 0},
+        {"first": True},
+        {"entries": []},
+        {"entries": "eHg="},
+        {"entries": ["?"]},
+        {"made_at": -1},
+        {"chain": "AAAA"},
+        {"signature": 1},
+    ],
 )
 def test_a_batch_of_a_wrong_shape_is_refused(changes):
     members = orjson.loads(codec.encode_batch(Batch(ORIGIN, 1, (b"x",), 1.0)))
@@ -123,8 +152,8 @@ def test_a_batch_of_a_wrong_shape_is_refused(changes):
 
 def test_the_largest_batch_that_can_be_appended_can_be_read_by_a_peer_and_from_the_journal():
     entry = b"x" * 150
-    replica = Replica(ORIGIN, ("us-east-1",), 0.0)
-    batch = replica.append([entry] * ((codec.MAX_BATCH_BYTES - 320) // 208), 0.0)
+    replica = node(ORIGIN, ("us-east-1",), 0.0)
+    batch = replica.append([entry] * ((codec.MAX_BATCH_BYTES - 560) // 208), 0.0)
     assert codec.decode_batch(codec.encode_batch(batch)) == batch
     delta = Delta(0, (batch,))
     assert codec.decode_message(codec.encode_message(delta)) == delta

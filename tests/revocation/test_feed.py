@@ -7,6 +7,8 @@ from stsd.revocation.codec import encode_revocation
 from stsd.revocation.messages import Batch, Delta, Origin
 from stsd.revocation.replica import Replica
 from stsd.revocation.revocation_set import Revocation
+from tests.revocation.signed import node as node_of
+from tests.revocation.signed import signed
 
 HERE, THERE = Origin("eu-west-1", "n1", "a" * 16), Origin("us-east-1", "n1", "b" * 16)
 NOW = 1_795_435_200.0
@@ -17,7 +19,7 @@ def entry(subject: str, kind: str = "role", issued_before_ms: int = 1_795_435_20
 
 
 def node(epoch: int = 0) -> Replica:
-    replica = Replica(HERE, ("us-east-1",), NOW, joined=True, epoch=epoch)
+    replica = node_of(HERE, ("us-east-1",), NOW, epoch=epoch, knows=[THERE])
     for subjects in (("one",), ("two", "three")):
         write(replica, *map(entry, subjects))
     return replica
@@ -49,14 +51,14 @@ def test_an_entry_of_the_feed_names_itself_and_what_it_revokes():
 
 @pytest.mark.parametrize(("cutoff_ms", "told"), [(0, None), (1_795_435_200_000, 1_795_435_200), (1_500, 1.5)])
 def test_a_cut_off_is_in_seconds_and_absent_for_a_named_key(cutoff_ms, told):
-    replica = Replica(HERE, (), NOW)
+    replica = node_of(HERE, (), NOW)
     write(replica, entry("x", "access_key", cutoff_ms))
     assert feed.after(replica).revocations[0]["issued_before"] == told
 
 
 def test_following_the_cursor_gives_every_revocation_once():
     replica = node()
-    hear(replica, Batch(THERE, 1, (entry("four"), entry("five")), NOW))
+    hear(replica, signed(Batch(THERE, 1, (entry("four"), entry("five")), NOW)))
     cursor, heard = "", []
     while (page := feed.after(replica, cursor, limit=2)).revocations:
         heard += subjects(page)
@@ -88,10 +90,11 @@ def test_a_cursor_from_a_node_that_knows_more_does_not_go_back():
 
 def test_a_revocation_ahead_of_a_gap_is_not_told_before_its_turn():
     replica = node()
-    hear(replica, Batch(THERE, 2, (entry("late"),), NOW))
+    early = signed(Batch(THERE, 1, (entry("early"),), NOW))
+    hear(replica, signed(Batch(THERE, 2, (entry("late"),), NOW), early.chain))
     assert "late" not in subjects(feed.after(replica))
     cursor = feed.after(replica).cursor
-    hear(replica, Batch(THERE, 1, (entry("early"),), NOW))
+    hear(replica, early)
     assert subjects(feed.after(replica, cursor)) == ["early", "late"]
 
 
@@ -109,7 +112,7 @@ def test_what_is_not_a_cursor_is_refused(cursor):
 
 
 def test_a_kind_of_a_later_version_is_told():
-    replica = Replica(HERE, (), NOW)
+    replica = node_of(HERE, (), NOW)
     write(replica, entry("x", "device"), b"unreadable")
     assert [revocation["kind"] for revocation in feed.after(replica).revocations] == ["device", "unknown"]
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from io import BytesIO
 
 import pytest
 
 from stsd import world as worlds
+from stsd.config import ConfigError
 from stsd.errors import ServiceUnavailable
-from stsd.revocation.messages import Ack, Origin
+from stsd.revocation.identity import Identities, Signer, chain_of
+from stsd.revocation.messages import Ack, Batch, Delta, Digest, Fork, Origin
 from stsd.revocation.replica import Replica
 from stsd.revocation.revocation_set import Revocation, RevocationSet
 from stsd.server.clock import Clock, entropy
@@ -23,6 +27,7 @@ from stsd.view import View
 
 NOW = 1_795_435_200
 KEY = Revocation("access_key", "ASIARTX3GSDSQAAAAAAA", 0, None)
+OTHER_KEY = Revocation("access_key", "ASIARTX3GSDSQBBBBBBB", 0, None)
 ORIGIN = "us-east-1/1/0000000000000001"
 
 
@@ -35,10 +40,13 @@ async def replicator(path, *peers):
     world = worlds.directory(worlds.materialise({"Accounts": [{"Id": "111122223333"}]}, entropy))
     view = View(
         region="us-east-1", issuer="", directory=world, keys=new_key_set(entropy, NOW),
-        replica=Replica(Origin("us-east-1", "1", "0" * 16), (), NOW), revocations=RevocationSet(), entropy=entropy,
+        replica=Replica(
+            Origin("us-east-1", "1", "0" * 16), (), NOW, signer=Signer(b"s" * 32), identities=Identities(b"k" * 32)
+        ),
+        revocations=RevocationSet(), entropy=entropy,
     )  # fmt: skip
     log = EventLog("us-east-1", "json", BytesIO())
-    running = Replicator(journal, links, view, clock, log)
+    running = Replicator(journal, links, view, clock, log, signer=Signer(b"s" * 32), cluster_key=b"k" * 32)
     await running.restore(founding=True)
     running.start()
     try:
@@ -208,3 +216,53 @@ async def test_a_reset_keeps_nobody_waiting(tmp_path):
         await asyncio.sleep(0.3)
         await running.reset(7)
         assert (await asyncio.wait_for(waiting, 1)).lagging == PEERS
+
+
+async def test_a_damaged_row_is_not_applied_but_removed_and_the_node_goes_on_as_another_disk(tmp_path):
+    async with replicator(tmp_path) as (running, view, journal, _):
+        await running.revoke(KEY)
+        await running.revoke(OTHER_KEY)
+        before = view.replica.origin
+    change = "UPDATE batches SET body = CAST(replace(body, 'made_at\":', 'made_at\":1') AS BLOB) WHERE first = 1"
+    damage(tmp_path / "journal.db", change)
+    async with replicator(tmp_path) as (running, view, journal, _):
+        assert not revoked(view)
+        assert view.revocations.check_key(OTHER_KEY.subject, NOW) is not None
+        assert view.replica.origin != before
+        assert [first for origin, first, _ in await journal.rows() if origin == str(before)] == [2]
+        assert view.replica.heads() == {view.replica.origin: 1}  # what was behind the gap is written again
+
+
+async def test_a_fork_is_kept_and_stays_one_after_a_restart(tmp_path):
+    foreign = Origin("eu-west-1", "1", "f" * 16)
+    signer, identities = Signer(b"f" * 32), Identities(b"k" * 32)
+    announced = identities.announce(foreign, signer)
+    one, two = (signed(Batch(foreign, 1, (entry,), 1.0), identities, signer) for entry in (b"one", b"two"))
+    async with replicator(tmp_path) as (running, view, _, _):
+        await running._take("eu-west-1", Digest(0, foreign, {}, {}, (announced,)))
+        await running._take("eu-west-1", Delta(0, (one, two), "last"))
+        assert view.replica.forks() == (Fork(foreign, one, two),)
+    async with replicator(tmp_path) as (_, view, _, _):
+        assert view.replica.forks() == (Fork(foreign, one, two),)
+        assert view.replica.identities[foreign] == signer.public_key
+
+
+async def test_a_journal_of_format_1_is_refused_with_what_to_do(tmp_path):
+    async with replicator(tmp_path):
+        pass
+    damage(tmp_path / "journal.db", "UPDATE meta SET value = '1' WHERE name = 'format'")
+    with pytest.raises(ConfigError, match=r"a journal of format 1, .* move the file away"):
+        await Journal.open(tmp_path / "journal.db")
+
+
+def damage(path, sql):
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute(sql)
+    connection.close()
+
+
+def signed(batch, identities, signer):
+    batch = replace(batch, previous=identities.genesis(batch.origin))
+    batch = replace(batch, chain=chain_of(batch))
+    return replace(batch, signature=signer.sign(identities.batch_content(batch)))

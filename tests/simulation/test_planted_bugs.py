@@ -9,8 +9,9 @@ from cluster.sim.invariants import InvariantBroken
 from cluster.sim.node import SimNode
 from cluster.sim.world import Kinds, World
 from stsd.revocation.freshness import Freshness
+from stsd.revocation.identity import Identities, chain_of
 from stsd.revocation.log import Log
-from stsd.revocation.messages import Ack
+from stsd.revocation.messages import Ack, Head
 from stsd.revocation.replica import Replica
 from stsd.revocation.revocation_set import RevocationSet
 
@@ -50,6 +51,49 @@ class KeepsItsIncarnationOnAnEmptyDisk(SimNode):
         self.incarnation = self.disk.incarnation
 
 
+class AppliesDamagedRows(SimNode):
+    def damaged_rows(self):
+        return []
+
+
+class GoesOnAfterDamage(SimNode):
+    """Under the same incarnation, as if its disk still held all that it told."""
+
+    def renew(self, process):
+        process.replica.overtaken = False
+
+
+class BelievesAnyBatch(Replica):
+    def _fault_of_batch(self, batch):
+        return ""
+
+
+class ChecksTheChainAndNoSignature(Replica):
+    def _fault_of_batch(self, batch):
+        return "" if chain_of(batch) == batch.chain else "bad_chain"
+
+
+class BelievesAnyHeartbeat(Replica):
+    def _fault_of_heartbeat(self, origin, heartbeat):
+        return ""
+
+
+class AdmitsAnyKey(Identities):
+    def admit(self, announced):
+        if announced.origin in self:
+            return "known"
+        self._announced[announced.origin] = announced
+        return "new"
+
+
+class TakesTheLatestKey(Identities):
+    def admit(self, announced):
+        if self._announced.get(announced.origin) == announced:
+            return "known"
+        self._announced[announced.origin] = announced
+        return "new"
+
+
 class CountingLog(Log):
     """Knows no duplicates: every batch that comes makes the log longer."""
 
@@ -61,10 +105,13 @@ class CountingLog(Log):
     def saved(self, batch):
         self.head += len(batch.entries)
 
+    def chained_head(self):
+        return Head(self.head, self._chains.get(self.head, bytes(32)))
+
 
 class HasNoDuplicateFilter(Replica):
     def _log(self, origin):
-        return self._logs.setdefault(origin, CountingLog(origin))
+        return self._logs.setdefault(origin, CountingLog(origin, self.identities.genesis(origin)))
 
 
 class HasNoAntiEntropy(Replica):
@@ -87,13 +134,13 @@ class AppliesOnlyInOrder(Replica):
 
 
 class ReusesSequencesAfterACrash(Replica):
-    def restore(self, rows):
-        return super().restore([batch for batch in rows if batch.origin != self.origin])
+    def restore(self, rows, forks=(), **damage):
+        return super().restore([batch for batch in rows if batch.origin != self.origin], forks, **damage)
 
 
 class ForgetsToApplyItsJournal(Replica):
-    def restore(self, rows):
-        super().restore(rows)
+    def restore(self, rows, forks=(), **damage):
+        super().restore(rows, forks, **damage)
         return ()
 
 
@@ -104,7 +151,11 @@ class TellsTheHighestSequenceAsItsHead(Replica):
 
 class GivesReceiptsForWhatItHasSeen(Replica):
     def _receipt(self, peer, batches):
-        return ((peer, Ack(self.epoch, {batch.origin: batch.last for batch in batches})),) if batches else ()
+        return (
+            ((peer, Ack(self.epoch, {batch.origin: Head(batch.last, batch.chain) for batch in batches})),)
+            if batches
+            else ()
+        )
 
 
 class CountsEveryHeartbeat(Freshness):
@@ -154,7 +205,14 @@ BUGS = [
     (Kinds(node=PushesBeforeSync), {8}),
     (Kinds(node=TakesAFailedSaveForADoneOne), {8}),
     (Kinds(node=KeepsItsIncarnationOnAnEmptyDisk), {5, 8}),
-    (Kinds(replica=HasNoDuplicateFilter), {2}),
+    (Kinds(node=AppliesDamagedRows), {4, 11}),
+    (Kinds(node=GoesOnAfterDamage), {1, 3, 5, 8}),
+    (Kinds(replica=BelievesAnyBatch), {11}),
+    (Kinds(replica=ChecksTheChainAndNoSignature), {11}),
+    (Kinds(replica=BelievesAnyHeartbeat), {11}),
+    (Kinds(identities=AdmitsAnyKey), {11}),
+    (Kinds(identities=TakesTheLatestKey), {11}),
+    (Kinds(replica=HasNoDuplicateFilter), {2, 3, 8}),
     (Kinds(replica=HasNoAntiEntropy), {3}),
     (Kinds(replica=AsksOnceForEver), {3}),
     (Kinds(replica=AppliesOnlyInOrder), {4}),
@@ -173,8 +231,8 @@ BUGS = [
 
 def name(kinds) -> str:
     default = Kinds()
-    planted = [kinds.node, kinds.replica, kinds.revocations]
-    usual = [default.node, default.replica, default.revocations]
+    planted = [kinds.node, kinds.replica, kinds.revocations, kinds.identities]
+    usual = [default.node, default.replica, default.revocations, default.identities]
     return next(kind.__name__ for kind, known in zip(planted, usual, strict=True) if kind is not known)
 
 

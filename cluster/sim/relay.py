@@ -1,0 +1,81 @@
+"""A relay that tampers: what it makes of batches, heartbeats and announcements that pass it.
+
+It has keys of its own and knows everything that was ever said, but neither an origin's key nor the cluster's. Heads,
+fetches and receipts go from node to node under the cluster key (stsd.wire.envelope); it cannot touch those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+
+from stsd.revocation.identity import Identities, Signer, chain_of
+from stsd.revocation.messages import Announcement, Batch, Delta, Digest, Message, Origin
+
+OTHER_CLUSTER = Identities(b"another cluster".ljust(32, b"."))
+OWN_KEY = Signer(b"the relay's own key".ljust(32, b"."))
+
+Tamper = Callable[[Random, Identities, Batch], Batch]
+
+
+def forged(chance: Random, identities: Identities, message: Message) -> Message | None:
+    """A message made from this one that no node may believe; None if there is nothing in it to tamper with."""
+    if isinstance(message, Delta) and message.batches:
+        batch = chance.choice(message.batches)
+        return replace(message, batches=(chance.choice(TAMPERS)(chance, identities, batch),), identities=())
+    if isinstance(message, Digest):
+        if chance.random() < 0.5:
+            return replace(message, heartbeats={}, identities=(_announced(chance, message),))
+        later = {
+            origin: heartbeat._replace(at=heartbeat.at + chance.uniform(0.001, 60.0))
+            for origin, heartbeat in message.heartbeats.items()
+        }
+        return replace(message, heartbeats=later, identities=())
+    return None
+
+
+def _announced(chance: Random, digest: Digest) -> Announcement:
+    unknown = Origin(digest.sender.region, digest.sender.node, chance.randbytes(8).hex())
+    origin = chance.choice((digest.sender, unknown))
+    return Announcement(origin, OWN_KEY.public_key, chance.randbytes(16))
+
+
+def _flips_a_bit(chance: Random, identities: Identities, batch: Batch) -> Batch:
+    at = chance.randrange(len(batch.entries))
+    entry = bytearray(batch.entries[at])
+    entry[chance.randrange(len(entry))] ^= 1 << chance.randrange(8)
+    return replace(batch, entries=(*batch.entries[:at], bytes(entry), *batch.entries[at + 1 :]))
+
+
+def _mends_the_chain(chance: Random, identities: Identities, batch: Batch) -> Batch:
+    changed = _flips_a_bit(chance, identities, batch)
+    return replace(changed, chain=chain_of(changed))
+
+
+def _signs_itself(chance: Random, identities: Identities, batch: Batch) -> Batch:
+    changed = _mends_the_chain(chance, identities, batch)
+    return replace(changed, signature=OWN_KEY.sign(identities.batch_content(changed)))
+
+
+def _moves_it(chance: Random, identities: Identities, batch: Batch) -> Batch:
+    return replace(batch, first=batch.first + chance.randint(1, 9))
+
+
+def _invents_an_origin(chance: Random, identities: Identities, batch: Batch) -> Batch:
+    origin = replace(batch.origin, incarnation=chance.randbytes(8).hex())
+    return _signs_itself(chance, identities, replace(batch, origin=origin))
+
+
+def _signs_for_another_cluster(chance: Random, identities: Identities, batch: Batch) -> Batch:
+    return _signs_itself(chance, OTHER_CLUSTER, batch)
+
+
+TAMPERS: tuple[Tamper, ...] = (
+    _flips_a_bit,
+    _mends_the_chain,
+    _signs_itself,
+    _moves_it,
+    _invents_an_origin,
+    _signs_for_another_cluster,
+)

@@ -1,0 +1,121 @@
+"""Who signs for which origin: Ed25519 keys (RFC 8032), bound to one cluster and one epoch.
+
+1. Every node has an identity key, made at its first start. It signs what its origin says: batches and heartbeats.
+   Whoever carries them can delay them, and no more (design 2.4).
+2. An announcement says which public key an origin signs with. It is authenticated with a key derived from the cluster
+   key, whoever carries it. The first one counts: an origin never changes its key, a new key is a new incarnation.
+3. All that is signed names its cluster and its epoch, so nothing holds in another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from hashlib import blake2b
+from hmac import compare_digest
+
+from nacl.bindings import crypto_sign as _sign
+from nacl.bindings import crypto_sign_BYTES, crypto_sign_open, crypto_sign_PUBLICKEYBYTES, crypto_sign_seed_keypair
+from nacl.exceptions import CryptoError
+
+from stsd.revocation.messages import Announcement, Batch, Heartbeat, Origin
+
+SEED_BYTES = 32
+KEY_BYTES = int(crypto_sign_PUBLICKEYBYTES)
+SIGNATURE_BYTES = int(crypto_sign_BYTES)
+CHAIN_BYTES = 32
+PROOF_BYTES = 16
+
+
+class Signer:
+    """A node's identity key; its seed never leaves it."""
+
+    def __init__(self, seed: bytes) -> None:
+        self.public_key, self._secret = crypto_sign_seed_keypair(seed)
+
+    def sign(self, content: bytes) -> bytes:
+        """The signature, 64 bytes."""
+        return bytes(_sign(content, self._secret)[:SIGNATURE_BYTES])
+
+
+class Identities(Mapping[Origin, bytes]):
+    """The public key of every origin known, in one cluster and epoch."""
+
+    def __init__(self, cluster_key: bytes, epoch: int = 0) -> None:
+        self._proof_key = blake2b(cluster_key, digest_size=32, person=b"stsd-identities").digest()
+        cluster = blake2b(cluster_key, digest_size=16, person=b"stsd-cluster").digest()
+        self._scope = cluster + epoch.to_bytes(8, "big")
+        self._announced: dict[Origin, Announcement] = {}
+
+    def __getitem__(self, origin: Origin) -> bytes:
+        return self._announced[origin].public_key
+
+    def __iter__(self) -> Iterator[Origin]:
+        return iter(self._announced)
+
+    def __len__(self) -> int:
+        return len(self._announced)
+
+    def announcements(self) -> tuple[Announcement, ...]:
+        """All that is known, to be passed on and to be kept."""
+        return tuple(self._announced.values())
+
+    def announce(self, origin: Origin, signer: Signer) -> Announcement:
+        """Make known which key an origin of our own signs with."""
+        return Announcement(origin, signer.public_key, self._proof(origin, signer.public_key))
+
+    def admit(self, announced: Announcement) -> str:
+        """Take in an announcement: `new`, `known`, or why it changes nothing: `bad_announcement`, `other_identity`."""
+        known = self._announced.get(announced.origin)
+        if known == announced:
+            return "known"
+        if not compare_digest(announced.proof, self._proof(announced.origin, announced.public_key)):
+            return "bad_announcement"
+        if known is not None:
+            return "other_identity"
+        self._announced[announced.origin] = announced
+        return "new"
+
+    def restore(self, announced: Iterable[Announcement]) -> None:
+        """Take in what was kept."""
+        for announcement in announced:
+            self.admit(announcement)
+
+    # What is signed, and whether it was.
+
+    def genesis(self, origin: Origin) -> bytes:
+        """The chain hash before an origin's first batch."""
+        return blake2b(self._scope + str(origin).encode(), digest_size=CHAIN_BYTES, person=b"stsd-genesis").digest()
+
+    def heartbeat_content(self, origin: Origin, heartbeat: Heartbeat) -> bytes:
+        """What an origin signs of a heartbeat."""
+        place = f"\n{origin}\n{heartbeat.at!r}\n{heartbeat.head}\n".encode()
+        return b"stsd heartbeat" + self._scope + place + heartbeat.chain
+
+    def batch_content(self, batch: Batch) -> bytes:
+        """What an origin signs of a batch: its chain hash, which is made of everything in it and before it."""
+        return b"stsd batch" + self._scope + batch.chain
+
+    def fault(self, origin: Origin, content: bytes, signature: bytes) -> str:
+        """Why `origin` did not sign this: `unknown_identity` or `bad_signature`; empty if it did."""
+        public_key = self.get(origin)
+        if public_key is None:
+            return "unknown_identity"
+        try:
+            crypto_sign_open(signature + content, public_key)
+        except (CryptoError, ValueError, TypeError):
+            return "bad_signature"
+        return ""
+
+    def _proof(self, origin: Origin, public_key: bytes) -> bytes:
+        content = self._scope + public_key + str(origin).encode()
+        return blake2b(content, key=self._proof_key, digest_size=PROOF_BYTES).digest()
+
+
+def chain_of(batch: Batch) -> bytes:
+    """BLAKE2b over the hash before the batch and everything in it; each part is told apart by its length."""
+    digest = blake2b(batch.previous, digest_size=CHAIN_BYTES, person=b"stsd-chain")
+    digest.update(f"{batch.origin}\n{batch.first}\n{batch.made_at!r}\n{len(batch.entries)}\n".encode())
+    for entry in batch.entries:
+        digest.update(len(entry).to_bytes(4, "big"))
+        digest.update(entry)
+    return digest.digest()

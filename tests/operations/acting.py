@@ -10,12 +10,12 @@ from multidict import CIMultiDict
 from stsd import world as worlds
 from stsd.principal import Caller, Session
 from stsd.revocation.messages import Origin
-from stsd.revocation.replica import Replica
 from stsd.revocation.revocation_set import RevocationSet
 from stsd.tokens.keyset import new_key_set
 from stsd.view import View
 from stsd.wire.messages import Request
 from stsd.wire.query import Call, Parameters
+from tests.revocation.signed import node as replica_of
 
 NOW = 1_795_435_200.0
 
@@ -24,7 +24,7 @@ def view_of(world: Mapping[str, Any], entropy: Callable[[int], bytes]) -> View:
     """A node's view of a world."""
     return View(
         region="us-east-1", issuer="https://sts.test", directory=worlds.directory(worlds.materialise(world, entropy)),
-        keys=new_key_set(entropy, NOW), replica=Replica(Origin("us-east-1", "1", "0" * 16), (), NOW),
+        keys=new_key_set(entropy, NOW), replica=replica_of(Origin("us-east-1", "1", "0" * 16), (), NOW),
         revocations=RevocationSet(), entropy=entropy,
     )  # fmt: skip
 

@@ -17,7 +17,7 @@ from multidict import CIMultiDict
 from stsd import world as worlds
 from stsd.authn import sigv4
 from stsd.node import Decided, Node
-from stsd.revocation.messages import Digest, Heartbeat, Origin
+from stsd.revocation.messages import Origin
 from stsd.revocation.replica import Replica
 from stsd.revocation.revocation_set import RevocationSet
 from stsd.revocation.staleness import Limits
@@ -25,6 +25,8 @@ from stsd.tokens.keyset import new_key_set
 from stsd.view import LOOK_EVERY_S, View
 from stsd.wire.messages import Request
 from tests.conftest import NOW, seeded
+from tests.revocation.signed import digest, heartbeat
+from tests.revocation.signed import node as replica_of
 from tests.world.worlds import ACME, KEY_OF_ACME, account, allow, key, role, trust, user, world
 
 NS = "{https://sts.amazonaws.com/doc/2011-06-15/}"
@@ -46,7 +48,7 @@ WORLD = world(
 def node(world=WORLD, **limits: float) -> Node:
     entropy = seeded(1)
     directory = worlds.directory(worlds.materialise(world, entropy))
-    replica = Replica(Origin("us-east-1", "1", "0" * 16), (PEER,), NOW)
+    replica = replica_of(Origin("us-east-1", "1", "0" * 16), (PEER,), NOW)
     view = View("us-east-1", "", directory, new_key_set(entropy, NOW), replica, RevocationSet(), entropy,
                 Limits(**limits))  # fmt: skip
     return Node(view, b"r" * 32)
@@ -124,7 +126,7 @@ def test_a_role_opens_again_when_the_peer_is_heard_of():
     stale = node()
     assert assume(stale, "careful", 1000).status == 403
     sender = Origin(PEER, "1", "0" * 15 + "2")
-    stale.view.replica.receive(PEER, Digest(0, sender, {}, {sender: Heartbeat(NOW + 1001, 0)}), NOW + 1001)
+    stale.view.replica.receive(PEER, digest(sender, {}, {sender: heartbeat(sender, NOW + 1001)}), NOW + 1001)
     assert assume(stale, "careful", 1002).status == 200
     assert lifetime_s(assume(stale, "deploy", 1002)) == 3600
 

@@ -131,7 +131,7 @@ def test_a_kind_of_a_later_version_is_told():
     ],
 )
 def test_a_reader_knows_every_kind_by_its_word_and_the_form_of_its_subject(kind, subject):
-    replica = Replica(HERE, (), NOW)
+    replica = node_of(HERE, (), NOW)
     write(replica, entry(subject, kind, 1_795_435_200_257))
     (told,) = feed.after(replica).revocations
     assert feed.read(told) == (Revocation(kind, subject, 1_795_435_200_257, 1_795_500_000), "eu-west-1")

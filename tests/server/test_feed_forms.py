@@ -15,9 +15,9 @@ from stsd.node import Node
 from stsd.operations.v1.revocations import Asked
 from stsd.revocation import feed, snapshot
 from stsd.revocation.messages import Origin
-from stsd.revocation.replica import Replica
 from stsd.tokens import published_keys
 from stsd.wire.messages import Request, Response
+from tests.revocation.signed import node as replica_of
 from tests.running import RunningNode, post_signed, running_node
 
 pytestmark = pytest.mark.processes
@@ -137,7 +137,7 @@ def test_who_asks_for_nothing_special_gets_a_page(own, accept):
 
 @pytest.mark.parametrize("headers", [EVENTS, COMPACT, {}])
 def test_off_loopback_every_form_wants_a_resource_server_key(headers):
-    view = SimpleNamespace(replica=Replica(Origin("eu-west-1", "1", "a" * 16), (), 0.0))
+    view = SimpleNamespace(replica=replica_of(Origin("eu-west-1", "1", "a" * 16), (), 0.0))
     node = Node(view, b"r" * 32, ("a-key-of-a-resource-server",))
 
     def ask(**more: str) -> Asked | Response:
@@ -152,7 +152,7 @@ def test_off_loopback_every_form_wants_a_resource_server_key(headers):
 
 @pytest.mark.parametrize(("headers", "refused"), [(EVENTS, True), (COMPACT, True), ({}, False)])
 def test_a_node_that_has_not_caught_up_promises_nothing(headers, refused):
-    view = SimpleNamespace(replica=Replica(Origin("eu-west-1", "1", "a" * 16), ("us-east-1",), 0.0))
+    view = SimpleNamespace(replica=replica_of(Origin("eu-west-1", "1", "a" * 16), ("us-east-1",), 0.0, joined=False))
     answer = Node(view, b"r" * 32).ask_feed(Request("GET", "/v1/revocations", "", CIMultiDict(headers), b"", "id"), 0.0)
     assert isinstance(answer, Response) == refused
     if isinstance(answer, Response):

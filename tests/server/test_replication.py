@@ -162,7 +162,7 @@ PEERS = ("eu-west-1", "ap-southeast-1")
 
 async def acknowledge(running: Replicator, view: View, peer: str, after_s: float = 0.0) -> None:
     await asyncio.sleep(after_s)
-    await running._take(peer, Ack(view.replica.epoch, {view.replica.origin: 1}))
+    await running._take(peer, Ack(view.replica.epoch, view.replica.chained_heads()))
 
 
 async def test_who_waits_for_all_is_answered_with_the_last_receipt(tmp_path):

@@ -14,12 +14,13 @@ import pytest
 from stsd.revocation import feed
 from stsd.revocation.codec import encode_revocation
 from stsd.revocation.messages import Batch, Delta, Origin
-from stsd.revocation.replica import Replica
 from stsd.revocation.revocation_set import Revocation
 from stsd.server import http, streams
 from stsd.server.clock import Clock
 from stsd.server.http import HttpServer, Streamed, render, render_start
 from stsd.server.streams import Streams
+from tests.revocation.signed import node as replica_of
+from tests.revocation.signed import signed
 
 HERE, THERE = Origin("eu-west-1", "1", "a" * 16), Origin("us-east-1", "1", "b" * 16)
 
@@ -32,7 +33,7 @@ class Told:
     """A node's replica and its streams."""
 
     def __init__(self, *subjects: str) -> None:
-        self.view = SimpleNamespace(replica=Replica(HERE, (), time.time()))
+        self.view = SimpleNamespace(replica=replica_of(HERE, (), time.time()))
         self.streams = Streams(self.view, Clock())
         for subject in subjects:
             self.revoke(subject)
@@ -111,7 +112,7 @@ async def test_after_a_reset_a_stream_begins_anew_with_another_epoch(monkeypatch
     async with aclosing(told.streams.events("")) as events:
         await following(events)
         await following(events)
-        told.view.replica = Replica(HERE, (), time.time(), epoch=7)
+        told.view.replica = replica_of(HERE, (), time.time(), epoch=7)
         told.streams.changed()
         name, at, _ = await following(events)
         assert (name, feed.epoch(at)) == ("heartbeat", 7)
@@ -122,10 +123,12 @@ async def test_after_a_reset_a_stream_begins_anew_with_another_epoch(monkeypatch
 async def test_staleness_grows_while_the_feed_cannot_tell_what_is_enforced(monkeypatch):
     monkeypatch.setattr(streams, "HEARTBEAT_S", 0.05)
     told = Told()
-    replica = told.view.replica = Replica(HERE, ("us-east-1",), time.time(), joined=True)
+    replica = told.view.replica = replica_of(HERE, ("us-east-1",), time.time(), knows=(THERE,))
     async with aclosing(told.streams.events("")) as events:
         await following(events)
-        ready = replica.receive("us-east-1", Delta(0, (Batch(THERE, 1, (entry("x"),), time.time()),)), time.time())
+        ready = replica.receive(
+            "us-east-1", Delta(0, (signed(Batch(THERE, 1, (entry("x"),), time.time())),)), time.time()
+        )
         assert not replica.all_told
         beats = [(await following(events))[2]["staleness_ms"] for _ in range(4)]
         assert beats[-1] - beats[0] > 100

@@ -18,6 +18,7 @@ from stsd.revocation.snapshot import Snapshot
 from stsd.tokens import published_keys, session_token
 from stsd.tokens.keyset import new_key_set
 from stsd.verifier.knowledge import Knowledge
+from tests.revocation.signed import node as replica_of
 from tests.tokens.test_session_token import NOW, ROLE, SESSION
 
 HERE = Origin("eu-west-1", "1", "a" * 16)
@@ -29,7 +30,7 @@ ISSUED = SESSION.issued_at_ms
 
 def knowing(*revocations: Revocation, origin: Origin = HERE, epoch: int = 0) -> Knowledge:
     """A verifier that read a node's feed."""
-    replica = Replica(origin, (), NOW, epoch=epoch)
+    replica = replica_of(origin, (), NOW, epoch=epoch)
     for revocation in revocations:
         replica.committed(replica.append([encode_revocation(revocation)], NOW), NOW)
     knowledge = Knowledge()
@@ -99,7 +100,7 @@ def test_a_cut_off_of_another_region_allows_two_seconds_for_the_clocks():
 def test_after_a_reset_of_the_cluster_what_was_known_is_gone():
     knowledge = knowing(Revocation("access_key", SESSION.access_key_id, 0, None))
     knowledge.beat(0.0, 100.0)
-    hear(knowledge, Replica(HERE, (), NOW, epoch=7))
+    hear(knowledge, replica_of(HERE, (), NOW, epoch=7))
     assert reason(knowledge) == ""
     assert knowledge.staleness_s(100.0) == inf
 
@@ -112,7 +113,7 @@ def compact(*keys: str) -> Knowledge:
     knowledge = knowing()
     named = golomb.decode(golomb.encode(keys, b"k"), len(keys), b"k")
     exact = ((Revocation("account", "999999999999", ISSUED + 1, None), "eu-west-1"),)
-    knowledge.load(Snapshot(feed.cursor(Replica(HERE, (), NOW)), int(NOW), named, exact), NOW)
+    knowledge.load(Snapshot(feed.cursor(replica_of(HERE, (), NOW)), int(NOW), named, exact), NOW)
     return knowledge
 
 

@@ -20,10 +20,10 @@ from aiohttp import web
 import stsd.verifier
 from stsd.revocation import feed, golomb
 from stsd.revocation.messages import Origin
-from stsd.revocation.replica import Replica
 from stsd.tokens import session_token
 from stsd.tokens.keyset import KeySet, new_key_set
 from stsd.verifier import Verifier, VerifierUnavailable, client
+from tests.revocation.signed import node as replica_of
 from tests.running import ROOT, RunningNode, post_signed, running_node
 from tests.tokens.test_session_token import SESSION
 
@@ -147,7 +147,7 @@ class Scripted:
 
     def __init__(self) -> None:
         self.keys: KeySet = new_key_set(lambda n: b"\1" * n, 0)
-        self.cursor = feed.cursor(Replica(Origin("eu-west-1", "1", "a" * 16), (), 0.0))
+        self.cursor = feed.cursor(replica_of(Origin("eu-west-1", "1", "a" * 16), (), 0.0))
         self.beats: list[int] = [0]
         self.seen: list[tuple[str, str]] = []
         self.broken = False

@@ -24,16 +24,18 @@ from stsd.revocation.replica import Replica
 from stsd.revocation.revocation_set import RevocationSet
 from stsd.revocation.staleness import Limits
 from stsd.server import test_hooks
+from stsd.server.backbone.http import HttpBackbone
+from stsd.server.backbone.links import PATH as PEER_PATH
+from stsd.server.backbone.links import PeerLinks
 from stsd.server.changes import Changes
 from stsd.server.clock import Clock, entropy
 from stsd.server.gateway import Gateway
 from stsd.server.http import HttpServer
 from stsd.server.journal import Journal
+from stsd.server.keeper import Report
 from stsd.server.log import EventLog
 from stsd.server.metrics import Metrics
 from stsd.server.operator import OperatorSocket
-from stsd.server.peers import PATH as PEER_PATH
-from stsd.server.peers import PeerLinks
 from stsd.server.probes import MetricsListener, Probes
 from stsd.server.readers import Readers, Snapshots
 from stsd.server.replication import Replicator
@@ -65,10 +67,10 @@ async def _serve(settings: Config, limits: Limits) -> None:
         journal = await Journal.open(directory.journal)
         closing.push_async_callback(journal.close)
         links = PeerLinks(envelope.peer_key(directory.cluster_key), settings.region, settings.peers)
-        closing.push_async_callback(links.close)
+        backbone = HttpBackbone(links, _reporter(log, clock))
         view = _view(settings, directory, clock, limits)
         replicator = Replicator(
-            journal, links, view, clock, log, signer=directory.signer, cluster_key=directory.cluster_key
+            journal, backbone, view, clock, log, signer=directory.signer, cluster_key=directory.cluster_key
         )
         replicator.follows_resets = settings.unsafe_test_hooks
         await replicator.restore(founding=directory.files.founding)
@@ -79,7 +81,7 @@ async def _serve(settings: Config, limits: Limits) -> None:
         replicator.on_refused = metrics.peer_message
         probes = Probes(view, metrics, replicator.staleness, clock)
         gateway = Gateway(node, clock, metrics, log, secure=tls is not None)
-        changes = Changes(node, replicator, clock, metrics)
+        changes = Changes(node, replicator, backbone, clock, metrics)
         streams = Streams(view, clock)
         replicator.changed = streams.changed
         readers = Readers(node, Snapshots(view, clock), streams, clock)
@@ -137,6 +139,13 @@ def _view(settings: Config, directory: DataDirectory, clock: Clock, limits: Limi
         entropy=entropy,
         limits=limits,
     )
+
+
+def _reporter(log: EventLog, clock: Clock) -> Report:
+    def report(event: str, **members: Any) -> None:
+        log.emit(clock.wall(), {"event": event, **members})
+
+    return report
 
 
 async def _listen(server: HttpServer, flag: str, host: str, port: int, tls: ssl.SSLContext | None) -> None:

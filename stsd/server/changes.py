@@ -8,9 +8,11 @@ from stsd.operations.v1 import revoke
 from stsd.operations.v1.revoke import Wanted
 from stsd.revocation import feed
 from stsd.revocation.codec import CodecError
+from stsd.server.backbone.http import HttpBackbone
 from stsd.server.clock import Clock
+from stsd.server.copies import Recorded
 from stsd.server.metrics import Metrics
-from stsd.server.replication import Recorded, Replicator
+from stsd.server.replication import Replicator
 from stsd.wire import json_api
 from stsd.wire.envelope import EnvelopeError
 from stsd.wire.messages import Request, Response
@@ -21,8 +23,11 @@ PEER_OPERATION = "peer_messages"
 class Changes:
     """The routes of one node that are not plain functions."""
 
-    def __init__(self, node: Node, replicator: Replicator, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self, node: Node, replicator: Replicator, backbone: HttpBackbone, clock: Clock, metrics: Metrics
+    ) -> None:
         self._node, self._replicator, self._clock, self._metrics = node, replicator, clock, metrics
+        self._backbone = backbone
 
     async def revoke(self, request: Request) -> Response:
         """POST /v1/revocations: durable here and effective here before the answer (contract 6)."""
@@ -44,7 +49,7 @@ class Changes:
     async def peer(self, request: Request) -> Response:
         """A peer's messages. What is not authentic, current and well-formed changes nothing, and is counted."""
         try:
-            answer = await self._replicator.receive(request.body)
+            answer = await self._backbone.receive(request.body, self._replicator.answer)
         except (EnvelopeError, CodecError) as error:
             self._metrics.peer_message(error.reason)
             return Response(403, b"", "text/plain", (), PEER_OPERATION, "Refused", {"reason": error.reason})

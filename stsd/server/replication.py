@@ -14,78 +14,45 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from stsd.config import ConfigError
-from stsd.errors import ServiceUnavailable
 from stsd.revocation import codec
 from stsd.revocation.identity import Identities, Signer
 from stsd.revocation.messages import (
-    MAX_BATCH_BYTES,
-    Announcement,
     Batch,
+    Delta,
     Digest,
-    Fork,
+    Fetch,
     Message,
     Origin,
     Ready,
     new_incarnation,
 )
-from stsd.revocation.replica import DIGEST_INTERVAL_S, Replica, whole
+from stsd.revocation.replica import DIGEST_INTERVAL_S, Replica
 from stsd.revocation.revocation_set import Revocation, RevocationSet
 from stsd.revocation.staleness import Alarms, Level
+from stsd.server import rows
+from stsd.server.backbone import Backbone, BackboneUnavailable, by_message
 from stsd.server.clock import Clock, entropy
-from stsd.server.journal import Identity, Journal, JournalConflict, JournalError, Row
+from stsd.server.copies import Receipts, Recorded
+from stsd.server.group_commit import GroupCommit
+from stsd.server.journal import Journal, JournalConflict, JournalError
+from stsd.server.keeper import Keeper
 from stsd.server.log import EventLog
-from stsd.server.peers import PeerLinks, PeerUnavailable
 from stsd.tokens.cache import VerifiedTokens
 from stsd.view import View
-from stsd.wire import envelope
 
-COPY_TIMEOUT_S = 0.3
 FIRST_EXCHANGE_S = 1.0
 ALIVE_INTERVAL_S = 10.0
 """How often the journal notes that this node lives: after a restart, what was not heard counts from the last note."""
-MAX_GROUP = 1_000
-MAX_GROUP_BYTES = MAX_BATCH_BYTES // 2
-"""Entries of one commit, before base64; one more of the largest still fits into a batch."""
-MAX_QUEUED_MESSAGES = 1_000
-MAX_CALL_BYTES = envelope.MAX_BYTES // 2
-"""What waits for a peer goes in one call up to this size; a message more still fits into an envelope."""
 STALENESS_EVENTS: Mapping[Level, str] = {
     "soft": "staleness_soft",
     "hard": "staleness_hard",
     "fresh": "staleness_recovered",
 }
-CALLS_AT_ONCE = 4
-"""To one peer: what is new does not wait until what went before is answered, a round trip later."""
 NODE_NAME = "1"
 """A region has one node; the name leaves room for more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """A revocation that is on disk: the origin and sequence that name it, and which regions have it durably."""
-
-    origin: Origin
-    sequence: int
-    token: str
-    confirmed: tuple[str, ...]
-    lagging: tuple[str, ...]
-
-    @property
-    def copies(self) -> int:
-        """How many disks have it."""
-        return len(self.confirmed)
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """A revocation that waits for its group commit."""
-
-    entry: bytes
-    done: asyncio.Future[int]
 
 
 class Replicator:
@@ -94,7 +61,7 @@ class Replicator:
     def __init__(
         self,
         journal: Journal,
-        links: PeerLinks,
+        backbone: Backbone,
         view: View,
         clock: Clock,
         log: EventLog,
@@ -104,24 +71,16 @@ class Replicator:
     ) -> None:
         self._signer, self._cluster_key = signer, cluster_key
         self.on_refused: Callable[[str], None] = lambda reason: None
-        self._journal, self._links, self._view, self._clock, self._log = journal, links, view, clock, log
+        self._journal, self._backbone, self._view, self._clock, self._log = journal, backbone, view, clock, log
         self._storing = asyncio.Lock()
-        self._wanted: asyncio.Queue[_Waiting] = asyncio.Queue()
-        self._outgoing: dict[str, asyncio.Queue[Message]] = {
-            peer: asyncio.Queue(MAX_QUEUED_MESSAGES) for peer in links.urls
-        }
-        self._copied = asyncio.Event()
+        self._commits = GroupCommit(self._commit, self._not_stored)
+        self._keeper = Keeper(journal, self._event)
+        self._receipts = Receipts(view)
         self._tasks: list[asyncio.Task[None]] = []
+        self._offers: set[asyncio.Task[None]] = set()
         self._alarms = Alarms(view.limits)
         self._told_joined = False
-        self._stopping = False
         self._alive_at = 0.0
-        self._calling = dict.fromkeys(links.urls, 0)
-        self._unreachable: set[str] = set()
-        self._unmet = set(links.urls)
-        self._met_all = asyncio.Event()
-        if not self._unmet:
-            self._met_all.set()
         self.follows_resets = False
         self.changed: Callable[[], None] = lambda: None
         """Called when readers of the feed have something new to hear."""
@@ -140,63 +99,39 @@ class Replicator:
         self._told_joined = meta["joined"] == "1"
         incarnation, epoch = meta["incarnation"], int(meta["epoch"])
         identities = Identities(self._cluster_key, epoch)
-        identities.restore(map(_announcement, await self._journal.identities()))
+        identities.restore(map(rows.announcement, await self._journal.identities()))
         own_key = identities.get(Origin(self._view.region, NODE_NAME, incarnation))
         if own_key not in (None, self._signer.public_key):
             incarnation = await self._new_incarnation("identity_replaced")
         heard_at = float(meta.get("alive_at", self._clock.wall()))
         self._begin(incarnation, epoch, identities, joined=self._told_joined, heard_at=heard_at)
-        batches, damaged = await self._whole_rows()
-        forks = [_fork(held, other) for held, other in await self._journal.forks()]
+        batches, damaged = await self._keeper.whole_batches()
+        forks = list(map(rows.fork, await self._journal.forks()))
         replica = self._view.replica
         self._apply(replica.restore(batches, forks, damaged=damaged))
         if damaged:
             await self._renew(replica, "damaged")
-        await self._keep_identities(identities.announcements())
-
-    async def _whole_rows(self) -> tuple[list[Batch], bool]:
-        """The batches of the journal, and whether some were damaged: those are told and removed."""
-        batches, damaged = [], []
-        for origin, first, body in await self._journal.rows():
-            try:
-                batch = codec.decode_batch(body)
-            except codec.CodecError:
-                batch = None
-            if batch is not None and (str(batch.origin), batch.first) == (origin, first) and whole(batch):
-                batches.append(batch)
-            else:
-                damaged.append((origin, first))
-                self._event("journal_damaged", origin=origin, sequence=first)
-        if damaged:
-            await self._journal.drop(damaged)
-        return batches, bool(damaged)
-
-    async def _keep_identities(self, announced: Sequence[Announcement]) -> None:
-        """What cannot be stored is heard again from peers after the next start."""
-        if announced:
-            try:
-                await self._journal.keep_identities([(str(a.origin), a.public_key, a.proof) for a in announced])
-            except JournalError as error:
-                self._event("journal_failed", detail=str(error))
+        await self._keeper.keep_identities(identities.announcements())
 
     def start(self) -> None:
         """Begin to write, to talk to peers and to tick."""
-        jobs = [self._write(), self._tick(), *(self._talk(peer) for peer in self._links.urls)]
-        self._tasks = [asyncio.create_task(job) for job in jobs]
+        self._backbone.tail(self._deliver)
+        self._tasks = [asyncio.create_task(job) for job in (self._commits.run(), self._tick())]
 
     async def first_exchange(self) -> None:
         """Wait until every peer that answers has told what it knows, but not for long: others may be away for ever."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_EXCHANGE_S):
-                await self._met_all.wait()
+                await self._backbone.meet()
 
     async def stop(self) -> None:
         """Stop; what was acknowledged is on disk. Who waits for receipts is answered now."""
-        self._stopping = True
-        self._copied.set()
-        for task in self._tasks:
+        self._receipts.stop()
+        await self._backbone.stop()
+        tasks = [*self._tasks, *self._offers]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     # Writing.
 
@@ -205,61 +140,18 @@ class Replicator:
 
         Raises ServiceUnavailable when it cannot be stored.
         """
-        waiting = _Waiting(codec.encode_revocation(revocation), asyncio.get_running_loop().create_future())
-        self._wanted.put_nowait(waiting)
-        sequence = await waiting.done
-        replica = self._view.replica
-        origin, token = replica.origin, replica.revocation_token(sequence)
-        peers = tuple(self._links.urls)
-        wanted = min(1, len(peers)) if wait_s is None else len(peers)
-        holders = await self._receipts(replica, origin, sequence, wanted, COPY_TIMEOUT_S if wait_s is None else wait_s)
-        lagging = tuple(peer for peer in peers if peer not in holders)
-        return Recorded(origin, sequence, token, (origin.region, *holders), lagging)
+        sequence = await self._commits.store(codec.encode_revocation(revocation))
+        return await self._receipts.recorded(sequence, wait_s)
 
-    async def _receipts(
-        self, replica: Replica, origin: Origin, sequence: int, wanted: int, timeout_s: float
-    ) -> tuple[str, ...]:
-        """The peers that have it durably, when there are `wanted` of them or time is over: who lacks it is told, not
-        hidden (design 0.1)."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                while len(replica.holders(sequence, origin)) < wanted and not self._given_up(replica):
-                    self._copied.clear()
-                    await self._copied.wait()
-        except TimeoutError:
-            pass
-        return replica.holders(sequence, origin)
-
-    def _given_up(self, replica: Replica) -> bool:
-        """Whether no receipt will come any more: this node stops, or a reset took the log away."""
-        return self._stopping or self._view.replica is not replica
-
-    async def _write(self) -> None:
-        while True:
-            group = await self._next_group()
-            try:
-                async with self._storing:
-                    first = await self._commit([waiting.entry for waiting in group])
-            except Exception as error:
-                self._event("revocation_not_stored", reason=type(error).__name__, detail=str(error))
-                refusal = ServiceUnavailable("The revocation could not be stored: nothing changed", reason="journal")
-                _settle(group, refusal)
-            else:
-                for number, waiting in enumerate(group):
-                    if not waiting.done.done():
-                        waiting.done.set_result(first + number)
-
-    async def _next_group(self) -> list[_Waiting]:
-        """What waits now, as much as one batch holds."""
-        group = [await self._wanted.get()]
-        size = len(group[0].entry)
-        while len(group) < MAX_GROUP and size < MAX_GROUP_BYTES and not self._wanted.empty():
-            group.append(self._wanted.get_nowait())
-            size += len(group[-1].entry)
-        return group
+    def _not_stored(self, error: Exception) -> None:
+        self._event("revocation_not_stored", reason=type(error).__name__, detail=str(error))
 
     async def _commit(self, entries: Sequence[bytes]) -> int:
         """One group, synced before it is enforced and told; its first sequence. Raises JournalError."""
+        async with self._storing:
+            return await self._commit_alone(entries)
+
+    async def _commit_alone(self, entries: Sequence[bytes]) -> int:
         replica = self._view.replica
         if replica.overtaken:
             await self._renew(replica, "overtaken")
@@ -277,7 +169,7 @@ class Replicator:
     async def _append(self, replica: Replica, entries: Sequence[bytes]) -> Batch:
         batch = replica.append(entries, self._clock.wall())
         try:
-            await self._journal.append(_row(batch))
+            await self._journal.append(rows.of_batch(batch))
         except BaseException:
             replica.abandon(batch)
             raise
@@ -286,7 +178,7 @@ class Replicator:
     async def _renew(self, replica: Replica, reason: str) -> None:
         """Go on under a new incarnation, as after an empty disk: no sequence of the old one can mean two things."""
         orphans = replica.renew(await self._new_incarnation(reason))
-        await self._keep_identities([replica.identities.announce(replica.origin, self._signer)])
+        await self._keeper.keep_identities([replica.identities.announce(replica.origin, self._signer)])
         for batch in orphans:
             ready = replica.committed(await self._append(replica, batch.entries), self._clock.wall())
             self._send(ready.send)
@@ -307,8 +199,8 @@ class Replicator:
             self._clock.offset_s = 0.0
             identities = Identities(self._cluster_key, epoch)
             self._begin(incarnation, epoch, identities, joined=True, heard_at=self._clock.wall())
-            await self._keep_identities(identities.announcements())
-            self._copied.set()
+            await self._keeper.keep_identities(identities.announcements())
+            self._receipts.look()
             self.changed()
             self._event("reset", epoch=epoch, incarnation=incarnation)
 
@@ -318,7 +210,7 @@ class Replicator:
         origin = Origin(view.region, NODE_NAME, incarnation)
         view.replica = Replica(
             origin,
-            tuple(self._links.urls),
+            self._backbone.peers,
             heard_at,
             signer=self._signer,
             identities=identities,
@@ -338,26 +230,28 @@ class Replicator:
 
     # Talking.
 
-    async def receive(self, sealed: bytes) -> bytes:
-        """A peer's call and our answer. Raises EnvelopeError for what is not authentic, current and well-formed."""
-        header, messages = self._links.open(sealed)
-        decoded = [codec.decode_message(message) for message in messages]
+    async def answer(self, peer: str, message: Message) -> list[Message]:
+        """Take in a peer's message; what it is answered at once."""
         answers: list[Message] = []
-        for message in decoded:
-            for peer, reply in await self._take(header.sender, message):
-                if peer == header.sender:
-                    answers.append(reply)
-                else:
-                    self._send(((peer, reply),))
-            if isinstance(message, Digest):  # so that who has just started need not wait for our next tick
-                answers.append(self._view.replica.digest())
-        return self._links.reply(header, [codec.encode_message(answer) for answer in answers])
+        others: list[tuple[str, Message]] = []
+        for to, reply in await self._take(peer, message):
+            if to == peer:
+                answers.append(reply)
+            else:
+                others.append((to, reply))
+        self._send(others)
+        if isinstance(message, Digest):  # so that who has just started need not wait for our next tick
+            answers.append(self._view.replica.digest())
+        return answers
+
+    async def _deliver(self, peer: str, message: Message) -> None:
+        self._send(await self._take(peer, message))
 
     async def _take(self, peer: str, message: Message) -> list[tuple[str, Message]]:
         """Apply at once, then save, then tell: what was told must survive a crash."""
         replica = self._view.replica
         ready = replica.receive(peer, message, self._clock.wall())
-        self._copied.set()
+        self._receipts.look()
         for reason, origin in ready.refused:
             self.on_refused(reason)
             self._event("peer_message_refused", reason=reason, peer=peer, origin=str(origin))
@@ -365,15 +259,15 @@ class Replicator:
             await self._follow(ready.newer_epoch, peer)
             return []
         self._apply(ready.applied)
-        await self._keep_identities(ready.identities)
-        await self._report(ready.forks)
+        await self._keeper.keep_identities(ready.identities)
+        await self._keeper.keep_forks(ready.forks)
         send = list(ready.send)
         if ready.save:
             async with self._storing:
                 if self._view.replica is not replica:
                     return []
                 try:
-                    await self._journal.keep([_row(batch) for batch in ready.save])
+                    await self._journal.keep([rows.of_batch(batch) for batch in ready.save])
                 except JournalError as error:
                     replica.failed(ready)
                     self._event("journal_failed", detail=str(error))
@@ -381,16 +275,6 @@ class Replicator:
             send += replica.saved(ready, self._clock.wall()).send
             self.changed()
         return send
-
-    async def _report(self, forks: Sequence[Fork]) -> None:
-        """An alarm for each origin that wrote two histories; the proof is kept."""
-        for fork in forks:
-            self._event("origin_forked", origin=str(fork.origin), sequence=fork.other.first)
-            held, other = codec.encode_batch(fork.held), codec.encode_batch(fork.other)
-            try:
-                await self._journal.keep_forks([(str(fork.origin), held, other)])
-            except JournalError as error:
-                self._event("journal_failed", detail=str(error))
 
     async def _follow(self, epoch: int, peer: str) -> None:
         """A peer was reset while we were away: follow it, if resets are allowed here at all."""
@@ -400,44 +284,22 @@ class Replicator:
             self._event("peer_of_another_epoch", peer=peer, epoch=epoch)
 
     def _send(self, messages: Iterable[tuple[str, Message]]) -> None:
-        for peer, message in messages:
-            queue = self._outgoing[peer]
-            if not queue.full():  # what is not sent now is asked for after the next exchange of heads
-                queue.put_nowait(message)
+        for message, peers in by_message(messages):
+            match message:
+                case Delta(part="push"):
+                    offer = asyncio.create_task(self._offer(message))
+                    self._offers.add(offer)
+                    offer.add_done_callback(self._offers.discard)
+                case Fetch():
+                    for peer in peers:
+                        self._backbone.fetch(peer, message)
+                case _:
+                    self._backbone.tell(peers, message)
 
-    async def _talk(self, peer: str) -> None:
-        """Send what waits for one peer, a few calls at a time."""
-        queue, places = self._outgoing[peer], asyncio.Semaphore(CALLS_AT_ONCE)
-        async with asyncio.TaskGroup() as calls:
-            while True:
-                await places.acquire()
-                messages = [codec.encode_message(await queue.get())]
-                while not queue.empty() and sum(map(len, messages)) < MAX_CALL_BYTES:
-                    messages.append(codec.encode_message(queue.get_nowait()))
-                self._calling[peer] += 1
-                calls.create_task(self._call(peer, messages)).add_done_callback(lambda _: places.release())
-
-    async def _call(self, peer: str, messages: Sequence[bytes]) -> None:
-        """One call and what it is answered."""
-        reachable, reason = True, ""
-        try:
-            for answer in await self._links.call(peer, messages):
-                self._send(await self._take(peer, codec.decode_message(answer)))
-        except (PeerUnavailable, ValueError) as error:
-            reachable, reason = False, str(error)
-        self._calling[peer] -= 1
-        nothing_asked = self._outgoing[peer].empty() and not self._calling[peer]
-        if self._unmet and (not reachable or nothing_asked):
-            self._meet(peer)
-        if reachable == (peer in self._unreachable):
-            self._unreachable ^= {peer}
-            self._event("peer_reachable" if reachable else "peer_unreachable", peer=peer, reason=reason)
-
-    def _meet(self, peer: str) -> None:
-        """A peer has told everything that it was asked for, or does not answer."""
-        self._unmet.discard(peer)
-        if not self._unmet:
-            self._met_all.set()
+    async def _offer(self, push: Delta) -> None:
+        """What nobody takes now is asked for after a later exchange of heads."""
+        with contextlib.suppress(BackboneUnavailable):
+            await self._backbone.append(push)
 
     async def _tick(self) -> None:
         while True:
@@ -453,7 +315,7 @@ class Replicator:
     def _look_at_staleness(self) -> None:
         """An event when an origin becomes stale, staler, or fresh again (design 2.3); none before every peer that
         answers was heard, because a node that has just started knows nothing new."""
-        if self._unmet:
+        if not self._backbone.met:
             return
         for origin, level, age_s in self._alarms.changes(self.staleness()):
             self._event(STALENESS_EVENTS[level], origin=origin, staleness_s=round(age_s, 1))
@@ -465,7 +327,7 @@ class Replicator:
         try:
             if replica.overtaken:
                 await self._renew(replica, "overtaken")
-            await self._journal.keep([_row(batch) for batch in ready.save])
+            await self._journal.keep([rows.of_batch(batch) for batch in ready.save])
             if replica.joined and not self._told_joined:
                 await self._journal.set_meta(joined="1")
                 self._told_joined = True
@@ -499,23 +361,3 @@ class Replicator:
 
     def _event(self, event: str, **members: Any) -> None:
         self._log.emit(self._clock.wall(), {"event": event, **members})
-
-
-def _announcement(row: Identity) -> Announcement:
-    origin, public_key, proof = row
-    return Announcement(Origin.parse(origin), public_key, proof)
-
-
-def _fork(held: bytes, other: bytes) -> Fork:
-    batch = codec.decode_batch(held)
-    return Fork(batch.origin, batch, codec.decode_batch(other))
-
-
-def _row(batch: Batch) -> Row:
-    return str(batch.origin), batch.first, codec.encode_batch(batch)
-
-
-def _settle(group: Iterable[_Waiting], error: Exception) -> None:
-    for waiting in group:
-        if not waiting.done.done():
-            waiting.done.set_exception(error)

@@ -17,10 +17,11 @@ from stsd.revocation.identity import Identities, Signer, chain_of
 from stsd.revocation.messages import Ack, Batch, Delta, Digest, Fork, Origin
 from stsd.revocation.replica import Replica
 from stsd.revocation.revocation_set import Revocation, RevocationSet
+from stsd.server.backbone.http import HttpBackbone
+from stsd.server.backbone.links import PeerLinks
 from stsd.server.clock import Clock, entropy
 from stsd.server.journal import Journal, JournalConflict, JournalError
 from stsd.server.log import EventLog
-from stsd.server.peers import PeerLinks
 from stsd.server.replication import Replicator
 from stsd.tokens.keyset import new_key_set
 from stsd.view import View
@@ -46,14 +47,14 @@ async def replicator(path, *peers):
         revocations=RevocationSet(), entropy=entropy,
     )  # fmt: skip
     log = EventLog("us-east-1", "json", BytesIO())
-    running = Replicator(journal, links, view, clock, log, signer=Signer(b"s" * 32), cluster_key=b"k" * 32)
+    backbone = HttpBackbone(links, lambda event, **members: None)
+    running = Replicator(journal, backbone, view, clock, log, signer=Signer(b"s" * 32), cluster_key=b"k" * 32)
     await running.restore(founding=True)
     running.start()
     try:
         yield running, view, journal, clock
     finally:
         await running.stop()
-        await links.close()
         await journal.close()
         log.close()
 

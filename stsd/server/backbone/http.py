@@ -1,0 +1,150 @@
+"""The embedded backbone: every node calls every other one over HTTP; what is kept is in their journals.
+
+Each peer has a queue. What is new for it goes out at once, in up to CALLS_AT_ONCE calls; what waits meanwhile goes
+together. The answers of a call are messages too. A queue that is full takes nothing more: what is not sent now is
+asked for after the next exchange of heads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
+
+from stsd.revocation import codec
+from stsd.revocation.messages import Delta, Fetch, Message
+from stsd.server.backbone import BackboneUnavailable, Deliver, Receipt
+from stsd.server.backbone.links import PeerLinks, PeerUnavailable
+from stsd.server.keeper import Report
+from stsd.wire import envelope
+
+MAX_QUEUED_MESSAGES = 1_000
+MAX_CALL_BYTES = envelope.MAX_BYTES // 2
+"""What waits for a peer goes in one call up to this size; a message more still fits into an envelope."""
+CALLS_AT_ONCE = 4
+"""To one peer: what is new does not wait until what went before is answered, a round trip later."""
+
+Answer = Callable[[str, Message], Awaitable[Sequence[Message]]]
+"""Has the shell take in a peer's message; what comes back is for that peer."""
+
+
+class _Outgoing(NamedTuple):
+    """A message that waits, and who is told whether its call was answered."""
+
+    message: bytes
+    done: asyncio.Future[bool] | None
+
+
+class HttpBackbone:
+    """A node's calls to its peers; theirs to it arrive through `receive`."""
+
+    def __init__(self, links: PeerLinks, report: Report) -> None:
+        self.peers = tuple(links.urls)
+        self._links, self._report = links, report
+        self._outgoing: dict[str, asyncio.Queue[_Outgoing]] = {
+            peer: asyncio.Queue(MAX_QUEUED_MESSAGES) for peer in self.peers
+        }
+        self._calling = dict.fromkeys(self.peers, 0)
+        self._unreachable: set[str] = set()
+        self._unmet = set(self.peers)
+        self._met_all = asyncio.Event()
+        if not self._unmet:
+            self._met_all.set()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def tail(self, deliver: Deliver) -> None:
+        """Begin to call."""
+        self._deliver = deliver
+        self._tasks = [asyncio.create_task(self._talk(peer)) for peer in self.peers]
+
+    async def append(self, push: Delta) -> Receipt:
+        """Push a batch to every peer; returns when the first has answered. Raises BackboneUnavailable."""
+        message, loop = codec.encode_message(push), asyncio.get_running_loop()
+        answered = {peer: loop.create_future() for peer in self.peers}
+        for peer, done in answered.items():
+            if not self._queue(peer, message, done):
+                done.set_result(False)
+        for first in asyncio.as_completed(answered.values()):
+            if await first:
+                return Receipt(tuple(peer for peer, done in answered.items() if done.done() and done.result()))
+        raise BackboneUnavailable("no_peer")
+
+    def fetch(self, peer: str, wanted: Fetch) -> None:
+        """Ask the peer."""
+        self.tell((peer,), wanted)
+
+    def tell(self, peers: Sequence[str], message: Message) -> None:
+        """Queue a message for some peers."""
+        content = codec.encode_message(message)
+        for peer in peers:
+            self._queue(peer, content)
+
+    @property
+    def met(self) -> bool:
+        """Whether every peer that answers has told what it knows."""
+        return not self._unmet
+
+    async def meet(self) -> None:
+        """Wait until `met`."""
+        await self._met_all.wait()
+
+    async def stop(self) -> None:
+        """End the calls."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._links.close()
+
+    async def receive(self, sealed: bytes, answer: Answer) -> bytes:
+        """A peer's call and our answer. Raises EnvelopeError, CodecError for what is not authentic, current and
+        well-formed."""
+        header, messages = self._links.open(sealed)
+        answers: list[bytes] = []
+        for message in list(map(codec.decode_message, messages)):
+            answers += map(codec.encode_message, await answer(header.sender, message))
+        return self._links.reply(header, answers)
+
+    def _queue(self, peer: str, message: bytes, done: asyncio.Future[bool] | None = None) -> bool:
+        """Whether there was room."""
+        queue = self._outgoing[peer]
+        if queue.full():
+            return False
+        queue.put_nowait(_Outgoing(message, done))
+        return True
+
+    async def _talk(self, peer: str) -> None:
+        """Send what waits for one peer, a few calls at a time."""
+        queue, places = self._outgoing[peer], asyncio.Semaphore(CALLS_AT_ONCE)
+        async with asyncio.TaskGroup() as calls:
+            while True:
+                await places.acquire()
+                waiting = [await queue.get()]
+                while not queue.empty() and sum(len(each.message) for each in waiting) < MAX_CALL_BYTES:
+                    waiting.append(queue.get_nowait())
+                self._calling[peer] += 1
+                calls.create_task(self._call(peer, waiting)).add_done_callback(lambda _: places.release())
+
+    async def _call(self, peer: str, waiting: Sequence[_Outgoing]) -> None:
+        """One call and what it is answered."""
+        reachable, reason = True, ""
+        try:
+            for answer in await self._links.call(peer, [each.message for each in waiting]):
+                await self._deliver(peer, codec.decode_message(answer))
+        except (PeerUnavailable, ValueError) as error:
+            reachable, reason = False, str(error)
+        self._calling[peer] -= 1
+        for each in waiting:
+            if each.done is not None and not each.done.done():
+                each.done.set_result(reachable)
+        nothing_asked = self._outgoing[peer].empty() and not self._calling[peer]
+        if self._unmet and (not reachable or nothing_asked):
+            self._meet(peer)
+        if reachable == (peer in self._unreachable):
+            self._unreachable ^= {peer}
+            self._report("peer_reachable" if reachable else "peer_unreachable", peer=peer, reason=reason)
+
+    def _meet(self, peer: str) -> None:
+        """A peer has told everything that it was asked for, or does not answer."""
+        self._unmet.discard(peer)
+        if not self._unmet:
+            self._met_all.set()

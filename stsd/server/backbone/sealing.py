@@ -1,0 +1,57 @@
+"""Messages between nodes, sealed for one of them or for all, and opened once (stsd.wire.envelope)."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from itertools import count
+
+from stsd.server.clock import entropy
+from stsd.wire import envelope
+from stsd.wire.envelope import EnvelopeError, Header, ReplayWindow
+
+
+class Sealing:
+    """What region `own` says and hears; `peers` are those that it listens to."""
+
+    def __init__(self, key: bytes, own: str, peers: Container[str]) -> None:
+        self._key, self.own, self._peers = key, own, peers
+        self._instance = entropy(8).hex()
+        self._numbers = count(1)
+        self._window = ReplayWindow()
+
+    def seal(self, to: str, messages: Sequence[bytes], answers: int = 0) -> tuple[Header, bytes]:
+        """Messages as bytes to send, and the header they got; `answers` is the number of the call they answer."""
+        header = Header(self.own, to, self._instance, next(self._numbers), answers)
+        return header, envelope.seal(self._key, header, pack(messages))
+
+    def open(self, sealed: bytes) -> tuple[Header, list[bytes]]:
+        """A peer's call: who it is and its messages. Raises EnvelopeError; each call is taken once."""
+        header, body = envelope.open_(self._key, sealed, self.own)
+        if header.sender not in self._peers:
+            raise EnvelopeError("unknown_peer")
+        self._window.accept(header)
+        return header, unpack(body)
+
+    def open_answer(self, sealed: bytes, call: Header) -> list[bytes]:
+        """The messages that answer a call. Raises EnvelopeError."""
+        header, body = envelope.open_(self._key, sealed, self.own)
+        if header.sender != call.recipient or header.answers != call.number:
+            raise EnvelopeError("wrong_answer")
+        return unpack(body)
+
+
+def pack(messages: Sequence[bytes]) -> bytes:
+    """Messages as one body, each after its length (4 bytes, big endian)."""
+    return b"".join(len(message).to_bytes(4, "big") + message for message in messages)
+
+
+def unpack(body: bytes) -> list[bytes]:
+    """The messages of `pack`. Raises EnvelopeError malformed."""
+    messages, at = [], 0
+    while at < len(body):
+        end = at + 4 + int.from_bytes(body[at : at + 4], "big")
+        if end > len(body) or at + 4 > len(body):
+            raise EnvelopeError("malformed")
+        messages.append(body[at + 4 : end])
+        at = end
+    return messages

@@ -97,7 +97,7 @@ def _run(one: Experiment, quick: bool, seed: int) -> tuple[dict[str, Any], bool]
             runner.topology,
             seed=seed,
             quick=quick,
-            commit=_commit(),
+            commit=commit(),
             started_at=started_at,
             broken=broken,
         ),
@@ -174,7 +174,7 @@ def _table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) ->
     return table
 
 
-def _commit() -> str:
+def commit() -> str:
     """The commit that was run, `-dirty` when files differ from it; `unknown` outside a repository."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude", "*"]
     try:

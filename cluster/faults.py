@@ -5,7 +5,7 @@
 | `partition` | `first`, `second`, `one_way` | no byte arrives from `first` at `second`, nor back unless `one_way` |
 | `slow` | `first`, `second`, `ms` | each byte takes `ms` milliseconds longer, there and back; 0 is the end of it |
 | `lose` | `first`, `second`, `share` | that share of messages comes late, there and back, as after a lost packet |
-| `heal` | | every link is as at the start |
+| `heal` | | every link is as at the start; with `first` and `second`, the links between these two |
 
 A direction is about bytes, whoever opened the connection: with A to B cut, a request of B reaches A and A's answer
 does not come back. A cut is a black hole, not a refusal: connections stand, new ones too, and stall. What is held when
@@ -87,6 +87,9 @@ class Links:
                 loss = _number(order, "share", 1.0)
                 for pair in self._pairs(order):
                     self._change(pair, loss=loss)
+            case "heal" if "first" in order:
+                for pair in self._pairs(order):
+                    self._faults.pop(pair, None)
             case "heal":
                 self._faults.clear()
             case verb:

@@ -30,10 +30,12 @@ LOG_TAIL_LINES = 5
 class OwnCluster:
     """`python -m cluster up` as an asynchronous context: ready inside, stopped and removed after it."""
 
-    def __init__(self, topology: str, policy: str, seed: int) -> None:
+    def __init__(self, topology: str, policy: str, seed: int, *flags: str) -> None:
+        """`flags` are more of `cluster up`."""
         self._topology = topology
         self._policy = policy
         self._seed = seed
+        self._flags = flags
         self._process: asyncio.subprocess.Process | None = None
         self._root = Path()
 
@@ -64,6 +66,7 @@ class OwnCluster:
         command = [
             *(sys.executable, "-m", "cluster", "up", "--topology", self._topology, "--base-port", str(base_port)),
             *("--data-dir", str(path), "--policy", self._policy, "--seed", str(self._seed)),
+            *self._flags,
         ]
         self._process = await spawn(command, signal.SIGTERM, log)
         try:

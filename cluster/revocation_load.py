@@ -11,20 +11,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from urllib.parse import urlsplit
 
 import aiohttp
 
 from cluster.experiment import Revoking
 from cluster.history import Outcome, Revocation, Untouched, outcome
 from loadtest.places import Key, RoleProfile
-from loadtest.signer import SERVICE, Signer, assume_role_body
-from stsd.authn import sigv4
+from loadtest.signer import Signer, assume_role_body, key_of
 
 PATH = "/v1/revocations"
 POLL_S = 0.02
@@ -33,7 +29,6 @@ YOUNG_S = 1.0
 TOKENS_AT_ONCE = 500
 LEFT_ALONE = 10
 """One session in so many is not revoked."""
-_CREDENTIALS = re.compile(rb"<AccessKeyId>([^<]+)<.*?<SecretAccessKey>([^<]+)<.*?<SessionToken>([^<]+)<", re.DOTALL)
 
 
 @dataclass(slots=True)
@@ -124,12 +119,11 @@ class Revoker:
             async with self._session.post(
                 url, data=body, headers=Signer(self._role.key, region, url).headers(body)
             ) as a:
-                found = _CREDENTIALS.search(await a.read())
+                key = key_of(await a.read())
         except (aiohttp.ClientError, TimeoutError):
             return
-        if found is None:
+        if key is None:
             return
-        key = Key(*(part.decode() for part in found.groups()))
         one = _Session(region, key.session_token or "", due_at)
         self._sessions.append(one)
         if revoked:
@@ -137,7 +131,7 @@ class Revoker:
 
     async def _revoke(self, one: _Session, key: Key) -> None:
         body = json.dumps({"token": one.token}).encode()
-        headers = _signed(self._urls[one.origin], one.origin, key, body)
+        headers = Signer(key, one.origin, self._urls[one.origin]).json_headers(PATH, body)
         one.sent_at = self._now()
         for region in self._urls:
             if region != one.origin:
@@ -199,21 +193,3 @@ def _young(one: _Session, now: float) -> bool:
 
 def _chunks(sessions: Sequence[_Session]) -> Iterable[Sequence[_Session]]:
     return (sessions[i : i + TOKENS_AT_ONCE] for i in range(0, len(sessions), TOKENS_AT_ONCE))
-
-
-def _signed(url: str, region: str, key: Key, body: bytes) -> dict[str, str]:
-    """The headers of a session's call to revoke itself."""
-    given = {"Content-Type": "application/json", "Host": urlsplit(url).netloc}
-    return given | sigv4.sign(
-        "POST",
-        PATH,
-        "",
-        given,
-        body,
-        access_key_id=key.access_key_id,
-        secret_access_key=key.secret_access_key,
-        session_token=key.session_token,
-        region=region,
-        service=SERVICE,
-        amz_date=time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()),
-    )

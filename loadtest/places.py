@@ -78,6 +78,14 @@ def read_role(data_dir: Path) -> RoleProfile:
     return next((role for role in usable if role.external_id), usable[0])
 
 
+def read_key(data_dir: Path, profile: str) -> Key:
+    """The key of a profile of `credentials`. Raises DataDirError."""
+    credentials = _read(data_dir / "credentials")
+    if not credentials.has_section(profile):
+        raise DataDirError(f"{data_dir}/credentials: has no profile {profile}")
+    return _key(credentials[profile])
+
+
 def _read(path: Path) -> configparser.RawConfigParser:
     parser = configparser.RawConfigParser(default_section="")
     try:

@@ -6,6 +6,7 @@ of a load test sign every request.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -53,10 +54,17 @@ class Signer:
 
     def headers(self, body: bytes, now: float | None = None) -> dict[str, str]:
         """The headers of a signed `POST /` with `body`, at `now` (Unix seconds; the present unless given)."""
-        given = {"content-type": FORM, "host": urlsplit(self.url).netloc}
+        return self._signed("/", FORM, body, now)
+
+    def json_headers(self, path: str, body: bytes) -> dict[str, str]:
+        """The headers of a signed `POST` of JSON to another path."""
+        return self._signed(path, "application/json", body, None)
+
+    def _signed(self, path: str, content_type: str, body: bytes, now: float | None) -> dict[str, str]:
+        given = {"content-type": content_type, "host": urlsplit(self.url).netloc}
         return given | sigv4.sign(
             "POST",
-            "/",
+            path,
             "",
             given,
             body,
@@ -82,6 +90,15 @@ def post(path: str, headers: Mapping[str, str], body: bytes) -> bytes:
 def unsigned_post(url: str, path: str, body: bytes) -> bytes:
     """An HTTP/1.1 POST of JSON as bytes."""
     return post(path, {"host": urlsplit(url).netloc, "content-type": "application/json"}, body)
+
+
+_CREDENTIALS = re.compile(rb"<AccessKeyId>([^<]+)<.*?<SecretAccessKey>([^<]+)<.*?<SessionToken>([^<]+)<", re.DOTALL)
+
+
+def key_of(answer: bytes) -> Key | None:
+    """The credentials in an AssumeRole answer, None when there are none."""
+    found = _CREDENTIALS.search(answer)
+    return None if found is None else Key(*(part.decode("ascii") for part in found.groups()))
 
 
 def session_token_of(answer: bytes) -> str:

@@ -29,6 +29,15 @@ def test_a_one_way_partition_cuts_only_from_the_first_to_the_second(links):
     assert links.told() == [{"from": US, "to": EU, "fault": "cut"}]
 
 
+def test_a_heal_of_one_pair_leaves_the_others(links):
+    links.obey({"verb": "partition", "first": US, "second": EU})
+    links.obey({"verb": "slow", "first": US, "second": AP, "ms": 50})
+    links.obey({"verb": "heal", "first": EU, "second": US})
+    assert {(one["from"], one["to"]) for one in links.told()} == {(US, AP), (AP, US)}
+    with pytest.raises(FaultError, match="not a region"):
+        links.obey({"verb": "heal", "first": US, "second": "nowhere"})
+
+
 def test_faults_of_one_direction_add_up_and_heal_ends_them_all(links):
     links.obey({"verb": "partition", "first": US, "second": EU})
     links.obey({"verb": "slow", "first": EU, "second": US, "ms": 250})

@@ -2,6 +2,7 @@
 
     DATA/  .stsd-cluster   marker and record: topology, base port, identity of the world file
            cluster.key     what the nodes of this cluster share; the router's mark is derived from it
+           root.key        who has it decides which nodes belong to the cluster; no node reads it
            credentials config cluster.json
            run/            control sockets and locks of the supervisors
            router/ links/  the logs of the router and of the links
@@ -258,17 +259,23 @@ def _materialise(text: str, source: str) -> dict[str, Any]:
 
 def _write_state(data: DataDir, world: dict[str, Any]) -> None:
     from stsd import provision
+    from stsd.provision import NodeFile
+    from stsd.revocation.identity import SEED_BYTES
     from stsd.tokens import keyset
 
     key_text = provision.new_cluster_key(os.urandom)
     key = provision.read_cluster_key(key_text, "new cluster key")
     write_whole(data.key_file, key_text.encode())
     write_whole(data.path / WORLD_FILE, keyset.seal(key, world, os.urandom))
+    root_text = provision.new_root_key(os.urandom)
+    write_whole(data.path / provision.ROOT_KEY_FILE, root_text.encode())
     keys = provision.new_token_keys(os.urandom, time.time())
-    for region in data.topology.regions:
-        files = provision.node_files(
-            key, keys, world, founding=True, world_digest=data.record.world, entropy=os.urandom
-        )
+    seeds = {region: os.urandom(SEED_BYTES) for region in data.topology.regions}
+    nodes = {region: (seed, data.url(region)) for region, seed in seeds.items()}
+    peers = provision.founders(provision.read_root_key(root_text, "new root key"), nodes, time.time())
+    for region, seed in seeds.items():
+        node = NodeFile(region, founding=True, world_digest=data.record.world)
+        files = provision.node_files(key, keys, world, node, identity_seed=seed, peers=peers, entropy=os.urandom)
         (data.path / region).mkdir(mode=0o700)
         for name, content in files.items():
             write_whole(data.path / region / name, content)

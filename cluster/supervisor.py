@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cluster import control, data_dir, probe
+from cluster import control, data_dir, probe, rejoin
 from cluster.children import spawn, terminate
 from cluster.data_dir import HOST, ROUTER, DataDir
 from cluster.errors import ClusterError, Refused
@@ -121,7 +121,10 @@ class Supervisor:
     # -- the process -------------------------------------------------------------------------------------------------
 
     async def _start(self) -> str:
-        """Starts the process and waits until it is ready; what went wrong, or nothing."""
+        """Starts the process and waits until it is ready; what went wrong, or nothing. A region whose folder is empty
+        joins the cluster first."""
+        if rejoin.is_needed(self._data, self._name) and (fault := await rejoin.rejoin(self._data, self._name)):
+            return fault
         log = self._data.log(self._name)
         log.parent.mkdir(mode=0o700, exist_ok=True)
         self._log_from = log.stat().st_size if log.exists() else 0

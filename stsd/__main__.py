@@ -1,4 +1,4 @@
-"""The command line of one node: `stsd serve`, `stsd revoke`, `stsd keys list`.
+"""The command line of one node: `stsd serve`, `stsd revoke`, `stsd keys`, `stsd join`, `stsd peers`.
 
 Exit codes: 0 fine, 1 it ran and the answer is no, 2 bad usage or configuration, with one line per fault.
 """
@@ -6,6 +6,7 @@ Exit codes: 0 fine, 1 it ran and the answer is no, 2 bad usage or configuration,
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,15 +25,17 @@ def cli() -> None:
 
 
 @cli.command(epilog="Example: stsd serve --region eu-west-1 --port 8712 --data-dir ./eu")
-@click.option("--region", default=config.DEFAULT_REGION, show_default=True, help="The region this node is.")
+@click.option("--region", help=f"The region this node is. Default: the data directory's, else {config.DEFAULT_REGION}.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=config.DEFAULT_PORT, show_default=True, help="0: any.")
+@click.option("--port", type=click.IntRange(0, 65535),
+              help=f"0: any. Default: that of the URL given to `stsd join`, else {config.DEFAULT_PORT}.")  # fmt: skip
 @click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), default=Path(".stsd-node"),
               show_default=True, help="State of this node; made when it does not exist.")  # fmt: skip
 @click.option("--world", type=FILE, help="Accounts, users, roles and policies to start from (YAML or JSON).")
 @click.option("--issuer", help="`iss` of session tokens, one for the whole cluster. Default: this node's URL.")
 @click.option("--cluster-key", type=FILE, help="The cluster's key. Default: cluster.key in the data directory.")
-@click.option("--peer", "peers", multiple=True, metavar="REGION=URL", help="Another region's node; repeat for each.")
+@click.option("--peer", "peers", multiple=True, metavar="REGION=URL",
+              help="Where another region's node is, if not where it said when it joined; repeat for each.")  # fmt: skip
 @click.option("--tls-cert", type=FILE, help="Certificate chain (PEM): serve https.")
 @click.option("--tls-key", type=FILE, help="Private key of --tls-cert (PEM).")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
@@ -97,8 +100,82 @@ def keys_list(data_dir: Path) -> None:
         _fail(str(error))
 
 
+@cli.command(epilog="Example: stsd join --ticket ticket.txt --sponsor http://10.0.1.5:8711 --url http://10.0.2.7:8711")
+@click.option("--ticket", required=True, metavar="FILE", help="From `stsd peers ticket`; - reads standard input.")
+@click.option("--sponsor", required=True, metavar="URL", help="Any node of the cluster.")
+@click.option("--url", required=True, metavar="URL", help="Where the other nodes reach this one.")
+@click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), default=Path(".stsd-node"),
+              show_default=True, help="State of the new node; empty or not there yet.")  # fmt: skip
+def join(ticket: str, sponsor: str, url: str, data_dir: Path) -> None:
+    """Make this machine a node of a cluster; `stsd serve` with the same --data-dir starts it.
+
+    It is ready once it has caught up with what the others know. When the answer of the sponsor was lost, say the same
+    again: the ticket holds for the machine that used it first.
+    """
+    from stsd.server import join_command
+
+    _exit(lambda: join_command.run(ticket, sponsor, data_dir, url))
+
+
+@cli.group()
+def peers() -> None:
+    """Who belongs to the cluster: list them, let one join, remove one."""
+
+
+DATA_DIR = click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), default=Path(".stsd-node"),
+                        show_default=True, help="Of a node or of a cluster.")  # fmt: skip
+ROOT_KEY = click.option(
+    "--root-key", type=FILE, help="The cluster's root key. Default: root.key in the data directory."
+)
+
+
+@peers.command("list", epilog="Example: stsd peers list --data-dir .stsd")
+@DATA_DIR
+def peers_list(data_dir: Path) -> None:
+    """List the nodes of the cluster, and those that left."""
+    from stsd.server import peers_command
+
+    _exit(lambda: peers_command.list_peers(data_dir))
+
+
+@peers.command("ticket", epilog="Example: stsd peers ticket --region eu-west-1 --data-dir .stsd --out ticket.txt")
+@click.option("--region", required=True, help="Of the node that is to join.")
+@DATA_DIR
+@ROOT_KEY
+@click.option("--out", type=FILE, help="Write the ticket to this file (mode 0600). Default: standard output.")
+@click.option("--replace", is_flag=True, help="Remove the node that the region has, as `stsd peers remove` does.")
+def peers_ticket(data_dir: Path, region: str, **options: Any) -> None:
+    """Make a ticket, with which one machine can join within ten minutes. Whoever has it can: it is a secret."""
+    from stsd.server import peers_command
+
+    _exit(lambda: peers_command.ticket(data_dir, config.region(region), **options))
+
+
+@peers.command("remove", epilog="Example: stsd peers remove eu-west-1 --data-dir .stsd")
+@click.argument("region")
+@DATA_DIR
+@ROOT_KEY
+def peers_remove(data_dir: Path, region: str, root_key: Path | None) -> None:
+    """Remove a region's node: nobody believes it any more, nor waits for it. What it revoked stays revoked.
+
+    It still has the cluster's keys: when it was stolen, that is not enough.
+    """
+    from stsd.server import peers_command
+
+    _exit(lambda: peers_command.remove(data_dir, config.region(region), root_key=root_key))
+
+
+def _exit(run: Callable[[], int]) -> NoReturn:
+    try:
+        sys.exit(run())
+    except ConfigError as error:
+        _fail(str(error))
+
+
 def _settings(options: dict[str, Any]) -> Config:
-    region = config.region(options["region"])
+    remembered = config.remembered(options["data_dir"])
+    region = config.region(options["region"] or remembered.get("region") or config.DEFAULT_REGION)
+    port = options["port"] if options["port"] is not None else remembered.get("port") or config.DEFAULT_PORT
     if (options["tls_cert"] is None) != (options["tls_key"] is None):
         raise ConfigError("--tls-cert and --tls-key: give both or neither")
     if options["unsafe_test_hooks"] and not config.is_loopback_host(options["host"]):
@@ -108,6 +185,7 @@ def _settings(options: dict[str, Any]) -> Config:
         **options
         | {
             "region": region,
+            "port": port,
             "host": config.host(options["host"]),
             "peers": config.peers(options["peers"], region),
             "issuer": None if issuer is None else config.issuer(issuer),

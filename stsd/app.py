@@ -27,6 +27,7 @@ from stsd.server import test_hooks
 from stsd.server.backbone.http import HttpBackbone
 from stsd.server.backbone.links import PATH as PEER_PATH
 from stsd.server.backbone.links import PeerLinks
+from stsd.server.backbone.sealing import Sealing
 from stsd.server.changes import Changes
 from stsd.server.clock import Clock, entropy
 from stsd.server.gateway import Gateway
@@ -34,11 +35,15 @@ from stsd.server.http import HttpServer
 from stsd.server.journal import Journal
 from stsd.server.keeper import Report
 from stsd.server.log import EventLog
+from stsd.server.membership import Membership
 from stsd.server.metrics import Metrics
 from stsd.server.operator import OperatorSocket
+from stsd.server.peer_verbs import PeerVerbs
 from stsd.server.probes import MetricsListener, Probes
 from stsd.server.readers import Readers, Snapshots
 from stsd.server.replication import Replicator
+from stsd.server.sponsor import PATH as JOIN_PATH
+from stsd.server.sponsor import Sponsor
 from stsd.server.store import DataDirectory, open_directory
 from stsd.server.streams import Streams
 from stsd.view import View
@@ -66,30 +71,43 @@ async def _serve(settings: Config, limits: Limits) -> None:
         closing.callback(log.close)
         journal = await Journal.open(directory.journal)
         closing.push_async_callback(journal.close)
-        links = PeerLinks(envelope.peer_key(directory.cluster_key), settings.region, settings.peers)
-        backbone = HttpBackbone(links, _reporter(log, clock))
+        files = directory.files
+        membership = Membership(
+            directory.path, files.peers, settings.region, files.signer.public_key, {**files.node.urls, **settings.peers}
+        )
+        sealing = Sealing(envelope.peer_key(directory.cluster_key), settings.region, files.signer, files.peers)
+        backbone = HttpBackbone(PeerLinks(sealing), membership, _reporter(log, clock))
         view = _view(settings, directory, clock, limits)
         replicator = Replicator(
-            journal, backbone, view, clock, log, signer=directory.signer, cluster_key=directory.cluster_key
+            journal,
+            backbone,
+            view,
+            clock,
+            log,
+            signer=files.signer,
+            cluster_key=directory.cluster_key,
+            membership=membership,
         )
         replicator.follows_resets = settings.unsafe_test_hooks
-        await replicator.restore(founding=directory.files.founding)
+        await replicator.restore(founding=files.node.founding, epoch=files.node.epoch)
         directory.settled()
 
         node = Node(view, forwarded.router_key(directory.cluster_key), resource_server_keys)
         metrics = Metrics(lambda: view.keys, replicator.counts, replicator.staleness, clock.service)
         replicator.on_refused = metrics.peer_message
-        probes = Probes(view, metrics, replicator.staleness, clock)
+        probes = Probes(view, metrics, replicator.staleness, clock, membership)
         gateway = Gateway(node, clock, metrics, log, secure=tls is not None)
         changes = Changes(node, replicator, backbone, clock, metrics)
         streams = Streams(view, clock)
         replicator.changed = streams.changed
         readers = Readers(node, Snapshots(view, clock), streams, clock)
+        sponsor = Sponsor(directory, membership, view, clock, metrics)
         hooks = test_hooks.TestHooks(clock, replicator)
         gateway.routes = {
             ("POST", "/v1/revocations"): changes.revoke,
             ("GET", "/v1/revocations"): readers.get,
             ("POST", PEER_PATH): changes.peer,
+            ("POST", JOIN_PATH): sponsor.join,
             ("GET", "/healthz"): probes.healthz,
             ("GET", "/readyz"): probes.readyz,
             ("GET", "/metrics"): probes.metrics,
@@ -104,13 +122,14 @@ async def _serve(settings: Config, limits: Limits) -> None:
         await _listen(server, "--port", settings.host, settings.port, tls)
         closing.push_async_callback(server.stop)
         closing.callback(streams.close)
-        url = f"{settings.scheme}://{_in_url(settings.host)}:{server.port}"
-        view.issuer = settings.issuer or url
+        url = f"{settings.scheme}://{config.in_url(settings.host)}:{server.port}"
+        view.issuer = settings.issuer or files.node.issuer or url
         if settings.metrics_listen is not None:
             extra = HttpServer(MetricsListener(metrics))
             await _listen(extra, "--metrics-listen", *settings.metrics_listen, None)
             closing.push_async_callback(extra.stop)
-        operator = OperatorSocket(directory.path, {"keys list": lambda _: _list_keys(view, clock)})
+        verbs = {"keys list": lambda _: _list_keys(view, clock), **PeerVerbs(membership, view).verbs()}
+        operator = OperatorSocket(directory.path, verbs)
         await operator.start()
         closing.push_async_callback(operator.stop)
         if directory.standalone:
@@ -132,7 +151,7 @@ def _view(settings: Config, directory: DataDirectory, clock: Clock, limits: Limi
             Origin(settings.region, "", ""),
             (),
             clock.wall(),
-            signer=directory.signer,
+            signer=directory.files.signer,
             identities=Identities(directory.cluster_key),
         ),
         revocations=RevocationSet(),
@@ -200,7 +219,3 @@ def _told_to_stop() -> asyncio.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     return stop
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -6,12 +6,13 @@ to mend it; the command line prints them and exits 2.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 DEFAULT_REGION = "us-east-1"
@@ -30,8 +31,8 @@ class ConfigError(ValueError):
 class Config:
     """One node's settings.
 
-    `port` 0 takes any free port. `peers` maps the other regions to their URLs; each costs one exchange of heads a
-    second. `cluster_key` None means `cluster.key` in the data directory. `issuer` None means the node's own URL.
+    `port` 0 takes any free port. `peers` maps other regions to URLs that go before those of the peer set.
+    `cluster_key` None means `cluster.key` in the data directory. `issuer` None means the node's own URL.
     `metrics_listen` is an extra `host:port` for /metrics, needed when the node does not listen on loopback.
     """
 
@@ -56,9 +57,24 @@ class Config:
         return self.cluster_key or self.data_dir / "cluster.key"
 
     @property
+    def url(self) -> str:
+        """Where this node listens."""
+        return f"{self.scheme}://{in_url(self.host)}:{self.port}"
+
+    @property
     def scheme(self) -> str:
         """`https` when TLS was asked for."""
         return "https" if self.tls_cert else "http"
+
+
+def remembered(data_dir: Path) -> dict[str, Any]:
+    """The region of a node's data directory and, where it joined a cluster, its port; nothing where it is no node's.
+    Whether the directory can be used, who opens it finds out."""
+    try:
+        node = json.loads((data_dir / "node.json").read_bytes())
+        return {name: node[name] for name in ("region", "port") if name in node}
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def region(text: str) -> str:
@@ -120,6 +136,11 @@ def read_resource_server_keys(path: Path) -> tuple[str, ...]:
             f" {MIN_RESOURCE_SERVER_KEY_CHARACTERS} ASCII characters without spaces"
         )
     return keys
+
+
+def in_url(host: str) -> str:
+    """A host as it stands in a URL (RFC 3986 section 3.2.2)."""
+    return f"[{host}]" if ":" in host else host
 
 
 def is_url(text: str) -> bool:

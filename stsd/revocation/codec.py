@@ -31,8 +31,11 @@ from stsd.revocation.messages import (
     Message,
     Origin,
     Part,
+    PeerNews,
+    Sent,
     Sequences,
 )
+from stsd.revocation.peer_set import DIGEST_BYTES, MAX_RECORDS
 from stsd.revocation.revocation_set import Revocation
 
 _Read = TypeVar("_Read")
@@ -56,14 +59,22 @@ class CodecError(ValueError):
         self.reason = reason
 
 
-def encode_message(message: Message) -> bytes:
+def encode_message(message: Sent) -> bytes:
     """A message in its one form."""
     name, write, _ = _BY_TYPE[type(message)]
     return orjson.dumps({"v": VERSION, "type": name, "epoch": message.epoch, **write(message)})
 
 
 def decode_message(content: bytes) -> Message:
-    """Read a message. Raises CodecError."""
+    """Read a message of the replica's. Raises CodecError."""
+    sent = decode_sent(content)
+    if isinstance(sent, PeerNews):
+        raise CodecError("unknown_type")
+    return sent
+
+
+def decode_sent(content: bytes) -> Sent:
+    """Read any message. Raises CodecError."""
     members = _members(content, MAX_MESSAGE_BYTES)
     read = _READERS.get(_text(members.pop("type", None)))
     if read is None:
@@ -305,13 +316,25 @@ def _write_ack(ack: Ack) -> dict[str, Any]:
     return {"heads": _write_heads(ack.heads)}
 
 
-_Writer = Callable[[Any], dict[str, Any]]
-_Reader = Callable[[int, dict[str, Any]], Message]
+def _read_news(epoch: int, members: dict[str, Any]) -> PeerNews:
+    digest, records = _take(members, "digest", "records")
+    if not isinstance(records, list) or len(records) > MAX_RECORDS:
+        raise ValueError("records")
+    return PeerNews(epoch, _bytes(digest, DIGEST_BYTES), tuple(b64decode(record, validate=True) for record in records))
 
-_BY_TYPE: dict[type[Message], tuple[str, _Writer, _Reader]] = {
+
+def _write_news(news: PeerNews) -> dict[str, Any]:
+    return {"digest": _write_bytes(news.digest), "records": list(map(_write_bytes, news.records))}
+
+
+_Writer = Callable[[Any], dict[str, Any]]
+_Reader = Callable[[int, dict[str, Any]], Sent]
+
+_BY_TYPE: dict[type[Sent], tuple[str, _Writer, _Reader]] = {
     Digest: ("digest", _write_digest, _read_digest),
     Fetch: ("fetch", _write_fetch, _read_fetch),
     Delta: ("delta", _write_delta, _read_delta),
     Ack: ("ack", _write_ack, _read_ack),
+    PeerNews: ("peers", _write_news, _read_news),
 }
 _READERS = {name: read for name, _, read in _BY_TYPE.values()}

@@ -6,13 +6,14 @@
 3. A stored batch is a heartbeat too: its origin acknowledged nothing but the batches before it until it was made.
 4. An incarnation that a later one replaced is silent for ever. It is left out once every peer has said, after the
    change, that it holds no more of that log than this node; before that it counts, since something may be missing.
-5. An origin of which nothing counts yet is as old as this node's start.
+5. An origin of which nothing counts yet is as old as this node's start; a peer that came later, as its coming.
+6. An origin whose node left the cluster does not count: nobody waits for what will not be said.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from stsd.revocation.log import Log
 from stsd.revocation.messages import Heads, Heartbeat, Origin
@@ -21,15 +22,21 @@ MAX_WAITING = 128
 
 
 class Freshness:
-    """The heartbeats that this node has heard. Instants are Unix seconds of the origins' clocks."""
+    """The heartbeats that this node has heard. Instants are Unix seconds of the origins' clocks. `has_left` says
+    whether an origin's node left the cluster."""
 
-    def __init__(self, peers: Sequence[str], now: float) -> None:
-        self._peers = frozenset(peers)
+    def __init__(self, peers: Sequence[str], now: float, has_left: Callable[[Origin], bool]) -> None:
+        self._peers = dict.fromkeys(peers, now)
         self._started_at = now
+        self._has_left = has_left
         self._counted_at: dict[Origin, float] = {}
         self._newest: dict[Origin, Heartbeat] = {}
         self._waiting: dict[Origin, deque[Heartbeat]] = {}
         self._settled: dict[Origin, set[str]] = {}
+
+    def regroup(self, peers: Sequence[str], now: float) -> None:
+        """From now on these are the peers."""
+        self._peers = {peer: self._peers.get(peer, now) for peer in peers}
 
     def is_news(self, origin: Origin, heartbeat: Heartbeat) -> bool:
         """Whether a heartbeat is later than all heard of its origin."""
@@ -67,12 +74,13 @@ class Freshness:
 
     def heartbeats(self) -> dict[Origin, Heartbeat]:
         """The newest heartbeats of living origins, to be passed on."""
-        replaced = set(self._replaced())
-        return {origin: heartbeat for origin, heartbeat in self._newest.items() if origin not in replaced}
+        over = {*self._replaced(), *filter(self._has_left, self._newest)}
+        return {origin: heartbeat for origin, heartbeat in self._newest.items() if origin not in over}
 
     def staleness(self, now: float) -> dict[Origin, float]:
         """Seconds per origin, by the rules above."""
-        over = {origin for origin in self._replaced() if self._settled.get(origin, set()) >= self._peers}
+        over = {origin for origin in self._replaced() if self._settled.get(origin, set()) >= self._peers.keys()}
+        over.update(filter(self._has_left, self._counted_at))
         return {
             origin: max(0.0, now - (at or self._started_at))
             for origin, at in self._counted_at.items()
@@ -85,9 +93,10 @@ class Freshness:
         return max([0.0, *known.values(), *self.unheard(now).values()])
 
     def unheard(self, now: float) -> dict[str, float]:
-        """Peers of which nothing was ever heard, and the seconds since this node's start."""
-        heard = {name for origin in self._counted_at for name in (origin.region, f"{origin.region}/{origin.node}")}
-        return dict.fromkeys(sorted(self._peers - heard), max(0.0, now - self._started_at))
+        """Peers of which nothing was ever heard, and the seconds since this node's start, or since they came."""
+        living = (origin for origin in self._counted_at if not self._has_left(origin))
+        heard = {name for origin in living for name in (origin.region, f"{origin.region}/{origin.node}")}
+        return {peer: max(0.0, now - since) for peer, since in sorted(self._peers.items()) if peer not in heard}
 
     def _replaced(self) -> Iterable[Origin]:
         """Origins of whose node a later incarnation has been heard."""

@@ -4,12 +4,13 @@
    Whoever carries them can delay them, and no more (design 2.4).
 2. An announcement says which public key an origin signs with. It is authenticated with a key derived from the cluster
    key, whoever carries it. The first one counts: an origin never changes its key, a new key is a new incarnation.
+   It counts only when the key is that of a node of this region in the peer set (see peer_set), and up to its limit.
 3. All that is signed names its cluster and its epoch, so nothing holds in another one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import blake2b
 from hmac import compare_digest
 
@@ -37,10 +38,19 @@ class Signer:
         return bytes(_sign(content, self._secret)[:SIGNATURE_BYTES])
 
 
-class Identities(Mapping[Origin, bytes]):
-    """The public key of every origin known, in one cluster and epoch."""
+Limit = Callable[[Origin, bytes], int | None]
+"""How far an origin that signs with a key is believed: None for no limit, 0 for not at all."""
 
-    def __init__(self, cluster_key: bytes, epoch: int = 0) -> None:
+
+def everybody(origin: Origin, public_key: bytes) -> None:
+    """The limit where whoever has the cluster key is believed."""
+
+
+class Identities(Mapping[Origin, bytes]):
+    """The public key of every origin known, in one cluster and epoch; `limit` is the peer set's word on them."""
+
+    def __init__(self, cluster_key: bytes, epoch: int = 0, limit: Limit = everybody) -> None:
+        self._limit = limit
         self._proof_key = blake2b(cluster_key, digest_size=32, person=b"stsd-identities").digest()
         cluster = blake2b(cluster_key, digest_size=16, person=b"stsd-cluster").digest()
         self._scope = cluster + epoch.to_bytes(8, "big")
@@ -56,20 +66,27 @@ class Identities(Mapping[Origin, bytes]):
         return len(self._announced)
 
     def announcements(self) -> tuple[Announcement, ...]:
-        """All that is known, to be passed on and to be kept."""
+        """All that is known, to be kept."""
         return tuple(self._announced.values())
+
+    def told(self) -> tuple[Announcement, ...]:
+        """What others may believe, to be passed on."""
+        return tuple(each for each in self._announced.values() if self._limit(each.origin, each.public_key) != 0)
 
     def announce(self, origin: Origin, signer: Signer) -> Announcement:
         """Make known which key an origin of our own signs with."""
         return Announcement(origin, signer.public_key, self._proof(origin, signer.public_key))
 
     def admit(self, announced: Announcement) -> str:
-        """Take in an announcement: `new`, `known`, or why it changes nothing: `bad_announcement`, `other_identity`."""
+        """Take in an announcement: `new`, `known`, or why it changes nothing: `bad_announcement`, `not_a_peer`,
+        `other_identity`."""
         known = self._announced.get(announced.origin)
         if known == announced:
             return "known"
         if not compare_digest(announced.proof, self._proof(announced.origin, announced.public_key)):
             return "bad_announcement"
+        if self._limit(announced.origin, announced.public_key) == 0:
+            return "not_a_peer"
         if known is not None:
             return "other_identity"
         self._announced[announced.origin] = announced
@@ -79,6 +96,15 @@ class Identities(Mapping[Origin, bytes]):
         """Take in what was kept."""
         for announcement in announced:
             self.admit(announcement)
+
+    def limit(self, origin: Origin) -> int | None:
+        """How far an origin is believed, None for no limit: its node belongs to the cluster, or is not known."""
+        public_key = self.get(origin)
+        return None if public_key is None else self._limit(origin, public_key)
+
+    def has_left(self, origin: Origin) -> bool:
+        """Whether the node of an origin belongs to the cluster no more."""
+        return self.limit(origin) is not None
 
     # What is signed, and whether it was.
 

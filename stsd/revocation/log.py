@@ -55,6 +55,17 @@ class Log:
         """Whether exactly this batch was seen before."""
         return self._batches.get(batch.first) == batch
 
+    def cut(self, limit: int) -> tuple[Batch, ...]:
+        """Take back all batches that end above `limit`, and return them."""
+        above = tuple(batch for batch in self.seen() if batch.last > limit)
+        for batch in above:
+            self._firsts.remove(batch.first)
+            del self._batches[batch.first], self._chains[batch.last]
+            self._unsaved.discard(batch.first)
+        first = above[0].first if above else self.applied + 1
+        self.applied, self.head = min(self.applied, first - 1), min(self.head, first - 1)
+        return above
+
     def chained_head(self) -> Head:
         """The head, with its chain hash."""
         return Head(self.head, self._chains[self.head])

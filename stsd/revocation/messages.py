@@ -152,7 +152,22 @@ class Ack:
     heads: Heads
 
 
+@dataclass(frozen=True, slots=True)
+class PeerNews:
+    """What the sender knows of the peer set: its digest and, for one who knows something else, all records.
+
+    No business of the replica: the shell takes it. `epoch` is the sender's; the peer set outlives epochs, so nobody
+    compares it.
+    """
+
+    epoch: int
+    digest: bytes
+    records: tuple[bytes, ...] = ()
+
+
 Message = Digest | Fetch | Delta | Ack
+Sent = Message | PeerNews
+"""All that nodes say to each other."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ Every node writes its own log and holds everybody's. The rules:
 7. What an origin says counts only with its signature. Two signed histories of one origin are a fork: nothing more of
    it is applied. A peer whose chain hash differs is asked for its batches, so the proof reaches every node.
 8. A node that finds its own log forked, damaged or shorter than others know it goes on under a new incarnation.
+9. Who left the cluster is believed up to its limit. What a node had taken in beyond it, before it heard, it says itself
+   from then on: an acknowledged entry is not lost, and every node's log of that origin ends at one place.
 
 The replica does not know what its entries mean: the shell applies them. `now` is Unix seconds of this node's wall
 clock. A peer's name is its region, or `region/node`.
@@ -21,6 +23,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from stsd.revocation import revocation_token
 from stsd.revocation.freshness import Freshness
@@ -88,7 +91,7 @@ class Replica:
         self.overtaken = False
         self.refused: Counter[str] = Counter()
         self._logs: dict[Origin, Log] = {}
-        self._freshness = Freshness(peers, now)
+        self._freshness = Freshness(peers, now, identities.has_left)
         self._senders: dict[str, Origin] = {}
         self._peer_heads: dict[str, dict[Origin, int]] = {}
         self._goals: dict[str, Sequences] = {}
@@ -150,6 +153,27 @@ class Replica:
         self._announce()
         return orphans
 
+    def regroup(self, peers: Sequence[str], now: float) -> tuple[Batch, ...]:
+        """Nodes came or left: from now on these are the peers.
+
+        Returns the batches that origins who left said beyond their limit; they are gone from their logs, and their
+        entries are to be appended anew (rule 9).
+        """
+        self.peers = tuple(peers)
+        self.joined = self.joined or not peers
+        self._freshness.regroup(peers, now)
+        of_peers: tuple[dict[str, Any], ...] = (self._senders, self._peer_heads, self._goals, self._doubted)
+        for by_peer in of_peers:
+            for gone in by_peer.keys() - set(peers):
+                del by_peer[gone]
+        self._check_joined()
+        return tuple(
+            batch
+            for origin, log in self._logs.items()
+            if (limit := self.identities.limit(origin)) is not None
+            for batch in log.cut(limit)
+        )
+
     # What others say.
 
     def receive(self, peer: str, message: Message, now: float) -> Ready:
@@ -194,7 +218,7 @@ class Replica:
 
     def digest(self) -> Digest:
         """How far this node is, as of the last tick; the shell also answers a peer's digest with it."""
-        announced = self.identities.announcements()
+        announced = self.identities.told()
         return Digest(self.epoch, self.origin, self.chained_heads(), self._freshness.heartbeats(), announced)
 
     # What the shell stores and asks.
@@ -261,6 +285,14 @@ class Replica:
         """The peers that hold a log, by default our own, durably up to `sequence`."""
         log = origin or self.origin
         return tuple(peer for peer in self.peers if self._peer_heads.get(peer, {}).get(log, 0) >= sequence)
+
+    def furthest(self) -> dict[Origin, int]:
+        """How far each log is known to be held durably by anybody."""
+        furthest = self.heads()
+        for heads in self._peer_heads.values():
+            for origin, head in heads.items():
+                furthest[origin] = max(furthest.get(origin, 0), head)
+        return furthest
 
     def copies(self, sequence: int) -> int:
         """How many disks hold our own log up to `sequence`, ours included (contract 6)."""
@@ -351,6 +383,8 @@ class Replica:
         return admitted, refused
 
     def _fault_of_heartbeat(self, origin: Origin, heartbeat: Heartbeat) -> str:
+        if self.identities.has_left(origin):
+            return "left"
         content = self.identities.heartbeat_content(origin, heartbeat)
         return self.identities.fault(origin, content, heartbeat.signature)
 
@@ -358,6 +392,9 @@ class Replica:
         """Why a batch is not its origin's, or not whole; empty if it is."""
         if chain_of(batch) != batch.chain:
             return "bad_chain"
+        limit = self.identities.limit(batch.origin)
+        if limit is not None and batch.last > limit:
+            return "left"
         return self.identities.fault(batch.origin, self.identities.batch_content(batch), batch.signature)
 
     def _learn(self, peer: str, heads: Heads) -> None:
@@ -418,7 +455,7 @@ class Replica:
             log = self._log(origin)
             if log.fork is not None:
                 continue
-            if head > log.applied and now >= self._asked.get(origin, ("", 0.0))[1]:
+            if self._believed(origin, head) > log.applied and now >= self._asked.get(origin, ("", 0.0))[1]:
                 lacking[origin] = log.applied
                 self._asked[origin] = (peer, now + FETCH_TIMEOUT_S)
         for origin, sequence in doubted.items():
@@ -455,7 +492,12 @@ class Replica:
             self.joined = any(map(self._reached, self._goals.values()))
 
     def _reached(self, goal: Mapping[Origin, int]) -> bool:
-        return all(self._log(origin).head >= head for origin, head in goal.items())
+        return all(self._log(origin).head >= self._believed(origin, head) for origin, head in goal.items())
+
+    def _believed(self, origin: Origin, head: int) -> int:
+        """As much of a told head as its origin is believed."""
+        limit = self.identities.limit(origin)
+        return head if limit is None else min(head, limit)
 
 
 def _heads_of(batches: Iterable[Batch]) -> dict[Origin, Head]:

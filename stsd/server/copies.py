@@ -38,7 +38,7 @@ class Receipts:
         self._stopping = False
 
     def look(self) -> None:
-        """A peer has said something, or a reset took the log away."""
+        """A peer has said something or is gone, or a reset took the log away."""
         self._news.set()
 
     def stop(self) -> None:
@@ -47,17 +47,18 @@ class Receipts:
         self._news.set()
 
     async def recorded(self, sequence: int, wait_s: float | None) -> Recorded:
-        """Wait for a second disk, or `wait_s` seconds for every peer's."""
+        """Wait for a second disk, or `wait_s` seconds for every peer's. Who leaves meanwhile is not waited for."""
         replica = self._view.replica
-        origin, peers = replica.origin, replica.peers
-        wanted = min(1, len(peers)) if wait_s is None else len(peers)
+        origin, most = replica.origin, 1 if wait_s is None else None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(COPY_TIMEOUT_S if wait_s is None else wait_s):
-                while len(replica.holders(sequence, origin)) < wanted and not self._given_up(replica):
+                while len(replica.holders(sequence, origin)) < len(replica.peers[:most]) and not self._given_up(
+                    replica
+                ):
                     self._news.clear()
                     await self._news.wait()
         holders = replica.holders(sequence, origin)
-        lagging = tuple(peer for peer in peers if peer not in holders)
+        lagging = tuple(peer for peer in replica.peers if peer not in holders)
         return Recorded(origin, sequence, replica.revocation_token(sequence), (origin.region, *holders), lagging)
 
     def _given_up(self, replica: Replica) -> bool:

@@ -6,18 +6,14 @@ from pathlib import Path
 
 import click
 
-from stsd.config import ConfigError
-from stsd.provision import NODE_FILE
 from stsd.server import operator
-from stsd.server.operator import SOCKET_FILE, OperatorError
+from stsd.server.operator import OperatorError
 
 
 def run(data_dir: Path) -> int:
     """Print a line per token key. Returns 1 when no node answers; raises ConfigError for a wrong directory."""
-    if not (data_dir / NODE_FILE).exists() and not list(data_dir.glob(f"*/{NODE_FILE}")):
-        raise ConfigError(f"--data-dir: {data_dir} is not a directory of a node or a cluster")
     try:
-        answer = operator.call(_node_directory(data_dir), "keys list")
+        _, answer = operator.call_any(operator.directories(data_dir), "keys list")
     except OperatorError as error:
         click.echo(f"stsd: {error}", err=True)
         return 1
@@ -25,14 +21,6 @@ def run(data_dir: Path) -> int:
     for key in answer["keys"]:
         click.echo(f"{key['kid']:<18}{key['state']:<10}{_age(key['age_s']):>10}")
     return 0
-
-
-def _node_directory(data_dir: Path) -> Path:
-    """The directory itself when a node runs in it, else the first of a cluster's regions where one runs."""
-    sockets = sorted(data_dir.glob(f"*/{SOCKET_FILE}"))
-    if (data_dir / SOCKET_FILE).exists() or not sockets:
-        return data_dir
-    return sockets[0].parent
 
 
 def _age(seconds: float) -> str:

@@ -9,22 +9,31 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from inspect import isawaitable
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from stsd.config import ConfigError
+from stsd.provision import NODE_FILE
+
 SOCKET_FILE = "operator.sock"
 MAX_LINE_BYTES = 65_536
 TIMEOUT_S = 10.0
 
-Verb = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+Told = Mapping[str, Any]
+Verb = Callable[[Told], Told | Awaitable[Told]]
 
 
 class OperatorError(Exception):
     """The operator's call did not work; the text says why and what to do."""
+
+
+class NoNodeError(OperatorError):
+    """Nobody answers in that directory."""
 
 
 class OperatorSocket:
@@ -57,14 +66,14 @@ class OperatorSocket:
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 line = await reader.readline()
-            writer.write(orjson.dumps(self._answer(line)) + b"\n")
+            writer.write(orjson.dumps(await self._answer(line)) + b"\n")
             await writer.drain()
         except (OSError, TimeoutError, ValueError):
             pass  # the operator went away or sent no line; there is nobody to tell
         finally:
             writer.close()
 
-    def _answer(self, line: bytes) -> Mapping[str, Any]:
+    async def _answer(self, line: bytes) -> Told:
         try:
             call = orjson.loads(line)
             verb = self._verbs.get(call["verb"])
@@ -72,22 +81,49 @@ class OperatorSocket:
             return {"ok": False, "message": "a JSON object with a verb is expected"}
         if verb is None:
             return {"ok": False, "message": f"unknown verb; known: {', '.join(self._verbs)}"}
-        return {"ok": True, **verb(call)}
+        try:
+            told = verb(call)
+            return {"ok": True, **(await told if isawaitable(told) else told)}
+        except OperatorError as error:
+            return {"ok": False, "message": str(error)}
 
 
-def call(directory: Path, verb: str) -> dict[str, Any]:
-    """Ask the node that owns `directory`. Raises OperatorError when none answers."""
+def directories(data_dir: Path) -> list[Path]:
+    """The directories of nodes: `data_dir` itself, or the regions of a cluster. Raises ConfigError for neither."""
+    nodes = (
+        [data_dir]
+        if (data_dir / NODE_FILE).exists()
+        else sorted(file.parent for file in data_dir.glob(f"*/{NODE_FILE}"))
+    )
+    if not nodes:
+        raise ConfigError(f"--data-dir: {data_dir} is not a directory of a node or a cluster")
+    return nodes
+
+
+def call_any(nodes: Iterable[Path], verb: str, **members: Any) -> tuple[Path, dict[str, Any]]:
+    """Ask the first of these nodes that answers; which one it was. Raises OperatorError when none does."""
+    silent: NoNodeError | None = None
+    for directory in nodes:
+        try:
+            return directory, call(directory, verb, **members)
+        except NoNodeError as error:
+            silent = silent or error
+    raise silent or NoNodeError("no node is running")
+
+
+def call(directory: Path, verb: str, **members: Any) -> dict[str, Any]:
+    """Ask the node that owns `directory`. Raises NoNodeError when none answers, OperatorError for a refusal."""
     try:
         with _short_path(directory) as path, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(TIMEOUT_S)
             connection.connect(path)
-            connection.sendall(orjson.dumps({"verb": verb}) + b"\n")
+            connection.sendall(orjson.dumps({"verb": verb, **members}) + b"\n")
             with connection.makefile("rb") as answers:
                 answer: dict[str, Any] = orjson.loads(answers.readline())
     except FileNotFoundError as error:
-        raise OperatorError(f"{directory}: no node is running here; start it first") from error
+        raise NoNodeError(f"{directory}: no node is running here; start it first") from error
     except (OSError, ValueError) as error:
-        raise OperatorError(f"{directory}: the node does not answer on {SOCKET_FILE}: {error}") from error
+        raise NoNodeError(f"{directory}: the node does not answer on {SOCKET_FILE}: {error}") from error
     if not answer.get("ok"):
         raise OperatorError(str(answer.get("message")))
     return answer

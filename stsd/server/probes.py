@@ -8,6 +8,7 @@ from stsd.node import is_loopback
 from stsd.server.clock import Clock
 from stsd.server.connection import Head
 from stsd.server.http import http_date, render
+from stsd.server.membership import Membership
 from stsd.server.metrics import CONTENT_TYPE, Metrics
 from stsd.view import View
 from stsd.wire import json_api
@@ -18,10 +19,19 @@ NOT_FOUND = Response(404, b"<UnknownOperationException/>", operation="metrics", 
 
 
 class Probes:
-    """Answers of one node. `draining` is set when it is told to stop: not ready, but still serving."""
+    """Answers of one node. `draining` is set when it is told to stop: not ready, but still serving. Nor is one ready
+    that was removed from its cluster."""
 
-    def __init__(self, view: View, metrics: Metrics, staleness: Callable[[], dict[str, float]], clock: Clock) -> None:
+    def __init__(
+        self,
+        view: View,
+        metrics: Metrics,
+        staleness: Callable[[], dict[str, float]],
+        clock: Clock,
+        membership: Membership,
+    ) -> None:
         self._view, self._metrics, self._staleness, self._clock = view, metrics, staleness, clock
+        self._membership = membership
         self.draining = False
 
     def _degraded(self) -> str | None:
@@ -35,11 +45,12 @@ class Probes:
     async def readyz(self, request: Request) -> Response:
         """Whether requests should come here: joined, and not on the way out. Staleness is told, never judged."""
         replica = self._view.replica
-        ready = replica.joined and not self.draining
+        ready = replica.joined and not self.draining and not self._membership.left
         content = {
             "ready": ready,
             "region": self._view.region,
             "joined": replica.joined,
+            "removed": self._membership.left,
             "origin": str(replica.origin),
             "epoch": replica.epoch,
             "keys": [{"kid": key.kid, "state": key.state} for key in self._view.keys.keys],

@@ -5,6 +5,9 @@ every peer, then answered; an answer waits at most COPY_TIMEOUT_S for a second d
 all of them. Each second the staleness of every origin is looked at, and a change is logged. A journal that cannot be
 written refuses revocations and keeps enforcing what peers send (contract 10).
 
+Peers come and go with the peer set: who left is not waited for any longer. A node that was removed itself takes no
+revocations, because nobody would hear of them.
+
 A damaged row of the journal is never applied: it is reported, removed, and asked for again. A fork is reported once
 and kept with its proof. What is refused changes nothing, is counted, and is named in the log.
 """
@@ -17,6 +20,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from stsd.config import ConfigError
+from stsd.errors import ServiceUnavailable
 from stsd.revocation import codec
 from stsd.revocation.identity import Identities, Signer
 from stsd.revocation.messages import (
@@ -26,7 +30,9 @@ from stsd.revocation.messages import (
     Fetch,
     Message,
     Origin,
+    PeerNews,
     Ready,
+    Sent,
     new_incarnation,
 )
 from stsd.revocation.replica import DIGEST_INTERVAL_S, Replica
@@ -40,6 +46,7 @@ from stsd.server.group_commit import GroupCommit
 from stsd.server.journal import Journal, JournalConflict, JournalError
 from stsd.server.keeper import Keeper
 from stsd.server.log import EventLog
+from stsd.server.membership import Membership
 from stsd.tokens.cache import VerifiedTokens
 from stsd.view import View
 
@@ -68,8 +75,10 @@ class Replicator:
         *,
         signer: Signer,
         cluster_key: bytes,
+        membership: Membership,
     ) -> None:
-        self._signer, self._cluster_key = signer, cluster_key
+        self._signer, self._cluster_key, self._membership = signer, cluster_key, membership
+        membership.changed = self._regroup
         self.on_refused: Callable[[str], None] = lambda reason: None
         self._journal, self._backbone, self._view, self._clock, self._log = journal, backbone, view, clock, log
         self._storing = asyncio.Lock()
@@ -78,6 +87,7 @@ class Replicator:
         self._receipts = Receipts(view)
         self._tasks: list[asyncio.Task[None]] = []
         self._offers: set[asyncio.Task[None]] = set()
+        self._orphans: list[Batch] = []
         self._alarms = Alarms(view.limits)
         self._told_joined = False
         self._alive_at = 0.0
@@ -85,11 +95,12 @@ class Replicator:
         self.changed: Callable[[], None] = lambda: None
         """Called when readers of the feed have something new to hear."""
 
-    async def restore(self, *, founding: bool) -> None:
-        """Read the journal into the replica. Raises ConfigError when it is not readable."""
+    async def restore(self, *, founding: bool, epoch: int = 0) -> None:
+        """Read the journal into the replica; a new one is of a node that founds its cluster, or came to it in this
+        epoch. Raises ConfigError when it is not readable."""
         meta = await self._journal.meta()
         if "incarnation" not in meta:
-            meta |= {"incarnation": new_incarnation(entropy), "epoch": "0", "joined": str(int(founding))}
+            meta |= {"incarnation": new_incarnation(entropy), "epoch": str(epoch), "joined": str(int(founding))}
             meta["region"] = self._view.region
             await self._journal.set_meta(**meta)
         if self.follows_resets:
@@ -98,7 +109,7 @@ class Replicator:
             raise ConfigError(f"--region: the data directory is of region {meta['region']}, not {self._view.region}")
         self._told_joined = meta["joined"] == "1"
         incarnation, epoch = meta["incarnation"], int(meta["epoch"])
-        identities = Identities(self._cluster_key, epoch)
+        identities = Identities(self._cluster_key, epoch, self._membership.peers.limit)
         identities.restore(map(rows.announcement, await self._journal.identities()))
         own_key = identities.get(Origin(self._view.region, NODE_NAME, incarnation))
         if own_key not in (None, self._signer.public_key):
@@ -109,6 +120,7 @@ class Replicator:
         forks = list(map(rows.fork, await self._journal.forks()))
         replica = self._view.replica
         self._apply(replica.restore(batches, forks, damaged=damaged))
+        self._orphans += replica.regroup(self._backbone.peers, heard_at)
         if damaged:
             await self._renew(replica, "damaged")
         await self._keeper.keep_identities(identities.announcements())
@@ -138,8 +150,10 @@ class Replicator:
     async def revoke(self, revocation: Revocation, wait_s: float | None = None) -> Recorded:
         """Store, enforce and push a revocation; then wait for a second disk, or `wait_s` seconds for every peer's.
 
-        Raises ServiceUnavailable when it cannot be stored.
+        Raises ServiceUnavailable when it cannot be stored, or nobody would hear of it.
         """
+        if self._membership.left:
+            raise ServiceUnavailable("This node was removed from its cluster", reason="left")
         sequence = await self._commits.store(codec.encode_revocation(revocation))
         return await self._receipts.recorded(sequence, wait_s)
 
@@ -197,7 +211,7 @@ class Replicator:
             incarnation = new_incarnation(entropy)
             await self._journal.reset(incarnation=incarnation, epoch=str(epoch), joined="1", clock_offset_s="0")
             self._clock.offset_s = 0.0
-            identities = Identities(self._cluster_key, epoch)
+            identities = Identities(self._cluster_key, epoch, self._membership.peers.limit)
             self._begin(incarnation, epoch, identities, joined=True, heard_at=self._clock.wall())
             await self._keeper.keep_identities(identities.announcements())
             self._receipts.look()
@@ -230,9 +244,11 @@ class Replicator:
 
     # Talking.
 
-    async def answer(self, peer: str, message: Message) -> list[Message]:
+    async def answer(self, peer: str, message: Sent) -> list[Sent]:
         """Take in a peer's message; what it is answered at once."""
-        answers: list[Message] = []
+        if isinstance(message, PeerNews):
+            return await self._hear(peer, message)
+        answers: list[Sent] = []
         others: list[tuple[str, Message]] = []
         for to, reply in await self._take(peer, message):
             if to == peer:
@@ -244,8 +260,34 @@ class Replicator:
             answers.append(self._view.replica.digest())
         return answers
 
-    async def _deliver(self, peer: str, message: Message) -> None:
-        self._send(await self._take(peer, message))
+    async def _deliver(self, peer: str, message: Sent) -> None:
+        if isinstance(message, PeerNews):
+            self._send([(peer, news) for news in await self._hear(peer, message)])
+        else:
+            self._send(await self._take(peer, message))
+
+    async def _hear(self, peer: str, news: PeerNews) -> list[Sent]:
+        """A peer told what it knows of the peer set; the answer is what it lacks."""
+        try:
+            lacks = await self._membership.hear(news, lambda reason: self._note_refusal(reason, peer))
+        except OSError as error:
+            self._event("peer_set_not_stored", detail=str(error))
+            return []
+        return [self._membership.news(self._view.replica.epoch, whole=True)] if lacks else []
+
+    def _note_refusal(self, reason: str, peer: str) -> None:
+        self.on_refused(reason)
+        self._event("peer_record_refused", reason=reason, peer=peer)
+
+    def _regroup(self) -> None:
+        """The peer set grew: all are told at once, even who left, or whom we left."""
+        news = self._membership.news(self._view.replica.epoch, whole=True)
+        self._backbone.regroup(news)
+        self._backbone.tell(self._backbone.peers, news)
+        self._orphans += self._view.replica.regroup(self._backbone.peers, self._clock.wall())
+        self._receipts.look()
+        if self._membership.left:
+            self._event("removed_from_cluster")
 
     async def _take(self, peer: str, message: Message) -> list[tuple[str, Message]]:
         """Apply at once, then save, then tell: what was told must survive a crash."""
@@ -283,7 +325,7 @@ class Replicator:
         else:
             self._event("peer_of_another_epoch", peer=peer, epoch=epoch)
 
-    def _send(self, messages: Iterable[tuple[str, Message]]) -> None:
+    def _send(self, messages: Iterable[tuple[str, Sent]]) -> None:
         for message, peers in by_message(messages):
             match message:
                 case Delta(part="push"):
@@ -306,6 +348,7 @@ class Replicator:
             replica = self._view.replica
             ready = replica.tick(self._clock.wall())
             self._send(ready.send)
+            self._backbone.tell(self._backbone.peers, self._membership.news(replica.epoch))
             self._view.revocations.forget(self._clock.service())
             self._look_at_staleness()
             async with self._storing:
@@ -327,6 +370,7 @@ class Replicator:
         try:
             if replica.overtaken:
                 await self._renew(replica, "overtaken")
+            await self._adopt(replica)
             await self._journal.keep([rows.of_batch(batch) for batch in ready.save])
             if replica.joined and not self._told_joined:
                 await self._journal.set_meta(joined="1")
@@ -338,6 +382,17 @@ class Replicator:
             replica.failed(ready)
         else:
             replica.saved(ready, self._clock.wall())
+
+    async def _adopt(self, replica: Replica) -> None:
+        """Say ourselves what a node that left had said beyond its limit, and nobody else may believe any more. Raises
+        JournalError."""
+        while self._orphans and not self._membership.left:
+            batch = self._orphans[0]
+            ready = replica.committed(await self._append(replica, batch.entries), self._clock.wall())
+            self._send(ready.send)
+            await self._journal.drop([(str(batch.origin), batch.first)])
+            self._orphans.pop(0)
+            self._event("revocations_adopted", origin=str(batch.origin), sequence=batch.first)
 
     def _apply(self, batches: Iterable[Batch]) -> None:
         """Enforce at once. An entry of a kind that this version does not know is kept, relayed and reported."""

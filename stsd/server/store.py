@@ -9,20 +9,22 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from stsd import provision
 from stsd import world as worlds
 from stsd.config import Config, ConfigError
-from stsd.provision import NodeFiles, ProvisionError
-from stsd.revocation.identity import Signer
+from stsd.provision import NodeFile, NodeFiles, ProvisionError
+from stsd.revocation.identity import SEED_BYTES
 from stsd.server import clock
 from stsd.world import WorldError, profiles
 
 LOCK_FILE = "lock"
 JOURNAL_FILE = "journal.db"
+LOG_FILE = "node.log"
+"""What `python -m cluster` writes beside a node's state."""
 
 
 @dataclass(slots=True)
@@ -32,7 +34,6 @@ class DataDirectory:
     path: Path
     cluster_key: bytes
     files: NodeFiles
-    signer: Signer
     lock: int
     standalone: bool
     """Whether this is a node of its own, which serves the profiles of its world itself."""
@@ -42,11 +43,15 @@ class DataDirectory:
         """Where the revocation journal lies."""
         return self.path / JOURNAL_FILE
 
+    def shared_files(self) -> dict[str, bytes]:
+        """What is the same on every node: world and token keys, sealed under the cluster key."""
+        return {name: (self.path / name).read_bytes() for name in (provision.WORLD_FILE, provision.TOKEN_KEYS_FILE)}
+
     def settled(self) -> None:
         """The journal exists: from now on a node without one is a node that lost it, and joins."""
-        if self.files.founding:
-            content = provision.node_file(founding=False, world_digest=self.files.world_digest)
-            write_private(self.path / provision.NODE_FILE, content)
+        if self.files.node.founding:
+            settled = replace(self.files.node, founding=False)
+            write_private(self.path / provision.NODE_FILE, provision.node_file(settled))
 
     def write_profiles(self, url: str, region: str) -> None:
         """The credentials and config files of a node of its own: every endpoint is this node."""
@@ -72,14 +77,30 @@ def open_directory(config: Config, now: float) -> DataDirectory:
             _read(key_file, "--cluster-key").decode("ascii", "replace"), str(key_file)
         )
         files = provision.read_node_files(cluster_key, _existing(path), str(path))
-        signer = _signer(path, cluster_key)
     except ProvisionError as error:
         raise ConfigError(str(error)) from error
-    if config.world is not None and _digest(config.world) != files.world_digest:
+    if config.world is not None and _digest(config.world) != files.node.world_digest:
         raise ConfigError(f"--world: {path} was made from another world; use the same file or another --data-dir")
-    return DataDirectory(
-        path, cluster_key, files, signer, lock, standalone=not config.peers and config.cluster_key is None
-    )
+    if config.region != files.node.region:
+        raise ConfigError(f"--region: the data directory is of region {files.node.region}, not {config.region}")
+    if files.peers.has_left(files.signer.public_key):
+        raise ConfigError(
+            f"--data-dir: the node of {path} was removed from its cluster: join anew with another directory"
+        )
+    alone = not config.peers and config.cluster_key is None and not files.node.joined
+    return DataDirectory(path, cluster_key, files, lock, standalone=alone)
+
+
+def claim_empty(path: Path, *allowed: str) -> None:
+    """Make a directory that holds nothing yet but `allowed` files and a supervisor's log, and lock it for this process.
+    Raises ConfigError."""
+    _make(path)
+    _lock(path)
+    foreign = {entry.name for entry in path.iterdir()} - {LOCK_FILE, LOG_FILE, *allowed}
+    if provision.NODE_FILE in foreign:
+        raise ConfigError(f"--data-dir: {path} is a node already; choose an empty directory")
+    if foreign:
+        raise ConfigError(f"--data-dir: {path} is not empty (it has {min(foreign)}); choose another one")
 
 
 def write_private(path: Path, content: bytes) -> None:
@@ -92,14 +113,11 @@ def write_private(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-
-
-def _signer(path: Path, cluster_key: bytes) -> Signer:
-    """The node's identity key, made at the first start."""
-    file = path / provision.IDENTITY_FILE
-    if not file.exists():
-        write_private(file, provision.new_identity(cluster_key, clock.entropy))
-    return provision.read_identity(cluster_key, _read(file, "--data-dir"), str(path))
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _make(path: Path) -> bool:
@@ -142,15 +160,24 @@ def _found(config: Config, now: float) -> None:
     key_text = _read(config.cluster_key_file, "--cluster-key").decode("ascii", "replace")
     cluster_key = provision.read_cluster_key(key_text, str(config.cluster_key_file))
     keys = provision.new_token_keys(clock.entropy, now)
-    digest = provision.world_digest(text)
-    files = provision.node_files(cluster_key, keys, world, founding=True, world_digest=digest, entropy=clock.entropy)
+    root_text, seed = provision.new_root_key(clock.entropy), clock.entropy(SEED_BYTES)
+    root = provision.read_root_key(root_text, provision.ROOT_KEY_FILE)
+    write_private(config.data_dir / provision.ROOT_KEY_FILE, root_text.encode())
+    files = provision.node_files(
+        cluster_key,
+        keys,
+        world,
+        NodeFile(config.region, founding=True, world_digest=provision.world_digest(text)),
+        identity_seed=seed,
+        peers=provision.founders(root, {config.region: (seed, config.url)}, now),
+        entropy=clock.entropy,
+    )
     for name, content in files.items():
         write_private(config.data_dir / name, content)
 
 
 def _existing(path: Path) -> dict[str, bytes]:
-    names = (provision.NODE_FILE, provision.WORLD_FILE, provision.TOKEN_KEYS_FILE)
-    return {name: _read(path / name, "--data-dir") for name in names if (path / name).exists()}
+    return {name: _read(path / name, "--data-dir") for name in provision.FILES if (path / name).exists()}
 
 
 def _digest(path: Path) -> str:

@@ -1,25 +1,36 @@
-"""Messages between nodes: authenticated with a key derived from the cluster key, and accepted once.
+"""Messages between nodes: authenticated with a key derived from the cluster key, signed by the sender, accepted once.
 
-An envelope is `tag(16) ‖ header ‖ newline ‖ body`. The header is JSON: version, sender, recipient, the sender's
-process instance, its message number there and, in an answer, the number that is answered. The keyed BLAKE2b tag
-covers all of it. A receiver takes each number of an instance once, within a sliding window, so a replayed message is
-dropped; even one that is replayed to a restarted node changes nothing, because replication is idempotent.
+An envelope is `tag(16) ‖ header ‖ newline ‖ signature(64) ‖ body`. The header is JSON: version, sender, recipient, the
+sender's process instance, its message number there and, in an answer, the number that is answered. The keyed BLAKE2b
+tag covers all of it, and keeps strangers from costing more; the signature over header and body is the sender's alone,
+because a node that was removed from the peer set still has the cluster key. A receiver takes each number of an instance
+once, within a sliding window, so a replayed message is dropped; even one that is replayed to a restarted node changes
+nothing, because replication is idempotent.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from hmac import compare_digest
 
 import orjson
 
-VERSION = 1
+VERSION = 2
 TAG_BYTES = 16
+SIGNATURE_BYTES = 64
 MAX_BYTES = 8 * 1024 * 1024
 WINDOW = 1024
 MAX_INSTANCES = 256
+
+
+_CONTEXT = b"stsd envelope"
+
+Sign = Callable[[bytes], bytes]
+Verify = Callable[[str, bytes, bytes], bool]
+"""Whether a sender signed this content with this signature."""
 
 
 class EnvelopeError(ValueError):
@@ -46,25 +57,26 @@ def peer_key(cluster_key: bytes) -> bytes:
     return blake2b(cluster_key, digest_size=32, person=b"stsd-peer-links").digest()
 
 
-def seal(key: bytes, header: Header, body: bytes) -> bytes:
+def seal(key: bytes, header: Header, body: bytes, sign: Sign) -> bytes:
     """The bytes to send."""
     fields = [VERSION, header.sender, header.recipient, header.instance, header.number, header.answers]
-    content = orjson.dumps(fields) + b"\n" + body
+    first = orjson.dumps(fields) + b"\n"
+    content = first + sign(_CONTEXT + first + body) + body
     return _tag(key, content) + content
 
 
-def open_(key: bytes, sealed: bytes, recipient: str) -> tuple[Header, bytes]:
+def open_(key: bytes, sealed: bytes, recipient: str, verify: Verify) -> tuple[Header, bytes]:
     """Header and body of an authentic message to `recipient`.
 
-    Raises EnvelopeError: oversized, malformed, wrong_cluster (forged or under another key), wrong_version or
-    wrong_recipient.
+    Raises EnvelopeError: oversized, malformed, wrong_cluster (forged or under another key), wrong_version,
+    wrong_recipient, or not_a_peer when `verify` does not find it to be its sender's.
     """
     if len(sealed) > MAX_BYTES:
         raise EnvelopeError("oversized")
     tag, content = sealed[:TAG_BYTES], sealed[TAG_BYTES:]
     if not compare_digest(tag, _tag(key, content)):
         raise EnvelopeError("wrong_cluster")
-    first, _, body = content.partition(b"\n")
+    first, newline, rest = content.partition(b"\n")
     try:
         version, *fields = orjson.loads(first)
         header = Header(*fields)
@@ -74,6 +86,9 @@ def open_(key: bytes, sealed: bytes, recipient: str) -> tuple[Header, bytes]:
         raise EnvelopeError("wrong_version")
     if header.recipient != recipient:
         raise EnvelopeError("wrong_recipient")
+    signature, body = rest[:SIGNATURE_BYTES], rest[SIGNATURE_BYTES:]
+    if not verify(header.sender, _CONTEXT + first + newline + body, signature):
+        raise EnvelopeError("not_a_peer")
     return header, body
 
 

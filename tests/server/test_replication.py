@@ -10,6 +10,7 @@ from io import BytesIO
 
 import pytest
 
+from stsd import provision
 from stsd import world as worlds
 from stsd.config import ConfigError
 from stsd.errors import ServiceUnavailable
@@ -19,9 +20,11 @@ from stsd.revocation.replica import Replica
 from stsd.revocation.revocation_set import Revocation, RevocationSet
 from stsd.server.backbone.http import HttpBackbone
 from stsd.server.backbone.links import PeerLinks
+from stsd.server.backbone.sealing import Sealing
 from stsd.server.clock import Clock, entropy
 from stsd.server.journal import Journal, JournalConflict, JournalError
 from stsd.server.log import EventLog
+from stsd.server.membership import Membership
 from stsd.server.replication import Replicator
 from stsd.tokens.keyset import new_key_set
 from stsd.view import View
@@ -32,12 +35,20 @@ OTHER_KEY = Revocation("access_key", "ASIARTX3GSDSQBBBBBBB", 0, None)
 ORIGIN = "us-east-1/1/0000000000000001"
 
 
+def seed(region: str) -> bytes:
+    return region.encode().ljust(32)
+
+
 @asynccontextmanager
 async def replicator(path, *peers):
     """A replicator with peers that do not answer; what they say, a test says."""
     clock = Clock()
     journal = await Journal.open(path / "journal.db")
-    links = PeerLinks(b"k" * 32, "us-east-1", dict.fromkeys(peers, "http://127.0.0.1:1"))
+    signer = Signer(b"s" * 32)
+    nodes = {region: (seed(region), "http://127.0.0.1:1") for region in peers}
+    known = provision.founders(Signer(b"r" * 32), {"us-east-1": (b"s" * 32, "http://127.0.0.1:1"), **nodes}, NOW)
+    membership = Membership(path, known, "us-east-1", signer.public_key, {})
+    links = PeerLinks(Sealing(b"k" * 32, "us-east-1", signer, known))
     world = worlds.directory(worlds.materialise({"Accounts": [{"Id": "111122223333"}]}, entropy))
     view = View(
         region="us-east-1", issuer="", directory=world, keys=new_key_set(entropy, NOW),
@@ -47,8 +58,10 @@ async def replicator(path, *peers):
         revocations=RevocationSet(), entropy=entropy,
     )  # fmt: skip
     log = EventLog("us-east-1", "json", BytesIO())
-    backbone = HttpBackbone(links, lambda event, **members: None)
-    running = Replicator(journal, backbone, view, clock, log, signer=Signer(b"s" * 32), cluster_key=b"k" * 32)
+    backbone = HttpBackbone(links, membership, lambda event, **members: None)
+    running = Replicator(
+        journal, backbone, view, clock, log, signer=signer, cluster_key=b"k" * 32, membership=membership
+    )
     await running.restore(founding=True)
     running.start()
     try:
@@ -158,7 +171,7 @@ async def test_a_clock_that_is_moved_there_and_back_forgets_nothing(tmp_path):
         assert len(view.revocations) == 1
 
 
-PEERS = ("eu-west-1", "ap-southeast-1")
+PEERS = ("ap-southeast-1", "eu-west-1")
 
 
 async def acknowledge(running: Replicator, view: View, peer: str, after_s: float = 0.0) -> None:
@@ -236,14 +249,14 @@ async def test_a_damaged_row_is_not_applied_but_removed_and_the_node_goes_on_as_
 
 async def test_a_fork_is_kept_and_stays_one_after_a_restart(tmp_path):
     foreign = Origin("eu-west-1", "1", "f" * 16)
-    signer, identities = Signer(b"f" * 32), Identities(b"k" * 32)
+    signer, identities = Signer(seed("eu-west-1")), Identities(b"k" * 32)
     announced = identities.announce(foreign, signer)
     one, two = (signed(Batch(foreign, 1, (entry,), 1.0), identities, signer) for entry in (b"one", b"two"))
-    async with replicator(tmp_path) as (running, view, _, _):
+    async with replicator(tmp_path, "eu-west-1") as (running, view, _, _):
         await running._take("eu-west-1", Digest(0, foreign, {}, {}, (announced,)))
         await running._take("eu-west-1", Delta(0, (one, two), "last"))
         assert view.replica.forks() == (Fork(foreign, one, two),)
-    async with replicator(tmp_path) as (_, view, _, _):
+    async with replicator(tmp_path, "eu-west-1") as (_, view, _, _):
         assert view.replica.forks() == (Fork(foreign, one, two),)
         assert view.replica.identities[foreign] == signer.public_key
 

@@ -6,22 +6,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stsd.revocation.identity import Signer
 from stsd.wire import envelope
 from stsd.wire.envelope import EnvelopeError, Header, ReplayWindow
 
 KEY = envelope.peer_key(b"c" * 32)
 HEADER = Header("us-east-1", "eu-west-1", "0011223344556677", 7, 3)
+SIGNER = Signer(b"s" * 32)
+
+
+def seal(body: bytes, signer: Signer = SIGNER) -> bytes:
+    return envelope.seal(KEY, HEADER, body, signer.sign)
+
+
+def verify(sender: str, content: bytes, signature: bytes) -> bool:
+    """The one peer is us-east-1."""
+    return sender == "us-east-1" and SIGNER.sign(content) == signature
 
 
 def refused(sealed: bytes, recipient: str = "eu-west-1") -> str:
     with pytest.raises(EnvelopeError) as error:
-        envelope.open_(KEY, sealed, recipient)
+        envelope.open_(KEY, sealed, recipient, verify)
     return error.value.reason
 
 
 @given(st.binary())
 def test_what_was_sealed_opens(body):
-    assert envelope.open_(KEY, envelope.seal(KEY, HEADER, body), "eu-west-1") == (HEADER, body)
+    assert envelope.open_(KEY, seal(body), "eu-west-1", verify) == (HEADER, body)
 
 
 @given(st.binary(max_size=200))
@@ -31,18 +42,22 @@ def test_arbitrary_bytes_are_refused(sealed):
 
 @given(st.integers(min_value=0), st.binary(min_size=1, max_size=50))
 def test_any_changed_byte_is_noticed(position, body):
-    sealed = bytearray(envelope.seal(KEY, HEADER, body))
+    sealed = bytearray(seal(body))
     sealed[position % len(sealed)] ^= 1
     assert refused(bytes(sealed)) == "wrong_cluster"
 
 
 def test_a_message_for_another_node_is_refused():
-    assert refused(envelope.seal(KEY, HEADER, b""), "ap-southeast-1") == "wrong_recipient"
+    assert refused(seal(b""), "ap-southeast-1") == "wrong_recipient"
+
+
+def test_a_message_that_its_sender_did_not_sign_is_refused():
+    assert refused(seal(b"", Signer(b"of a node that was removed".ljust(32)))) == "not_a_peer"
 
 
 def test_a_message_of_another_version_is_refused(monkeypatch):
-    monkeypatch.setattr(envelope, "VERSION", 2)
-    sealed = envelope.seal(KEY, HEADER, b"")
+    monkeypatch.setattr(envelope, "VERSION", 3)
+    sealed = seal(b"")
     monkeypatch.undo()
     assert refused(sealed) == "wrong_version"
 

@@ -15,9 +15,9 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from stsd.revocation.messages import Delta, Fetch, Message
+from stsd.revocation.messages import Delta, Fetch, PeerNews, Sent
 
-Deliver = Callable[[str, Message], Awaitable[None]]
+Deliver = Callable[[str, Sent], Awaitable[None]]
 """Has the shell take in a peer's message."""
 
 
@@ -38,9 +38,11 @@ class Receipt:
 
 
 class Backbone(Protocol):
-    """One node's access. `peers` are the other regions."""
+    """One node's access. `peers` are the other regions of the peer set."""
 
-    peers: tuple[str, ...]
+    @property
+    def peers(self) -> tuple[str, ...]:
+        """Their names."""
 
     def tail(self, deliver: Deliver) -> None:
         """Begin: whatever arrives from now on goes to `deliver`."""
@@ -52,8 +54,11 @@ class Backbone(Protocol):
     def fetch(self, peer: str, wanted: Fetch) -> None:
         """Ask for what follows in some logs; `peer` is known to hold it. What comes goes to `deliver`."""
 
-    def tell(self, peers: Sequence[str], message: Message) -> None:
-        """Any other message of the replica. It may get lost."""
+    def tell(self, peers: Sequence[str], message: Sent) -> None:
+        """Any other message. It may get lost."""
+
+    def regroup(self, farewell: PeerNews) -> None:
+        """The peer set changed, and `peers` with it; who is no peer any more is told `farewell`, which may get lost."""
 
     @property
     def met(self) -> bool:
@@ -66,9 +71,9 @@ class Backbone(Protocol):
         """Carry nothing any more."""
 
 
-def by_message(send: Iterable[tuple[str, Message]]) -> list[tuple[Message, list[str]]]:
-    """The replica's messages, each with all who are to get it, in their order."""
-    found: dict[int, tuple[Message, list[str]]] = {}
+def by_message(send: Iterable[tuple[str, Sent]]) -> list[tuple[Sent, list[str]]]:
+    """Messages, each with all who are to get it, in their order."""
+    found: dict[int, tuple[Sent, list[str]]] = {}
     for peer, message in send:
         found.setdefault(id(message), (message, []))[1].append(peer)
     return list(found.values())

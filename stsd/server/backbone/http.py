@@ -8,14 +8,16 @@ asked for after the next exchange of heads.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from stsd.revocation import codec
-from stsd.revocation.messages import Delta, Fetch, Message
+from stsd.revocation.messages import Delta, Fetch, PeerNews, Sent
 from stsd.server.backbone import BackboneUnavailable, Deliver, Receipt
 from stsd.server.backbone.links import PeerLinks, PeerUnavailable
 from stsd.server.keeper import Report
+from stsd.server.membership import Membership
 from stsd.wire import envelope
 
 MAX_QUEUED_MESSAGES = 1_000
@@ -24,7 +26,7 @@ MAX_CALL_BYTES = envelope.MAX_BYTES // 2
 CALLS_AT_ONCE = 4
 """To one peer: what is new does not wait until what went before is answered, a round trip later."""
 
-Answer = Callable[[str, Message], Awaitable[Sequence[Message]]]
+Answer = Callable[[str, Sent], Awaitable[Sequence[Sent]]]
 """Has the shell take in a peer's message; what comes back is for that peer."""
 
 
@@ -38,24 +40,42 @@ class _Outgoing(NamedTuple):
 class HttpBackbone:
     """A node's calls to its peers; theirs to it arrive through `receive`."""
 
-    def __init__(self, links: PeerLinks, report: Report) -> None:
-        self.peers = tuple(links.urls)
-        self._links, self._report = links, report
-        self._outgoing: dict[str, asyncio.Queue[_Outgoing]] = {
-            peer: asyncio.Queue(MAX_QUEUED_MESSAGES) for peer in self.peers
-        }
-        self._calling = dict.fromkeys(self.peers, 0)
+    def __init__(self, links: PeerLinks, membership: Membership, report: Report) -> None:
+        self._links, self._membership, self._report = links, membership, report
+        self._urls = membership.urls()
+        self._outgoing: dict[str, asyncio.Queue[_Outgoing]] = {}
+        self._calling: dict[str, int] = {}
         self._unreachable: set[str] = set()
-        self._unmet = set(self.peers)
+        self._unmet = set(self._urls)
         self._met_all = asyncio.Event()
         if not self._unmet:
             self._met_all.set()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._talks: dict[str, asyncio.Task[None]] = {}
+        self._farewells: set[asyncio.Task[None]] = set()
+
+    @property
+    def peers(self) -> tuple[str, ...]:
+        """The other regions of the peer set."""
+        return tuple(self._urls)
 
     def tail(self, deliver: Deliver) -> None:
         """Begin to call."""
         self._deliver = deliver
-        self._tasks = [asyncio.create_task(self._talk(peer)) for peer in self.peers]
+        for peer in self._urls:
+            self._begin(peer)
+
+    def regroup(self, farewell: PeerNews) -> None:
+        """Call who came, and end with who left."""
+        before, self._urls = self._urls, self._membership.urls()
+        for peer in self._urls.keys() - before.keys():
+            self._begin(peer)
+            self._report("peer_joined", peer=peer)
+        for peer in before.keys() - self._urls.keys():
+            self._end(peer)
+            self._report("peer_left", peer=peer)
+            parting = asyncio.create_task(self._part(peer, before[peer], farewell))
+            self._farewells.add(parting)
+            parting.add_done_callback(self._farewells.discard)
 
     async def append(self, push: Delta) -> Receipt:
         """Push a batch to every peer; returns when the first has answered. Raises BackboneUnavailable."""
@@ -73,7 +93,7 @@ class HttpBackbone:
         """Ask the peer."""
         self.tell((peer,), wanted)
 
-    def tell(self, peers: Sequence[str], message: Message) -> None:
+    def tell(self, peers: Sequence[str], message: Sent) -> None:
         """Queue a message for some peers."""
         content = codec.encode_message(message)
         for peer in peers:
@@ -90,9 +110,10 @@ class HttpBackbone:
 
     async def stop(self) -> None:
         """End the calls."""
-        for task in self._tasks:
+        tasks = [*self._talks.values(), *self._farewells]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._links.close()
 
     async def receive(self, sealed: bytes, answer: Answer) -> bytes:
@@ -100,19 +121,40 @@ class HttpBackbone:
         well-formed."""
         header, messages = self._links.open(sealed)
         answers: list[bytes] = []
-        for message in list(map(codec.decode_message, messages)):
+        for message in list(map(codec.decode_sent, messages)):
             answers += map(codec.encode_message, await answer(header.sender, message))
         return self._links.reply(header, answers)
 
     def _queue(self, peer: str, message: bytes, done: asyncio.Future[bool] | None = None) -> bool:
         """Whether there was room."""
-        queue = self._outgoing[peer]
-        if queue.full():
+        queue = self._outgoing.get(peer)
+        if queue is None or queue.full():
             return False
         queue.put_nowait(_Outgoing(message, done))
         return True
 
-    async def _talk(self, peer: str) -> None:
+    def _begin(self, peer: str) -> None:
+        self._outgoing[peer] = asyncio.Queue(MAX_QUEUED_MESSAGES)
+        self._calling[peer] = 0
+        self._talks[peer] = asyncio.create_task(self._talk(peer, self._urls[peer]))
+
+    def _end(self, peer: str) -> None:
+        self._talks.pop(peer).cancel()
+        del self._calling[peer]
+        self._let_go(self._outgoing.pop(peer))
+        self._unreachable.discard(peer)
+        self._meet(peer)
+
+    def _let_go(self, queue: asyncio.Queue[_Outgoing]) -> None:
+        while not queue.empty():
+            _tell(queue.get_nowait(), answered=False)
+
+    async def _part(self, peer: str, url: str, farewell: PeerNews) -> None:
+        """Its answer means nothing any more."""
+        with contextlib.suppress(PeerUnavailable):
+            await self._links.call(peer, url, [codec.encode_message(farewell)])
+
+    async def _talk(self, peer: str, url: str) -> None:
         """Send what waits for one peer, a few calls at a time."""
         queue, places = self._outgoing[peer], asyncio.Semaphore(CALLS_AT_ONCE)
         async with asyncio.TaskGroup() as calls:
@@ -122,20 +164,22 @@ class HttpBackbone:
                 while not queue.empty() and sum(len(each.message) for each in waiting) < MAX_CALL_BYTES:
                     waiting.append(queue.get_nowait())
                 self._calling[peer] += 1
-                calls.create_task(self._call(peer, waiting)).add_done_callback(lambda _: places.release())
+                calls.create_task(self._call(peer, url, waiting)).add_done_callback(lambda _: places.release())
 
-    async def _call(self, peer: str, waiting: Sequence[_Outgoing]) -> None:
+    async def _call(self, peer: str, url: str, waiting: Sequence[_Outgoing]) -> None:
         """One call and what it is answered."""
         reachable, reason = True, ""
         try:
-            for answer in await self._links.call(peer, [each.message for each in waiting]):
-                await self._deliver(peer, codec.decode_message(answer))
+            for answer in await self._links.call(peer, url, [each.message for each in waiting]):
+                await self._deliver(peer, codec.decode_sent(answer))
         except (PeerUnavailable, ValueError) as error:
             reachable, reason = False, str(error)
+        finally:
+            for each in waiting:
+                _tell(each, answered=reachable)
+        if peer not in self._calling:  # it left meanwhile
+            return
         self._calling[peer] -= 1
-        for each in waiting:
-            if each.done is not None and not each.done.done():
-                each.done.set_result(reachable)
         nothing_asked = self._outgoing[peer].empty() and not self._calling[peer]
         if self._unmet and (not reachable or nothing_asked):
             self._meet(peer)
@@ -148,3 +192,8 @@ class HttpBackbone:
         self._unmet.discard(peer)
         if not self._unmet:
             self._met_all.set()
+
+
+def _tell(sent: _Outgoing, *, answered: bool) -> None:
+    if sent.done is not None and not sent.done.done():
+        sent.done.set_result(answered)

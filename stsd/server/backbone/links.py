@@ -7,7 +7,7 @@ whatever it missed, the next exchange of heads repairs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import aiohttp
 
@@ -28,21 +28,20 @@ class PeerUnavailable(Exception):
 
 
 class PeerLinks:
-    """Authenticated calls from region `own` to its peers, and the opening of theirs."""
+    """Authenticated calls to peers, and the opening of theirs."""
 
-    def __init__(self, key: bytes, own: str, urls: Mapping[str, str]) -> None:
-        self.urls = urls
-        self._sealing = Sealing(key, own, urls)
+    def __init__(self, sealing: Sealing) -> None:
+        self._sealing = sealing
         self._session: aiohttp.ClientSession | None = None
 
-    async def call(self, peer: str, messages: Sequence[bytes]) -> list[bytes]:
-        """Deliver messages and return the peer's. Raises PeerUnavailable."""
+    async def call(self, peer: str, url: str, messages: Sequence[bytes]) -> list[bytes]:
+        """Deliver messages to the peer at `url` and return its own. Raises PeerUnavailable."""
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
             self._session = aiohttp.ClientSession(timeout=timeout, auto_decompress=False)
         header, sealed = self._sealing.seal(peer, messages)
         try:
-            async with self._session.post(self.urls[peer] + PATH, data=sealed, allow_redirects=False) as answer:
+            async with self._session.post(url + PATH, data=sealed, allow_redirects=False) as answer:
                 content = await answer.content.read(envelope.MAX_BYTES + 1)
                 if answer.status != 200:
                     raise PeerUnavailable(f"status_{answer.status}")

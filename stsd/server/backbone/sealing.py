@@ -1,20 +1,25 @@
-"""Messages between nodes, sealed for one of them or for all, and opened once (stsd.wire.envelope)."""
+"""Messages between nodes, sealed for one of them or for all, and opened once (stsd.wire.envelope).
+
+A message is signed with its sender's identity key and believed when that is one of the peer set's.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from itertools import count
 
+from stsd.revocation.identity import Signer
+from stsd.revocation.peer_set import PeerSet
 from stsd.server.clock import entropy
 from stsd.wire import envelope
 from stsd.wire.envelope import EnvelopeError, Header, ReplayWindow
 
 
 class Sealing:
-    """What region `own` says and hears; `peers` are those that it listens to."""
+    """What region `own` says and hears. `key` is the cluster's, `signer` this node's, `peers` says who is believed."""
 
-    def __init__(self, key: bytes, own: str, peers: Container[str]) -> None:
-        self._key, self.own, self._peers = key, own, peers
+    def __init__(self, key: bytes, own: str, signer: Signer, peers: PeerSet) -> None:
+        self._key, self.own, self._signer, self._peers = key, own, signer, peers
         self._instance = entropy(8).hex()
         self._numbers = count(1)
         self._window = ReplayWindow()
@@ -22,19 +27,17 @@ class Sealing:
     def seal(self, to: str, messages: Sequence[bytes], answers: int = 0) -> tuple[Header, bytes]:
         """Messages as bytes to send, and the header they got; `answers` is the number of the call they answer."""
         header = Header(self.own, to, self._instance, next(self._numbers), answers)
-        return header, envelope.seal(self._key, header, pack(messages))
+        return header, envelope.seal(self._key, header, pack(messages), self._signer.sign)
 
     def open(self, sealed: bytes) -> tuple[Header, list[bytes]]:
         """A peer's call: who it is and its messages. Raises EnvelopeError; each call is taken once."""
-        header, body = envelope.open_(self._key, sealed, self.own)
-        if header.sender not in self._peers:
-            raise EnvelopeError("unknown_peer")
+        header, body = envelope.open_(self._key, sealed, self.own, self._peers.signed_by)
         self._window.accept(header)
         return header, unpack(body)
 
     def open_answer(self, sealed: bytes, call: Header) -> list[bytes]:
         """The messages that answer a call. Raises EnvelopeError."""
-        header, body = envelope.open_(self._key, sealed, self.own)
+        header, body = envelope.open_(self._key, sealed, self.own, self._peers.signed_by)
         if header.sender != call.recipient or header.answers != call.number:
             raise EnvelopeError("wrong_answer")
         return unpack(body)

@@ -1,0 +1,137 @@
+"""`stsd join`: this machine becomes a node of a cluster, with a ticket, through a sponsor (stsd.revocation.joining).
+
+The identity key is on disk before the ticket is used, so that a second try of the same machine goes on where the first
+one ended; `node.json`, which makes the directory a node's, is written last.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+import orjson
+
+from stsd import provision
+from stsd.config import ConfigError, is_url
+from stsd.provision import NodeFile
+from stsd.revocation import joining
+from stsd.revocation.identity import SEED_BYTES, Signer
+from stsd.revocation.joining import HeldTicket, JoinError
+from stsd.revocation.peer_set import PeerSet
+from stsd.server import store
+from stsd.server.sponsor import PATH
+from stsd.server.store import write_private
+from stsd.tokens import keyset
+
+TIMEOUT_S = 30.0
+SEED_FILE = "joining.seed"
+
+
+def run(ticket: str, sponsor: str, data_dir: Path, url: str) -> int:
+    """Join, and say how to start. Returns 1 when the sponsor refuses or does not answer; raises ConfigError."""
+    for flag, value in (("--sponsor", sponsor), ("--url", url)):
+        if not is_url(value):
+            raise ConfigError(f"{flag}: {value!r} is not an http or https URL")
+    held = _ticket(ticket)
+    store.claim_empty(data_dir, SEED_FILE)
+    seed = _seed(data_dir / SEED_FILE)
+    challenge = os.urandom(joining.CHALLENGE_BYTES)
+    request = joining.ask(held, Signer(seed), url.rstrip("/"), time.time(), challenge)
+    try:
+        sealed = _post(sponsor.rstrip("/") + PATH, request)
+        content = joining.open_answer(held, seed, challenge, sealed)
+        files = _files(content, held, seed, sponsor.rstrip("/"), url)
+    except JoinError as error:
+        return _no(f"{sponsor} answers nothing that the ticket's cluster vouches for: {error.reason}")
+    except urllib.error.HTTPError as error:
+        return _no(f"{sponsor} does not let this machine join: {_refusal(error)}")
+    except OSError as error:
+        return _no(f"{sponsor} does not answer: {getattr(error, 'reason', error)}")
+    except HTTPException as error:
+        return _no(f"{sponsor} does not answer in HTTP: {type(error).__name__}")
+    for name, part in files.items():
+        write_private(data_dir / name, part)
+    (data_dir / SEED_FILE).unlink()
+    click.echo(f"{data_dir} is the node of {held.ticket.region} now; start it: stsd serve --data-dir {data_dir}")
+    return 0
+
+
+def _ticket(source: str) -> HeldTicket:
+    try:
+        text = sys.stdin.read() if source == "-" else Path(source).read_text()
+        return joining.read_ticket(text.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise ConfigError(f"--ticket: {source} cannot be read: {reason}") from error
+    except JoinError as error:
+        raise ConfigError(
+            f"--ticket: {source} holds no ticket ({error.reason}); `stsd peers ticket` makes one"
+        ) from error
+
+
+def _seed(file: Path) -> bytes:
+    if not file.exists():
+        write_private(file, os.urandom(SEED_BYTES).hex().encode())
+    try:
+        return bytes.fromhex(file.read_text())
+    except ValueError as error:
+        raise ConfigError(f"{file}: damaged; remove it, and join with a new ticket") from error
+
+
+def _post(url: str, body: bytes) -> bytes:
+    request = urllib.request.Request(url, body, method="POST")  # noqa: S310 - the scheme is checked
+    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+        content: bytes = answer.read(joining.MAX_ANSWER_BYTES + 1)
+    if len(content) > joining.MAX_ANSWER_BYTES:
+        raise JoinError("oversized")
+    return content
+
+
+def _files(content: dict[str, Any], held: HeldTicket, seed: bytes, sponsor: str, url: str) -> dict[str, bytes]:
+    """The files of the new node, `node.json` last. Raises JoinError when they do not open."""
+    try:
+        cluster_key = bytes.fromhex(content["cluster_key"])
+        shared = {
+            name: bytes.fromhex(content["files"][name]) for name in (provision.WORLD_FILE, provision.TOKEN_KEYS_FILE)
+        }
+        node = NodeFile(
+            held.ticket.region,
+            founding=False,
+            world_digest=str(content["world_digest"]),
+            issuer=str(content["issuer"]),
+            epoch=int(content["epoch"]),
+            port=urlsplit(url).port,
+            urls={str(content["region"]): sponsor},
+        )
+        files = {
+            provision.CLUSTER_KEY_FILE: cluster_key.hex().encode() + b"\n",
+            **shared,
+            provision.IDENTITY_FILE: keyset.seal(cluster_key, seed.hex(), os.urandom),
+            provision.PEERS_FILE: provision.peers_file(PeerSet(held.root_key, map(bytes.fromhex, content["peers"]))),
+            provision.NODE_FILE: provision.node_file(node),
+        }
+        provision.read_node_files(cluster_key, files, "the answer")
+    except (KeyError, TypeError, ValueError) as error:
+        raise JoinError("malformed") from error
+    return files
+
+
+def _refusal(error: urllib.error.HTTPError) -> str:
+    try:
+        told = orjson.loads(error.read(65_536))["error"]
+        return str(told["message"])
+    except (ValueError, TypeError, KeyError, OSError):
+        return f"status {error.code}"
+
+
+def _no(text: str) -> int:
+    click.echo(f"stsd: {text}", err=True)
+    return 1

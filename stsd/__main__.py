@@ -106,7 +106,8 @@ def keys_list(data_dir: Path) -> None:
 @click.option("--url", required=True, metavar="URL", help="Where the other nodes reach this one.")
 @click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), default=Path(".stsd-node"),
               show_default=True, help="State of the new node; empty or not there yet.")  # fmt: skip
-def join(ticket: str, sponsor: str, url: str, data_dir: Path) -> None:
+@click.option("--ca", type=FILE, help="The operator's certificate authority (PEM), believed for https URLs of nodes.")
+def join(ticket: str, sponsor: str, url: str, data_dir: Path, ca: Path | None) -> None:
     """Make this machine a node of a cluster; `stsd serve` with the same --data-dir starts it.
 
     It is ready once it has caught up with what the others know. When the answer of the sponsor was lost, say the same
@@ -114,7 +115,7 @@ def join(ticket: str, sponsor: str, url: str, data_dir: Path) -> None:
     """
     from stsd.server import join_command
 
-    _exit(lambda: join_command.run(ticket, sponsor, data_dir, url))
+    _exit(lambda: join_command.run(ticket, sponsor, data_dir, url, ca))
 
 
 @cli.group()

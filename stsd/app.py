@@ -23,7 +23,7 @@ from stsd.revocation.messages import Origin
 from stsd.revocation.replica import Replica
 from stsd.revocation.revocation_set import RevocationSet
 from stsd.revocation.staleness import Limits
-from stsd.server import test_hooks
+from stsd.server import test_hooks, tls
 from stsd.server.backbone.http import HttpBackbone
 from stsd.server.backbone.links import PATH as PEER_PATH
 from stsd.server.backbone.links import PeerLinks
@@ -61,7 +61,7 @@ def run(settings: Config, limits: Limits = DEFAULT_LIMITS) -> None:
 
 async def _serve(settings: Config, limits: Limits) -> None:
     stop = _told_to_stop()
-    tls = _tls(settings)
+    secure = tls.serving(settings)
     keys_file = settings.resource_server_keys
     resource_server_keys = config.read_resource_server_keys(keys_file) if keys_file else ()
     clock = Clock()
@@ -76,7 +76,7 @@ async def _serve(settings: Config, limits: Limits) -> None:
             directory.path, files.peers, settings.region, files.signer.public_key, {**files.node.urls, **settings.peers}
         )
         sealing = Sealing(envelope.peer_key(directory.cluster_key), settings.region, files.signer, files.peers)
-        backbone = HttpBackbone(PeerLinks(sealing), membership, _reporter(log, clock))
+        backbone = HttpBackbone(PeerLinks(sealing, tls.calling(settings)), membership, _reporter(log, clock))
         view = _view(settings, directory, clock, limits)
         replicator = Replicator(
             journal,
@@ -96,7 +96,7 @@ async def _serve(settings: Config, limits: Limits) -> None:
         metrics = Metrics(lambda: view.keys, replicator.counts, replicator.staleness, clock.service)
         replicator.on_refused = metrics.peer_message
         probes = Probes(view, metrics, replicator.staleness, clock, membership)
-        gateway = Gateway(node, clock, metrics, log, secure=tls is not None)
+        gateway = Gateway(node, clock, metrics, log, secure=secure is not None)
         changes = Changes(node, replicator, backbone, clock, metrics)
         streams = Streams(view, clock)
         replicator.changed = streams.changed
@@ -119,7 +119,7 @@ async def _serve(settings: Config, limits: Limits) -> None:
         closing.push_async_callback(replicator.stop)
         await replicator.first_exchange()
         server = HttpServer(gateway)
-        await _listen(server, "--port", settings.host, settings.port, tls)
+        await _listen(server, "--port", settings.host, settings.port, secure)
         closing.push_async_callback(server.stop)
         closing.callback(streams.close)
         url = f"{settings.scheme}://{config.in_url(settings.host)}:{server.port}"
@@ -167,24 +167,12 @@ def _reporter(log: EventLog, clock: Clock) -> Report:
     return report
 
 
-async def _listen(server: HttpServer, flag: str, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+async def _listen(server: HttpServer, flag: str, host: str, port: int, secure: ssl.SSLContext | None) -> None:
     try:
-        await server.start(host, port, tls)
+        await server.start(host, port, secure)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"{flag}: cannot listen on {host} port {port}: {reason}; choose another one") from error
-
-
-def _tls(settings: Config) -> ssl.SSLContext | None:
-    if settings.tls_cert is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(settings.tls_cert, settings.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        files = f"{settings.tls_cert} and {settings.tls_key}"
-        raise ConfigError(f"--tls-cert, --tls-key: no certificate and key in {files}: {error.strerror}") from error
-    return context
 
 
 def _list_keys(view: View, clock: Clock) -> Mapping[str, Any]:

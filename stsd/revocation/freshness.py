@@ -35,8 +35,9 @@ class Freshness:
         self._settled: dict[Origin, set[str]] = {}
 
     def regroup(self, peers: Sequence[str], now: float) -> None:
-        """From now on these are the peers."""
-        self._peers = {peer: self._peers.get(peer, now) for peer in peers}
+        """From now on these are the peers; one whose node left and was followed by another came now."""
+        followed = self._names(self._has_left) - self._names(lambda origin: not self._has_left(origin))
+        self._peers = {peer: now if peer in followed else self._peers.get(peer, now) for peer in peers}
 
     def is_news(self, origin: Origin, heartbeat: Heartbeat) -> bool:
         """Whether a heartbeat is later than all heard of its origin."""
@@ -94,9 +95,13 @@ class Freshness:
 
     def unheard(self, now: float) -> dict[str, float]:
         """Peers of which nothing was ever heard, and the seconds since this node's start, or since they came."""
-        living = (origin for origin in self._counted_at if not self._has_left(origin))
-        heard = {name for origin in living for name in (origin.region, f"{origin.region}/{origin.node}")}
+        heard = self._names(lambda origin: not self._has_left(origin))
         return {peer: max(0.0, now - since) for peer, since in sorted(self._peers.items()) if peer not in heard}
+
+    def _names(self, wanted: Callable[[Origin], bool]) -> set[str]:
+        """The names of peers of which such origins were heard."""
+        origins = filter(wanted, self._counted_at)
+        return {name for origin in origins for name in (origin.region, f"{origin.region}/{origin.node}")}
 
     def _replaced(self) -> Iterable[Origin]:
         """Origins of whose node a later incarnation has been heard."""

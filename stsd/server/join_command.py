@@ -7,6 +7,7 @@ one ended; `node.json`, which makes the directory a node's, is written last.
 from __future__ import annotations
 
 import os
+import ssl
 import sys
 import time
 import urllib.error
@@ -20,13 +21,13 @@ import click
 import orjson
 
 from stsd import provision
-from stsd.config import ConfigError, is_url
+from stsd.config import ConfigError, is_loopback_host, is_url
 from stsd.provision import NodeFile
 from stsd.revocation import joining
 from stsd.revocation.identity import SEED_BYTES, Signer
 from stsd.revocation.joining import HeldTicket, JoinError
 from stsd.revocation.peer_set import PeerSet
-from stsd.server import store
+from stsd.server import store, tls
 from stsd.server.sponsor import PATH
 from stsd.server.store import write_private
 from stsd.tokens import keyset
@@ -35,18 +36,23 @@ TIMEOUT_S = 30.0
 SEED_FILE = "joining.seed"
 
 
-def run(ticket: str, sponsor: str, data_dir: Path, url: str) -> int:
+def run(ticket: str, sponsor: str, data_dir: Path, url: str, ca: Path | None) -> int:
     """Join, and say how to start. Returns 1 when the sponsor refuses or does not answer; raises ConfigError."""
     for flag, value in (("--sponsor", sponsor), ("--url", url)):
         if not is_url(value):
             raise ConfigError(f"{flag}: {value!r} is not an http or https URL")
+        if _is_readable(value):
+            click.echo(
+                f"stsd: {flag}: what nodes say to each other can be read on the way to {value}; use https", err=True
+            )
+    believed = None if ca is None else tls.believing(ca, "--ca")
     held = _ticket(ticket)
-    store.claim_empty(data_dir, SEED_FILE)
+    store.claim_empty(data_dir, SEED_FILE, tls.CA_FILE)
     seed = _seed(data_dir / SEED_FILE)
     challenge = os.urandom(joining.CHALLENGE_BYTES)
     request = joining.ask(held, Signer(seed), url.rstrip("/"), time.time(), challenge)
     try:
-        sealed = _post(sponsor.rstrip("/") + PATH, request)
+        sealed = _post(sponsor.rstrip("/") + PATH, request, believed)
         content = joining.open_answer(held, seed, challenge, sealed)
         files = _files(content, held, seed, sponsor.rstrip("/"), url)
     except JoinError as error:
@@ -57,6 +63,8 @@ def run(ticket: str, sponsor: str, data_dir: Path, url: str) -> int:
         return _no(f"{sponsor} does not answer: {getattr(error, 'reason', error)}")
     except HTTPException as error:
         return _no(f"{sponsor} does not answer in HTTP: {type(error).__name__}")
+    if ca is not None:
+        write_private(data_dir / tls.CA_FILE, ca.read_bytes())
     for name, part in files.items():
         write_private(data_dir / name, part)
     (data_dir / SEED_FILE).unlink()
@@ -86,9 +94,14 @@ def _seed(file: Path) -> bytes:
         raise ConfigError(f"{file}: damaged; remove it, and join with a new ticket") from error
 
 
-def _post(url: str, body: bytes) -> bytes:
+def _is_readable(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme == "http" and not is_loopback_host(parts.hostname or "")
+
+
+def _post(url: str, body: bytes, believed: ssl.SSLContext | None) -> bytes:
     request = urllib.request.Request(url, body, method="POST")  # noqa: S310 - the scheme is checked
-    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=TIMEOUT_S, context=believed) as answer:  # noqa: S310
         content: bytes = answer.read(joining.MAX_ANSWER_BYTES + 1)
     if len(content) > joining.MAX_ANSWER_BYTES:
         raise JoinError("oversized")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import resource
 import signal
 import socket
 import sqlite3
@@ -15,17 +14,11 @@ import threading
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 import requests
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
-from tests.running import ROOT, RunningNode, free_base_port, post_signed, run, running_node
+from tests.running import ROOT, free_base_port, full_disk, post_signed, run, running_node, self_signed_certificate
 
 pytestmark = pytest.mark.processes
 
@@ -96,7 +89,7 @@ def test_wrong_settings_are_refused_with_what_to_do(tmp_path, flags, said):
     assert said in refused("serve", "--data-dir", str(tmp_path / "data"), *flags)
 
 
-@pytest.mark.parametrize("verb", ["join", "promote", "lint", "explain"])
+@pytest.mark.parametrize("verb", ["promote", "lint", "explain"])
 def test_verbs_of_later_stages_are_absent(verb):
     assert f"No such command '{verb}'" in refused(verb)
 
@@ -280,26 +273,8 @@ def test_every_verb_has_help_with_an_example(arguments):
         assert "Example: stsd " in result.stdout
 
 
-def _certificate(folder: Path) -> tuple[Path, Path]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    certificate_file, key_file = folder / "cert.pem", folder / "key.pem"
-    certificate_file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    pkcs8, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    key_file.write_bytes(key.private_bytes(serialization.Encoding.PEM, pkcs8, plain))
-    return certificate_file, key_file
-
-
 def test_tls_makes_secure_transport_true(tmp_path):
-    certificate, key = _certificate(tmp_path)
+    certificate, key = self_signed_certificate(tmp_path)
     world = tmp_path / "world.json"
     secure = {"Effect": "Allow", "Action": "sts:*", "Resource": "*",
               "Condition": {"Bool": {"aws:SecureTransport": "true"}}}  # fmt: skip
@@ -355,12 +330,6 @@ def test_a_journal_that_cannot_be_written_refuses_changes_and_nothing_else(tmp_p
         full_disk(node, full=False)
         assert post_signed(node.url, "/v1/revocations", subject, keys, "us-east-1").status_code == 200
         assert requests.post(f"{node.url}/v1/verify", json=subject, timeout=5).json()["reason"] == "revoked"
-
-
-def full_disk(node: RunningNode, *, full: bool = True) -> None:
-    """No file of the process may grow: what a full disk does, for one process."""
-    soft = 0 if full else resource.RLIM_INFINITY
-    resource.prlimit(node.process.pid, resource.RLIMIT_FSIZE, (soft, resource.RLIM_INFINITY))
 
 
 def test_a_directory_of_another_region_is_refused(tmp_path):

@@ -7,6 +7,7 @@ whatever it missed, the next exchange of heads repairs.
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Sequence
 
 import aiohttp
@@ -28,17 +29,19 @@ class PeerUnavailable(Exception):
 
 
 class PeerLinks:
-    """Authenticated calls to peers, and the opening of theirs."""
+    """Authenticated calls to peers, and the opening of theirs. `tls` says which certificates are believed;
+    None: those of the operating system's authorities."""
 
-    def __init__(self, sealing: Sealing) -> None:
-        self._sealing = sealing
+    def __init__(self, sealing: Sealing, tls: ssl.SSLContext | None = None) -> None:
+        self._sealing, self._tls = sealing, tls
         self._session: aiohttp.ClientSession | None = None
 
     async def call(self, peer: str, url: str, messages: Sequence[bytes]) -> list[bytes]:
         """Deliver messages to the peer at `url` and return its own. Raises PeerUnavailable."""
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-            self._session = aiohttp.ClientSession(timeout=timeout, auto_decompress=False)
+            connector = aiohttp.TCPConnector(ssl=self._tls if self._tls is not None else True)
+            self._session = aiohttp.ClientSession(timeout=timeout, auto_decompress=False, connector=connector)
         header, sealed = self._sealing.seal(peer, messages)
         try:
             async with self._session.post(url + PATH, data=sealed, allow_redirects=False) as answer:

@@ -1,0 +1,142 @@
+"""Nodes that come and leave while replicas run: who is believed, waited for and counted (replica rule 9)."""
+
+from __future__ import annotations
+
+import pytest
+
+from stsd.revocation.identity import Identities, Signer
+from stsd.revocation.messages import Batch, Delta, Digest, Head, Origin
+from stsd.revocation.peer_set import Left, Peer, PeerSet, sign_left, sign_peer
+from stsd.revocation.replica import Replica
+from tests.revocation.signed import CLUSTER_KEY, announced, heartbeat, signed, signer
+
+NOW = 1_795_435_200.0
+ROOT = Signer(b"r" * 32)
+A, B, C = (Origin(region, "1", "0" * 16) for region in ("eu-west-1", "us-east-1", "ap-southeast-1"))
+
+
+def peer_set(*origins: Origin) -> PeerSet:
+    peers = (Peer(each.region, signer(each).public_key, "http://127.0.0.1:1", 0) for each in origins)
+    return PeerSet(ROOT.public_key, (sign_peer(ROOT, ROOT.public_key, peer) for peer in peers))
+
+
+def node(own: Origin, peers: PeerSet, *others: Origin, joined: bool = True) -> Replica:
+    identities = Identities(CLUSTER_KEY, 0, peers.limit)
+    identities.restore(announced(*others))
+    names = [other.region for other in others]
+    return Replica(own, names, NOW, signer=signer(own), identities=identities, joined=joined)
+
+
+def history(origin: Origin, length: int) -> list[Batch]:
+    batches: list[Batch] = []
+    for number in range(1, length + 1):
+        batch = Batch(origin, number, (b"entry %d" % number,), NOW)
+        batches.append(signed(batch, batches[-1].chain if batches else None))
+    return batches
+
+
+def take(replica: Replica, peer: str, *batches: Batch, of: Origin) -> tuple[str, ...]:
+    """The reasons of what was refused."""
+    ready = replica.receive(peer, Delta(0, batches, identities=announced(of)), NOW)
+    replica.saved(ready, NOW)
+    return tuple(reason for reason, _ in ready.refused)
+
+
+def remove(peers: PeerSet, origin: Origin, head: int) -> None:
+    left = Left({origin: head} if head else {}, int(NOW))
+    assert peers.take(sign_left(ROOT, signer(origin).public_key, left)) == "new"
+
+
+def test_who_is_not_in_the_peer_set_is_not_believed():
+    replica = node(A, peer_set(A, B), B)
+    assert take(replica, B.region, *history(C, 1), of=C) == ("not_a_peer", "unknown_identity")
+    assert replica.heads() == {}
+    digest = Digest(0, C, {}, {C: heartbeat(C, NOW)}, announced(C))
+    assert [reason for reason, _ in replica.receive(B.region, digest, NOW).refused] == [
+        "not_a_peer",
+        "unknown_identity",
+    ]
+    assert C not in replica.staleness(NOW)
+
+
+def test_who_left_is_believed_up_to_its_leaving_heads():
+    peers, batches = peer_set(A, B, C), history(C, 3)
+    replica = node(A, peers, B, C)
+    take(replica, C.region, batches[0], of=C)
+    remove(peers, C, 2)
+    assert replica.regroup([B.region], NOW) == ()
+    assert take(replica, B.region, batches[1], of=C) == ()
+    assert take(replica, B.region, batches[2], of=C) == ("left",)
+    assert replica.heads() == {C: 2}
+
+
+def test_what_was_taken_in_beyond_the_leaving_heads_is_handed_out_to_be_said_anew():
+    peers, batches = peer_set(A, B, C), history(C, 3)
+    replica = node(A, peers, B, C)
+    take(replica, C.region, *batches, of=C)
+    remove(peers, C, 1)
+    assert replica.regroup([B.region], NOW) == tuple(batches[1:])
+    assert replica.heads() == {C: 1}
+    assert take(replica, B.region, batches[1], of=C) == ("left",)
+    own = replica.append([entry for batch in batches[1:] for entry in batch.entries], NOW)
+    assert replica.committed(own, NOW).applied == (own,)
+
+
+def test_a_journal_with_more_than_the_leaving_heads_is_cut_at_start():
+    peers, batches = peer_set(A, B, C), history(C, 3)
+    remove(peers, C, 2)
+    replica = node(A, peers, B, C)
+    assert replica.restore(batches) == tuple(batches)
+    assert replica.regroup([B.region], NOW) == (batches[2],)
+
+
+def test_who_left_is_not_stale_not_waited_for_and_counts_as_no_copy():
+    peers = peer_set(A, B, C)
+    replica = node(A, peers, B, C)
+    for other in (B, C):
+        replica.receive(other.region, Digest(0, other, {}, {other: heartbeat(other, NOW)}, announced(other)), NOW)
+    assert set(replica.staleness(NOW + 60)) == {A, B, C}
+    remove(peers, C, 0)
+    replica.regroup([B.region], NOW + 60)
+    assert set(replica.staleness(NOW + 60)) == {A, B}
+    assert replica.unheard(NOW + 60) == {}
+    assert C not in replica.digest().heartbeats
+    assert C not in {told.origin for told in replica.digest().identities}
+    batch = replica.append([b"entry"], NOW)
+    assert {peer for peer, _ in replica.committed(batch, NOW).send} == {B.region}
+    assert replica.holders(1) == ()
+
+
+def test_who_comes_is_pushed_to_and_is_stale_from_its_coming():
+    peers = peer_set(A, B)
+    replica = node(A, peers, B)
+    replica.receive(B.region, Digest(0, B, {}, {B: heartbeat(B, NOW + 900)}, announced(B)), NOW + 900)
+    peers.take(sign_peer(ROOT, ROOT.public_key, Peer(C.region, signer(C).public_key, "http://127.0.0.1:1", 0)))
+    replica.regroup([B.region, C.region], NOW + 900)
+    assert replica.unheard(NOW + 905) == {C.region: 5.0}
+    batch = replica.append([b"entry"], NOW)
+    assert {peer for peer, _ in replica.committed(batch, NOW).send} == {B.region, C.region}
+    assert take(replica, C.region, *history(C, 1), of=C) == ()
+
+
+def test_a_node_that_came_to_a_region_anew_is_unheard_although_its_predecessor_was():
+    peers = peer_set(A, B)
+    replica = node(A, peers, B)
+    replica.receive(B.region, Digest(0, B, {}, {B: heartbeat(B, NOW)}, announced(B)), NOW)
+    remove(peers, B, 0)
+    successor = Origin(B.region, "1", "2" * 16)
+    key = signer(successor).public_key
+    peers.take(sign_peer(ROOT, ROOT.public_key, Peer(B.region, key, "http://127.0.0.1:1", 1)))
+    replica.regroup([B.region], NOW + 900)
+    assert replica.unheard(NOW + 903) == {B.region: 3.0}
+
+
+@pytest.mark.parametrize("told", [2, 9])
+def test_who_joins_does_not_wait_for_what_is_not_believed_any_more(told):
+    peers, batches = peer_set(A, B, C), history(C, 2)
+    remove(peers, C, 2)
+    replica = node(A, peers, B, C, joined=False)
+    replica.receive(B.region, Digest(0, B, {C: Head(told, batches[1].chain)}, {}, announced(B, C)), NOW)
+    assert not replica.joined
+    take(replica, B.region, *batches, of=C)
+    assert replica.joined

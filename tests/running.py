@@ -204,6 +204,19 @@ def full_disk(node: RunningNode, *, full: bool = True) -> None:
     resource.prlimit(node.process.pid, resource.RLIMIT_FSIZE, (soft, resource.RLIM_INFINITY))
 
 
+def ticket(data_dir: Path, region: str = "eu-west-1", *flags: str) -> str:
+    """A ticket from the operator's hand."""
+    result = run("stsd", "peers", "ticket", "--region", region, "--data-dir", str(data_dir), *flags)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def join(text: str, sponsor: str, data_dir: Path, url: str, *flags: str) -> subprocess.CompletedProcess[str]:
+    """`stsd join`, the ticket through a pipe."""
+    where = ("--sponsor", sponsor, "--url", url, "--data-dir", str(data_dir))
+    return run("stsd", "join", "--ticket", "-", *where, *flags, input=text)
+
+
 @dataclass
 class RunningCluster(Files):
     """`python -m cluster up` in a process of its own."""

@@ -11,9 +11,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import requests
 
 from stsd import operations
-from tests.running import ROOT, RunningCluster, free_base_port, wait_for
+from tests.running import ROOT, RunningCluster, free_base_port, running_node, wait_for
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
@@ -59,6 +60,7 @@ def aws() -> None:
 
 
 SETTING_UP = block("export AWS_CONFIG_FILE")
+TICKET, JOINING = block("stsd peers ticket"), block("stsd join")
 
 
 @pytest.mark.processes
@@ -113,6 +115,26 @@ def test_the_experiments_of_the_readme(cluster, tmp_path):
 
 
 @pytest.mark.processes
+def test_joining_as_in_the_readme(tmp_path):
+    """The two machines are two folders of this one."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    there.mkdir(parents=True)
+    first, second = (base := free_base_port(2)), base + 1
+    path = {"PATH": os.pathsep.join((str(ROOT / ".venv" / "bin"), os.environ["PATH"]))}
+    join, serve = JOINING.replace(" --host 10.0.2.7", "").replace("10.0.1.5:8711", f"127.0.0.1:{first}").splitlines()
+    join = join.replace("10.0.2.7:8711", f"127.0.0.1:{second}").replace("ticket.txt", str(here / "ticket.txt"))
+    with running_node(here / ".stsd-node", port=first):
+        for folder, command in ((here, TICKET), (there, join)):
+            subprocess.run(["bash", "-euc", command], cwd=folder, env=os.environ | path, check=True, timeout=30)
+        with subprocess.Popen(["bash", "-euc", f"exec {serve}"], cwd=there, env=os.environ | path) as joined:
+            try:
+                url = f"http://127.0.0.1:{second}/readyz"
+                wait_for(lambda: requests.get(url, timeout=2).status_code == 200, "catching up")
+            finally:
+                joined.terminate()
+
+
+@pytest.mark.processes
 def test_make_up_and_make_bench_as_in_the_readme(tmp_path):
     assert "make up\n" in BLOCKS
     port = free_base_port()
@@ -137,6 +159,7 @@ def test_every_command_of_the_readme_is_run():
         SETTING_UP, block("TOKEN=$("), block("python -m cluster kill"), block("python -m cluster partition"),
         block("stsd keys list"), block("--external-id"),
         block("locust -f"), block("experiment run"), "make up\n",
+        TICKET, JOINING,
     ]  # fmt: skip
     rest = [line for text in BLOCKS if text not in run_here for line in text.splitlines()]
     assert [line for line in rest if line not in RUN_ELSEWHERE] == ["make bench"]

@@ -48,6 +48,7 @@ from stsd.revocation.messages import (
     Ready,
     Sequences,
 )
+from stsd.revocation.rate import Rates
 from stsd.revocation.revocation_token import RevocationToken
 from stsd.revocation.revocation_token import TokenShapeError as TokenShapeError
 
@@ -97,6 +98,7 @@ class Replica:
         self._goals: dict[str, Sequences] = {}
         self._doubted: dict[str, dict[Origin, int]] = {}
         self._asked: dict[Origin, tuple[str, float]] = {}
+        self._rates = Rates()
         self._unsaved: list[Batch] = []
         self._pending: Batch | None = None
         self._announce()
@@ -390,6 +392,8 @@ class Replica:
 
     def _fault_of_batch(self, batch: Batch) -> str:
         """Why a batch is not its origin's, or not whole; empty if it is."""
+        if batch.encoded_bytes > MAX_BATCH_BYTES:
+            return "oversized"
         if chain_of(batch) != batch.chain:
             return "bad_chain"
         limit = self.identities.limit(batch.origin)
@@ -416,6 +420,8 @@ class Replica:
         believed: list[Batch] = []
         for batch in delta.batches:
             fault = "" if self.has(batch) else self._fault_of_batch(batch)
+            if not fault and delta.part == "push" and not self._rates.take(batch.origin, len(batch.entries), now):
+                fault = "rate_limited"
             if fault:
                 refused += self._refuse(fault, batch.origin)
                 continue

@@ -265,11 +265,14 @@ def test_keys_list_of_something_else_exits_2(tmp_path):
     assert "is not a directory of a node or a cluster" in refused("keys", "list", "--data-dir", str(tmp_path))
 
 
-@pytest.mark.parametrize("arguments", [[], ["serve"], ["revoke"], ["keys"], ["keys", "list"]], ids=" ".join)
+VERBS = ("serve", "revoke", "join", "keys list", "peers list", "peers ticket", "peers remove")
+
+
+@pytest.mark.parametrize("arguments", ["", "keys", "peers", *VERBS])
 def test_every_verb_has_help_with_an_example(arguments):
-    result = run("stsd", *arguments, "--help")
+    result = run("stsd", *arguments.split(), "--help")
     assert result.returncode == 0
-    if arguments not in ([], ["keys"]):
+    if arguments in VERBS:
         assert "Example: stsd " in result.stdout
 
 

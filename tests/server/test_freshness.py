@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ import requests
 import yaml
 from botocore.exceptions import ClientError
 
-from tests.running import RunningNode, free_base_port, post_signed, run, running_node, wait_for
+from tests.running import RunningNode, free_base_port, join, post_signed, run, running_node, ticket, wait_for
 
 pytestmark = pytest.mark.processes
 
@@ -134,13 +133,10 @@ def events(node: RunningNode) -> list[tuple[str, str]]:
 
 
 def test_a_node_whose_peer_is_silent_degrades_step_by_step_and_recovers(tmp_path):
-    with running_node(tmp_path / "us", "--world", str(careful_world(tmp_path / "world.json"))):
-        pass
-    shutil.copytree(tmp_path / "us", tmp_path / "eu", ignore=shutil.ignore_patterns("*.sock", "*.lock", "journal.db*"))
     us, eu = (base := free_base_port(2)), base + 1
-    to_eu = ("--peer", f"{EU}=http://127.0.0.1:{eu}", "--log-format", "json")
-    with running_node(tmp_path / "us", *to_eu, port=us, limits=(2.5, 9)) as node:
-        write_profiles(node)
+    with running_node(tmp_path / "us", "--world", str(careful_world(tmp_path / "world.json")), port=us) as node:
+        assert join(ticket(node.data_dir), node.url, tmp_path / "eu", f"http://127.0.0.1:{eu}").returncode == 0
+    with running_node(tmp_path / "us", "--log-format", "json", port=us, limits=(2.5, 9)) as node:
         wait_for(lambda: header(assume(node, "deploy")) == "revocation-staleness", "the soft limit", 5)
         assert lifetime_s(assume(node, "careful")) > 3000
 
@@ -159,16 +155,8 @@ def test_a_node_whose_peer_is_silent_degrades_step_by_step_and_recovers(tmp_path
         assert f'stsd_staleness_seconds{{origin="{EU}"}}' in requests.get(f"{node.url}/metrics", timeout=5).text
         wait_for(lambda: events(node) == [("staleness_soft", EU), ("staleness_hard", EU)], "both events", 5)
 
-        to_us = ("--peer", f"{US}=http://127.0.0.1:{us}")
-        with running_node(tmp_path / "eu", *to_us, region=EU, port=eu):
+        with running_node(tmp_path / "eu", region=EU, port=eu):
             wait_for(lambda: requests.get(f"{node.url}/readyz", timeout=5).json()["degraded"] is None, "recovery", 10)
             again = assume(node, "careful")
             assert (lifetime_s(again) > 3000, header(again)) == (True, None)
             wait_for(lambda: events(node)[2:] == [("staleness_recovered", EU)], "its event", 5)
-
-
-def write_profiles(node: RunningNode) -> None:
-    """A node of a cluster leaves the profiles to the cluster; here they are those of its first start, elsewhere."""
-    config = node.data_dir / "config"
-    lines = config.read_text().splitlines()
-    config.write_text("\n".join(f"endpoint_url = {node.url}" if "endpoint_url" in line else line for line in lines))

@@ -22,29 +22,18 @@ from tests.running import (
     RunningNode,
     free_base_port,
     full_disk,
+    join,
     post_signed,
     run,
     running_node,
     self_signed_certificate,
+    ticket,
     wait_for,
 )
 
 pytestmark = pytest.mark.processes
 
 US, EU, AP = "us-east-1", "eu-west-1", "ap-southeast-1"
-
-
-def ticket(data_dir: Path, region: str = EU, *flags: str) -> str:
-    """A ticket from the operator's hand."""
-    result = run("stsd", "peers", "ticket", "--region", region, "--data-dir", str(data_dir), *flags)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
-
-
-def join(text: str, sponsor: str, data_dir: Path, url: str, *flags: str) -> subprocess.CompletedProcess[str]:
-    """`stsd join`, the ticket through a pipe."""
-    where = ("--sponsor", sponsor, "--url", url, "--data-dir", str(data_dir))
-    return run("stsd", "join", "--ticket", "-", *where, *flags, input=text)
 
 
 def peers(data_dir: Path) -> list[list[str]]:

@@ -118,7 +118,8 @@ def test_the_experiments_of_the_readme(cluster, tmp_path):
 def test_joining_as_in_the_readme(tmp_path):
     """The two machines are two folders of this one."""
     here, there = tmp_path / "here", tmp_path / "there"
-    there.mkdir(parents=True)
+    here.mkdir()
+    there.mkdir()
     first, second = (base := free_base_port(2)), base + 1
     path = {"PATH": os.pathsep.join((str(ROOT / ".venv" / "bin"), os.environ["PATH"]))}
     join, serve = JOINING.replace(" --host 10.0.2.7", "").replace("10.0.1.5:8711", f"127.0.0.1:{first}").splitlines()

@@ -23,7 +23,8 @@ from typing import Any
 import orjson
 
 from stsd.revocation.identity import SEED_BYTES, Signer
-from stsd.revocation.peer_set import Peer, PeerSet, sign_peer
+from stsd.revocation.peer_records import Peer, sign_peer
+from stsd.revocation.peer_set import PeerSet
 from stsd.tokens import keyset
 from stsd.tokens.keyset import Entropy, KeySet
 

@@ -83,7 +83,7 @@ class Identities(Mapping[Origin, bytes]):
         known = self._announced.get(announced.origin)
         if known == announced:
             return "known"
-        if not compare_digest(announced.proof, self._proof(announced.origin, announced.public_key)):
+        if not self._is_proven(announced):
             return "bad_announcement"
         if self._limit(announced.origin, announced.public_key) == 0:
             return "not_a_peer"
@@ -93,9 +93,10 @@ class Identities(Mapping[Origin, bytes]):
         return "new"
 
     def restore(self, announced: Iterable[Announcement]) -> None:
-        """Take in what was kept."""
-        for announcement in announced:
-            self.admit(announcement)
+        """Take in what was kept: all was admitted once, and who is not believed any more is still known."""
+        for each in announced:
+            if self._is_proven(each):
+                self._announced.setdefault(each.origin, each)
 
     def limit(self, origin: Origin) -> int | None:
         """How far an origin is believed, None for no limit: its node belongs to the cluster, or is not known."""
@@ -131,6 +132,9 @@ class Identities(Mapping[Origin, bytes]):
         except (CryptoError, ValueError, TypeError):
             return "bad_signature"
         return ""
+
+    def _is_proven(self, announced: Announcement) -> bool:
+        return compare_digest(announced.proof, self._proof(announced.origin, announced.public_key))
 
     def _proof(self, origin: Origin, public_key: bytes) -> bytes:
         content = self._scope + public_key + str(origin).encode()

@@ -30,8 +30,10 @@ from nacl.bindings import (
 )
 from nacl.exceptions import CryptoError
 
+from stsd.revocation import peer_records
 from stsd.revocation.identity import KEY_BYTES, SEED_BYTES, SIGNATURE_BYTES, Signer
-from stsd.revocation.peer_set import Peer, PeerSet, RecordError, Ticket, sign_peer, sign_ticket
+from stsd.revocation.peer_records import Peer, RecordError, Ticket, sign_peer, sign_ticket
+from stsd.revocation.peer_set import PeerSet
 
 VERSION = 1
 TICKET_LIFE_S = 600
@@ -87,7 +89,7 @@ def read_ticket(text: str) -> HeldTicket:
             raise ValueError("prefix")
         content = urlsafe_b64decode(text[len(_PREFIX) :])
         root_key, seed, shown = content[:KEY_BYTES], content[KEY_BYTES : 2 * KEY_BYTES], content[2 * KEY_BYTES :]
-        ticket = PeerSet(root_key).read_ticket(shown)
+        ticket = peer_records.read_ticket(root_key, shown)
         whole = Signer(seed).public_key == ticket.key
     except RecordError as error:
         raise JoinError(error.reason) from None
@@ -156,7 +158,7 @@ def _request_members(content: bytes) -> tuple[bytes, bytes]:
 
 def _named(peers: PeerSet, record: bytes) -> Peer:
     try:
-        return peers.read_peer(record)
+        return peer_records.read_peer(peers.root_key, record)
     except RecordError as error:
         raise JoinError(error.reason) from None
 

@@ -35,8 +35,8 @@ class Membership:
 
     @property
     def left(self) -> bool:
-        """Whether this node itself was removed."""
-        return self.peers.has_left(self._public_key)
+        """Whether this node itself belongs to the cluster no more: it was removed, or its ticket named another one."""
+        return not self.peers.is_member(self._own, self._public_key)
 
     def urls(self) -> dict[str, str]:
         """Where the other regions' nodes are. Who left the cluster has no others."""

@@ -20,7 +20,7 @@ from stsd.provision import ROOT_KEY_FILE, ProvisionError
 from stsd.revocation import joining
 from stsd.revocation.identity import Signer
 from stsd.revocation.messages import Origin
-from stsd.revocation.peer_set import Left, sign_left
+from stsd.revocation.peer_records import Left, sign_left
 from stsd.server import operator
 from stsd.server.operator import OperatorError
 from stsd.server.store import write_private

@@ -211,6 +211,7 @@ class Replicator:
             incarnation = new_incarnation(entropy)
             await self._journal.reset(incarnation=incarnation, epoch=str(epoch), joined="1", clock_offset_s="0")
             self._clock.offset_s = 0.0
+            self._orphans.clear()
             identities = Identities(self._cluster_key, epoch, self._membership.peers.limit)
             self._begin(incarnation, epoch, identities, joined=True, heard_at=self._clock.wall())
             await self._keeper.keep_identities(identities.announcements())
@@ -370,7 +371,7 @@ class Replicator:
         try:
             if replica.overtaken:
                 await self._renew(replica, "overtaken")
-            await self._adopt(replica)
+            await self._adopt()
             await self._journal.keep([rows.of_batch(batch) for batch in ready.save])
             if replica.joined and not self._told_joined:
                 await self._journal.set_meta(joined="1")
@@ -383,13 +384,12 @@ class Replicator:
         else:
             replica.saved(ready, self._clock.wall())
 
-    async def _adopt(self, replica: Replica) -> None:
+    async def _adopt(self) -> None:
         """Say ourselves what a node that left had said beyond its limit, and nobody else may believe any more. Raises
         JournalError."""
         while self._orphans and not self._membership.left:
             batch = self._orphans[0]
-            ready = replica.committed(await self._append(replica, batch.entries), self._clock.wall())
-            self._send(ready.send)
+            await self._commit_alone(batch.entries)
             await self._journal.drop([(str(batch.origin), batch.first)])
             self._orphans.pop(0)
             self._event("revocations_adopted", origin=str(batch.origin), sequence=batch.first)

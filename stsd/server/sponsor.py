@@ -6,6 +6,8 @@ the log, and is told to the machine as a word.
 
 from __future__ import annotations
 
+import asyncio
+
 from stsd.revocation import joining
 from stsd.revocation.identity import Signer
 from stsd.revocation.joining import JoinError
@@ -31,11 +33,13 @@ class Sponsor:
     ) -> None:
         self._directory, self._membership, self._view = directory, membership, view
         self._clock, self._metrics = clock, metrics
+        self._one_at_a_time = asyncio.Lock()
 
     async def join(self, request: Request) -> Response:
         """Name the machine in the peer set, and give it what a node needs."""
         try:
-            asked = await self._admit(request.body)
+            async with self._one_at_a_time:  # what is asked of a ticket holds until its record is kept
+                asked = await self._admit(request.body)
         except JoinError as error:
             self._metrics.peer_message(f"join_{error.reason}")
             content = {"error": {"code": error.reason, "message": REASONS[error.reason], "request_id": request.id}}

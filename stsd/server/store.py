@@ -83,7 +83,7 @@ def open_directory(config: Config, now: float) -> DataDirectory:
         raise ConfigError(f"--world: {path} was made from another world; use the same file or another --data-dir")
     if config.region != files.node.region:
         raise ConfigError(f"--region: the data directory is of region {files.node.region}, not {config.region}")
-    if files.peers.has_left(files.signer.public_key):
+    if not files.peers.is_member(files.node.region, files.signer.public_key):
         raise ConfigError(
             f"--data-dir: the node of {path} was removed from its cluster: join anew with another directory"
         )

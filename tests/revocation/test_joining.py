@@ -10,7 +10,8 @@ from stsd.revocation import joining
 from stsd.revocation.identity import Signer
 from stsd.revocation.joining import CHALLENGE_BYTES, TICKET_LIFE_S, JoinError
 from stsd.revocation.messages import Origin
-from stsd.revocation.peer_set import Left, Peer, PeerSet, sign_left, sign_peer
+from stsd.revocation.peer_records import Left, Peer, sign_left, sign_peer
+from stsd.revocation.peer_set import PeerSet
 from tests.conftest import seeded
 
 ROOT, SPONSOR = Signer(b"r" * 32), Signer(b"s" * 32)

@@ -6,7 +6,8 @@ import pytest
 
 from stsd.revocation.identity import Identities, Signer
 from stsd.revocation.messages import Batch, Delta, Digest, Head, Origin
-from stsd.revocation.peer_set import Left, Peer, PeerSet, sign_left, sign_peer
+from stsd.revocation.peer_records import Left, Peer, sign_left, sign_peer
+from stsd.revocation.peer_set import PeerSet
 from stsd.revocation.replica import Replica
 from tests.revocation.signed import CLUSTER_KEY, announced, heartbeat, signed, signer
 
@@ -88,6 +89,15 @@ def test_a_journal_with_more_than_the_leaving_heads_is_cut_at_start():
     replica = node(A, peers, B, C)
     assert replica.restore(batches) == tuple(batches)
     assert replica.regroup([B.region], NOW) == (batches[2],)
+
+
+def test_a_journal_of_one_that_is_not_believed_at_all_is_cut_at_start_too():
+    peers, batches = peer_set(A, B, C), history(C, 2)
+    remove(peers, C, 0)
+    replica = node(A, peers, B, C)
+    replica.restore(batches)
+    assert replica.regroup([B.region], NOW) == tuple(batches)
+    assert (replica.heads(), replica.digest().heads) == ({}, {})
 
 
 def test_who_left_is_not_stale_not_waited_for_and_counts_as_no_copy():

@@ -7,10 +7,11 @@ import itertools
 import orjson
 import pytest
 
-from stsd.revocation import peer_set
+from stsd.revocation import peer_records, peer_set
 from stsd.revocation.identity import Signer
 from stsd.revocation.messages import Origin
-from stsd.revocation.peer_set import Left, Peer, PeerSet, Ticket, sign_left, sign_peer, sign_ticket
+from stsd.revocation.peer_records import Left, Peer, Ticket, sign_left, sign_peer, sign_ticket
+from stsd.revocation.peer_set import PeerSet
 
 ROOT, OTHER_ROOT = Signer(b"r" * 32), Signer(b"o" * 32)
 US, EU, EU_AGAIN = Signer(b"u" * 32), Signer(b"e" * 32), Signer(b"n" * 32)
@@ -96,7 +97,7 @@ def resigned(signer: Signer, root_key: bytes = ROOT.public_key, **members) -> by
 
 OTHERS_TICKET = sign_ticket(OTHER_ROOT, TICKET)
 REFUSED = {
-    "oversized": EU_RECORD + b" " * peer_set.MAX_RECORD_BYTES,
+    "oversized": EU_RECORD + b" " * peer_records.MAX_RECORD_BYTES,
     "malformed": b"x" * 200,
     "malformed ": b"",
     "malformed  ": resigned(ROOT, region="Europe"),

@@ -130,6 +130,21 @@ def test_a_ticket_works_once_also_after_the_sponsor_was_killed(tmp_path):
         wait_for(lambda: "reason=ticket_used" in (tmp_path / "us.log").read_text(), "the event")
 
 
+def test_of_many_machines_with_one_ticket_at_once_one_joins(tmp_path):
+    with running_node(tmp_path / "us") as first:
+        held = joining.read_ticket(ticket(first.data_dir).strip())
+
+        def ask(number: int) -> int:
+            signer, at = Signer(bytes([number]) * 32), held.ticket.expires_at - 600
+            request = joining.ask(held, signer, "http://127.0.0.1:1", at, b"c" * 16)
+            return requests.post(f"{first.url}/_peer/join", request, timeout=5).status_code
+
+        with ThreadPoolExecutor(8) as pool:
+            statuses = list(pool.map(ask, range(8)))
+        assert sorted(statuses) == [200] + [403] * 7
+        assert len(peers(first.data_dir)) == 2
+
+
 def test_a_lost_answer_is_given_again_to_the_same_machine(tmp_path):
     with running_node(tmp_path / "us") as first:
         text, seed, challenge = ticket(first.data_dir), b"i" * 32, b"c" * 16

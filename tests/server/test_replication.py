@@ -40,13 +40,16 @@ def seed(region: str) -> bytes:
 
 
 @asynccontextmanager
-async def replicator(path, *peers):
-    """A replicator with peers that do not answer; what they say, a test says."""
+async def replicator(path, *peers, known=None):
+    """A replicator with peers that do not answer; what they say, a test says. `known` adds to the peer set."""
     clock = Clock()
     journal = await Journal.open(path / "journal.db")
     signer = Signer(b"s" * 32)
     nodes = {region: (seed(region), "http://127.0.0.1:1") for region in peers}
+    more = known.records() if known is not None else ()
     known = provision.founders(Signer(b"r" * 32), {"us-east-1": (b"s" * 32, "http://127.0.0.1:1"), **nodes}, NOW)
+    for record in more:
+        known.take(record)
     membership = Membership(path, known, "us-east-1", signer.public_key, {})
     links = PeerLinks(Sealing(b"k" * 32, "us-east-1", signer, known))
     world = worlds.directory(worlds.materialise({"Accounts": [{"Id": "111122223333"}]}, entropy))

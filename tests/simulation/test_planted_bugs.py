@@ -167,7 +167,7 @@ class CountsEveryHeartbeat(Freshness):
 class CallsItselfFreshTooEarly(Replica):
     def __init__(self, origin, peers, now, **options):
         super().__init__(origin, peers, now, **options)
-        self._freshness = CountsEveryHeartbeat(peers, now)
+        self._freshness = CountsEveryHeartbeat(peers, now, self.identities.has_left)
 
 
 class HonoursEveryRevocationToken(Replica):

@@ -48,7 +48,7 @@ class ProvisionError(ValueError):
 @dataclass(frozen=True, slots=True)
 class NodeFile:
     """What `node.json` says. A node that joined knows from its sponsor the `issuer` and the `epoch` of the cluster, and
-    from its operator the `port` at which others reach it, and at which URL it reached its sponsor."""
+    from its operator the `port` at which others reach it, and from both at which `urls` it reaches other regions."""
 
     region: str
     founding: bool

@@ -122,7 +122,7 @@ def _files(content: dict[str, Any], held: HeldTicket, seed: bytes, sponsor: str,
             issuer=str(content["issuer"]),
             epoch=int(content["epoch"]),
             port=urlsplit(url).port,
-            urls={str(content["region"]): sponsor},
+            urls=_urls(content, held) | {str(content["region"]): sponsor},
         )
         files = {
             provision.CLUSTER_KEY_FILE: cluster_key.hex().encode() + b"\n",
@@ -132,9 +132,17 @@ def _files(content: dict[str, Any], held: HeldTicket, seed: bytes, sponsor: str,
             provision.NODE_FILE: provision.node_file(node),
         }
         provision.read_node_files(cluster_key, files, "the answer")
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise JoinError("malformed") from error
     return files
+
+
+def _urls(content: dict[str, Any], held: HeldTicket) -> dict[str, str]:
+    """Where the sponsor reaches the other regions: what their records say may hold on their machines alone."""
+    told = {str(region): str(url) for region, url in content["urls"].items()}
+    if not all(map(is_url, told.values())):
+        raise ValueError("urls")
+    return {region: url for region, url in told.items() if region != held.ticket.region}
 
 
 def _refusal(error: urllib.error.HTTPError) -> str:

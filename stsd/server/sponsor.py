@@ -76,6 +76,7 @@ class Sponsor:
             "files": {name: content.hex() for name, content in self._directory.shared_files().items()},
             "peers": [record.hex() for record in self._membership.peers.records()],
             "region": self._view.region,
+            "urls": self._membership.urls(),
             "world_digest": files.node.world_digest,
             "issuer": self._view.issuer,
             "epoch": self._view.replica.epoch,

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from stsd.revocation import codec
 from stsd.revocation.codec import CodecError
-from stsd.revocation.messages import Ack, Announcement, Batch, Delta, Digest, Fetch, Head, Heartbeat, Origin
+from stsd.revocation.messages import Ack, Announcement, Batch, Delta, Digest, Fetch, Head, Heartbeat, Origin, PeerNews
+from stsd.revocation.peer_set import MAX_RECORDS
 from stsd.revocation.revocation_set import Revocation
 from tests.revocation.signed import node
 
@@ -41,6 +42,7 @@ messages = st.one_of(
     st.builds(Delta, counts, st.lists(batches, max_size=3).map(tuple), st.sampled_from(["push", "page", "last"])),
     st.builds(Ack, counts, heads),
 )
+news = st.builds(PeerNews, counts, st.binary(min_size=16, max_size=16), st.lists(st.binary(), max_size=3).map(tuple))
 revocations = st.builds(
     Revocation, st.text(max_size=9), st.text(max_size=40), counts, st.none() | counts, st.text(max_size=20)
 )
@@ -49,6 +51,23 @@ revocations = st.builds(
 @given(messages)
 def test_a_message_is_read_back_as_it_was(message):
     assert codec.decode_message(codec.encode_message(message)) == message
+
+
+@given(messages | news)
+def test_all_that_nodes_say_is_read_back_as_it_was(sent):
+    assert codec.decode_sent(codec.encode_message(sent)) == sent
+
+
+@given(news)
+def test_news_of_peers_are_no_message_of_the_replica(sent):
+    with pytest.raises(CodecError, match="unknown_type"):
+        codec.decode_message(codec.encode_message(sent))
+
+
+def test_more_records_than_a_peer_set_has_are_refused():
+    many = PeerNews(0, bytes(16), (b"",) * (MAX_RECORDS + 1))
+    with pytest.raises(CodecError, match="bad_shape"):
+        codec.decode_sent(codec.encode_message(many))
 
 
 @given(batches)
@@ -65,18 +84,18 @@ def test_a_revocation_is_read_back_as_it_was_whatever_its_kind(revocation):
 
 @given(st.binary(max_size=60) | st.recursive(st.none() | counts | st.text(), st.lists).map(orjson.dumps))
 def test_anything_else_is_refused_and_nothing_else_is_raised(content):
-    for decode in (codec.decode_message, codec.decode_batch):
+    for decode in (codec.decode_message, codec.decode_sent, codec.decode_batch):
         with pytest.raises(CodecError):
             decode(content)
 
 
-@given(messages, st.data())
+@given(messages | news, st.data())
 def test_a_message_with_one_part_replaced_is_read_or_refused(message, data):
     members = orjson.loads(codec.encode_message(message))
     member = data.draw(st.sampled_from(sorted(members)))
     members[member] = data.draw(st.none() | st.integers(-5, 5) | st.text() | st.lists(st.integers(-5, 5)) | st.just({}))
     with suppress(CodecError):
-        codec.decode_message(orjson.dumps(members))
+        codec.decode_sent(orjson.dumps(members))
 
 
 HASH = "A" * 43 + "="

@@ -113,6 +113,22 @@ def test_a_joined_node_starts_with_nothing_but_its_directory(tmp_path):
             process.wait()
 
 
+def test_a_third_node_learns_from_its_sponsor_where_the_others_are(tmp_path):
+    """The first node listens everywhere, so its own record says nothing that helps."""
+    port = free_base_port(3)
+    with running_node(tmp_path / "us", "--host", "0.0.0.0", port=port) as first:
+        second, third = (f"http://127.0.0.1:{port + number}" for number in (1, 2))
+        assert join(ticket(first.data_dir), first.url, tmp_path / "eu", second).returncode == 0
+        with running_node(tmp_path / "eu", region=EU, port=port + 1) as sponsor:
+            wait_for(lambda: readiness(sponsor)["ready"], "catching up")
+            text = ticket(sponsor.data_dir, AP, "--root-key", str(tmp_path / "us" / "root.key"))
+            assert join(text, second, tmp_path / "ap", third).returncode == 0
+            with running_node(tmp_path / "ap", region=AP, port=port + 2) as last:
+                wait_for(lambda: len(readiness(last)["staleness"]) == 3, "hearing of all")
+                told = revoke(last, first.keys("admin"), wait="all").json()
+                assert (sorted(told["confirmed"]), told["lagging"]) == ([AP, EU, US], [])
+
+
 def test_a_ticket_works_once_also_after_the_sponsor_was_killed(tmp_path):
     port = free_base_port(1)
     with running_node(tmp_path / "us", port=port) as first:

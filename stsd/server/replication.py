@@ -35,7 +35,7 @@ from stsd.revocation.messages import (
     Sent,
     new_incarnation,
 )
-from stsd.revocation.replica import DIGEST_INTERVAL_S, Replica
+from stsd.revocation.replica import DIGEST_INTERVAL_S, Replica, ReplicaError
 from stsd.revocation.revocation_set import Revocation, RevocationSet
 from stsd.revocation.staleness import Alarms, Level
 from stsd.server import rows
@@ -379,7 +379,7 @@ class Replicator:
             if self._clock.wall() - self._alive_at >= ALIVE_INTERVAL_S:
                 self._alive_at = self._clock.wall()
                 await self._journal.set_meta(alive_at=str(self._alive_at))
-        except JournalError:
+        except (JournalError, ReplicaError):
             replica.failed(ready)
         else:
             replica.saved(ready, self._clock.wall())

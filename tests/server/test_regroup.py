@@ -105,6 +105,23 @@ async def test_who_comes_is_a_peer_at_once(tmp_path):
         assert running.staleness().keys() == {AP, EU, str(view.replica.origin)}
 
 
+async def test_a_region_whose_node_is_another_one_elsewhere_is_called_there(tmp_path):
+    calls: list[str] = []
+
+    async def answer(reader, writer):
+        calls.append((await reader.readline()).decode())
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    record = sign_peer(ROOT, ROOT.public_key, Peer(EU, Signer(b"n" * 32).public_key, url, NOW + 1))
+    async with server, replicator(tmp_path, EU) as (running, view, _, _):
+        await running.answer(EU, news(left(EU), record))
+        assert view.replica.peers == (EU,)
+        await until(lambda: calls)
+        assert calls[0].startswith("POST /_peer/messages")
+
+
 async def test_news_are_answered_with_what_the_peer_lacks_and_with_nothing_when_it_lacks_nothing(tmp_path):
     async with replicator(tmp_path, EU) as (running, _, _, _):
         (answer,) = await running.answer(EU, news())

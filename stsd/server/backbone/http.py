@@ -65,17 +65,17 @@ class HttpBackbone:
             self._begin(peer)
 
     def regroup(self, farewell: PeerNews) -> None:
-        """Call who came, and end with who left."""
+        """End with who left, and call who came; a node elsewhere in the same region is both."""
         before, self._urls = self._urls, self._membership.urls()
-        for peer in self._urls.keys() - before.keys():
-            self._begin(peer)
-            self._report("peer_joined", peer=peer)
-        for peer in before.keys() - self._urls.keys():
+        for peer, url in before.items() - self._urls.items():
             self._end(peer)
             self._report("peer_left", peer=peer)
-            parting = asyncio.create_task(self._part(peer, before[peer], farewell))
+            parting = asyncio.create_task(self._part(peer, url, farewell))
             self._farewells.add(parting)
             parting.add_done_callback(self._farewells.discard)
+        for peer, _ in self._urls.items() - before.items():
+            self._begin(peer)
+            self._report("peer_joined", peer=peer)
 
     async def append(self, push: Delta) -> Receipt:
         """Push a batch to every peer; returns when the first has answered. Raises BackboneUnavailable."""

@@ -6,7 +6,8 @@
 | `world.sealed` | the materialised world: ids, access keys and policies, sealed under the cluster key |
 | `token-keys.sealed` | the key set, sealed under the cluster key |
 | `identity.sealed` | the seed of the key that signs what this node tells its peers |
-| `peers.json` | the cluster's public root key and the records of its peer set; grows while the node runs |
+| `peers.json` | the public root key and the records of the peer set; grows while the node runs |
+| `peer-ca.pem` | optional, the operator's: the authority that the certificates of other nodes are checked with |
 
 A founding node is ready at once; one that joins is ready when it has caught up once (contract 4). `root.key` is no file
 of a node: whoever has it decides who is one (see stsd.revocation.peer_set). It lies beside a cluster's regions, or in
@@ -37,6 +38,7 @@ IDENTITY_FILE = "identity.sealed"
 PEERS_FILE = "peers.json"
 CLUSTER_KEY_FILE = "cluster.key"
 ROOT_KEY_FILE = "root.key"
+CA_FILE = "peer-ca.pem"
 FILES = (WORLD_FILE, TOKEN_KEYS_FILE, IDENTITY_FILE, PEERS_FILE, NODE_FILE)
 """Of one node."""
 

@@ -25,6 +25,8 @@ KEY_BYTES = int(crypto_sign_PUBLICKEYBYTES)
 SIGNATURE_BYTES = int(crypto_sign_BYTES)
 CHAIN_BYTES = 32
 PROOF_BYTES = 16
+MAX_INCARNATIONS = 256
+"""Of one key: a node that lost its journal as often joins anew, and a stolen key fills no memory with origins."""
 
 
 class Signer:
@@ -79,7 +81,7 @@ class Identities(Mapping[Origin, bytes]):
 
     def admit(self, announced: Announcement) -> str:
         """Take in an announcement: `new`, `known`, or why it changes nothing: `bad_announcement`, `not_a_peer`,
-        `other_identity`."""
+        `other_identity`, `too_many_incarnations`."""
         known = self._announced.get(announced.origin)
         if known == announced:
             return "known"
@@ -89,6 +91,8 @@ class Identities(Mapping[Origin, bytes]):
             return "not_a_peer"
         if known is not None:
             return "other_identity"
+        if sum(each.public_key == announced.public_key for each in self._announced.values()) >= MAX_INCARNATIONS:
+            return "too_many_incarnations"
         self._announced[announced.origin] = announced
         return "new"
 

@@ -47,7 +47,7 @@ def run(ticket: str, sponsor: str, data_dir: Path, url: str, ca: Path | None) ->
             )
     believed = None if ca is None else tls.believing(ca, "--ca")
     held = _ticket(ticket)
-    store.claim_empty(data_dir, SEED_FILE, tls.CA_FILE)
+    store.claim_empty(data_dir, SEED_FILE, provision.CA_FILE)
     seed = _seed(data_dir / SEED_FILE)
     challenge = os.urandom(joining.CHALLENGE_BYTES)
     request = joining.ask(held, Signer(seed), url.rstrip("/"), time.time(), challenge)
@@ -64,7 +64,7 @@ def run(ticket: str, sponsor: str, data_dir: Path, url: str, ca: Path | None) ->
     except HTTPException as error:
         return _no(f"{sponsor} does not answer in HTTP: {type(error).__name__}")
     if ca is not None:
-        write_private(data_dir / tls.CA_FILE, ca.read_bytes())
+        write_private(data_dir / provision.CA_FILE, ca.read_bytes())
     for name, part in files.items():
         write_private(data_dir / name, part)
     (data_dir / SEED_FILE).unlink()

@@ -121,10 +121,11 @@ def write_private(path: Path, content: bytes) -> None:
 
 
 def _make(path: Path) -> bool:
-    """Whether the directory is new or empty; the lock of a start that failed does not count."""
+    """Whether the directory is new or empty; the lock of a start that failed does not count, nor what an operator has
+    to put there before the first one."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return not {entry.name for entry in path.iterdir()} - {LOCK_FILE}
+        return not {entry.name for entry in path.iterdir()} - {LOCK_FILE, provision.CA_FILE}
     except OSError as error:
         raise ConfigError(f"--data-dir: {path} cannot be used: {error.strerror}") from error
 

@@ -10,8 +10,7 @@ import ssl
 from pathlib import Path
 
 from stsd.config import Config, ConfigError
-
-CA_FILE = "peer-ca.pem"
+from stsd.provision import CA_FILE
 
 
 def serving(settings: Config) -> ssl.SSLContext | None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from stsd.revocation import rate
+from stsd.revocation.identity import MAX_INCARNATIONS, Identities, Signer
 from stsd.revocation.messages import MAX_BATCH_BYTES, MAX_FETCH_BYTES, MAX_FETCH_ENTRIES, Batch, Delta, Fetch, Origin
 from stsd.revocation.rate import Rates
 from stsd.revocation.replica import Replica
-from tests.revocation.signed import node, signed
+from tests.revocation.signed import CLUSTER_KEY, node, signed
 
 NOW = 1_795_435_200.0
 A, B = (Origin(region, "1", "0" * 16) for region in ("eu-west-1", "us-east-1"))
@@ -56,6 +59,15 @@ def test_a_batch_beyond_its_size_is_refused_from_others_and_not_made_here():
     huge = signed(Batch(B, 1, (bytes(MAX_BATCH_BYTES),), NOW))
     assert refused(replica, Delta(0, (huge,))) == ["oversized"]
     assert replica.heads() == {}
+
+
+def test_a_key_signs_for_a_bounded_number_of_incarnations():
+    identities, stolen = Identities(CLUSTER_KEY), Signer(b"x" * 32)
+    origins = [replace(B, incarnation=f"{number:016x}") for number in range(MAX_INCARNATIONS + 1)]
+    results = [identities.admit(identities.announce(origin, stolen)) for origin in origins]
+    assert results == ["new"] * MAX_INCARNATIONS + ["too_many_incarnations"]
+    assert len(identities) == MAX_INCARNATIONS
+    assert identities.admit(identities.announce(A, Signer(b"y" * 32))) == "new"
 
 
 def test_an_answer_to_a_fetch_ends_at_its_limits():

@@ -296,25 +296,24 @@ def subject_of(number: int) -> str:
 
 def test_nodes_call_each_other_over_tls_with_the_operators_authority_alone(tmp_path):
     certificate_file, key_file = self_signed_certificate(tmp_path)
-    shutil.copy(certificate_file, tmp_path / "ca.pem")
-    tls = ("--tls-cert", str(certificate_file), "--tls-key", str(key_file))
+    certificates = ("--tls-cert", str(certificate_file), "--tls-key", str(key_file))
     (tmp_path / "us").mkdir()
-    with running_node(tmp_path / "us", *tls) as first:
-        url = first.url.replace("127.0.0.1", "localhost")
-        text, port = ticket(first.data_dir), free_base_port(1)
-        own = f"https://localhost:{port}"
+    shutil.copy(certificate_file, tmp_path / "us" / "peer-ca.pem")
+    with running_node(tmp_path / "us", "--host", "localhost", *certificates) as first:
+        url, port = first.url.replace("127.0.0.1", "localhost"), free_base_port(1)
+        text, own = ticket(first.data_dir), f"https://localhost:{port}"
         stranger = join(text, url, tmp_path / "eu", own)
         assert (stranger.returncode, "certificate verify failed" in stranger.stderr) == (1, True)
-        result = join(text, url, tmp_path / "eu", own, "--ca", str(tmp_path / "ca.pem"))
+        result = join(text, url, tmp_path / "eu", own, "--ca", str(certificate_file))
         assert result.returncode == 0, result.stderr
-        with running_node(tmp_path / "eu", *tls, region=EU, port=port) as second:
-
-            def is_ready(node: RunningNode) -> bool:
-                at = node.url.replace("127.0.0.1", "localhost")
-                return requests.get(f"{at}/readyz", timeout=5, verify=str(certificate_file)).json()["ready"]
-
-            wait_for(lambda: is_ready(second), "catching up over TLS")
-            assert "peer_unreachable" in (tmp_path / "us.log").read_text()  # it was not given the authority
+        with running_node(tmp_path / "eu", *certificates, region=EU, port=port):
+            command = ("revoke", "access_key_id=ASIARTX3GSDSQAAAAAAA", "--profile", "admin", "--wait", "all")
+            environment = first.environment() | {"SSL_CERT_FILE": str(certificate_file)}
+            told = json.loads(run("stsd", *command, env=environment).stdout)
+            assert (told["confirmed"], told["lagging"]) == ([US, EU], [])
+            (tmp_path / "us" / "peer-ca.pem").write_text("no certificate")
+    said = run("stsd", "serve", "--data-dir", str(tmp_path / "us"), "--port", "0", *certificates)
+    assert (said.returncode, "peer-ca.pem: no certificates of authorities" in said.stderr) == (2, True)
 
 
 def test_a_region_whose_folder_was_emptied_joins_again_under_load(cluster):

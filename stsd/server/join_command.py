@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -38,31 +39,18 @@ SEED_FILE = "joining.seed"
 
 def run(ticket: str, sponsor: str, data_dir: Path, url: str, ca: Path | None) -> int:
     """Join, and say how to start. Returns 1 when the sponsor refuses or does not answer; raises ConfigError."""
-    for flag, value in (("--sponsor", sponsor), ("--url", url)):
-        if not is_url(value):
-            raise ConfigError(f"{flag}: {value!r} is not an http or https URL")
-        if _is_readable(value):
-            click.echo(
-                f"stsd: {flag}: what nodes say to each other can be read on the way to {value}; use https", err=True
-            )
+    sponsor, urls = sponsor.rstrip("/"), {"--sponsor": sponsor, "--url": url}
+    _check(urls)
     believed = None if ca is None else tls.believing(ca, "--ca")
     held = _ticket(ticket)
+    _warn(urls)
     store.claim_empty(data_dir, SEED_FILE, provision.CA_FILE)
     seed = _seed(data_dir / SEED_FILE)
-    challenge = os.urandom(joining.CHALLENGE_BYTES)
-    request = joining.ask(held, Signer(seed), url.rstrip("/"), time.time(), challenge)
     try:
-        sealed = _post(sponsor.rstrip("/") + PATH, request, believed)
-        content = joining.open_answer(held, seed, challenge, sealed)
-        files = _files(content, held, seed, sponsor.rstrip("/"), url)
-    except JoinError as error:
-        return _no(f"{sponsor} answers nothing that the ticket's cluster vouches for: {error.reason}")
-    except urllib.error.HTTPError as error:
-        return _no(f"{sponsor} does not let this machine join: {_refusal(error)}")
-    except OSError as error:
-        return _no(f"{sponsor} does not answer: {getattr(error, 'reason', error)}")
-    except HTTPException as error:
-        return _no(f"{sponsor} does not answer in HTTP: {type(error).__name__}")
+        files = _files(_ask(held, seed, sponsor, url, believed), held, seed, sponsor, url)
+    except (JoinError, OSError, HTTPException) as error:
+        click.echo(f"stsd: {sponsor} {_why(error)}", err=True)
+        return 1
     if ca is not None:
         write_private(data_dir / provision.CA_FILE, ca.read_bytes())
     for name, part in files.items():
@@ -70,6 +58,38 @@ def run(ticket: str, sponsor: str, data_dir: Path, url: str, ca: Path | None) ->
     (data_dir / SEED_FILE).unlink()
     click.echo(f"{data_dir} is the node of {held.ticket.region} now; start it: stsd serve --data-dir {data_dir}")
     return 0
+
+
+def _check(urls: Mapping[str, str]) -> None:
+    for flag, url in urls.items():
+        if not is_url(url):
+            raise ConfigError(f"{flag}: {url!r} is not an http or https URL")
+
+
+def _warn(urls: Mapping[str, str]) -> None:
+    for flag, url in urls.items():
+        parts = urlsplit(url)
+        if parts.scheme == "http" and not is_loopback_host(parts.hostname or ""):
+            click.echo(
+                f"stsd: {flag}: what nodes say to each other can be read on the way to {url}; use https", err=True
+            )
+
+
+def _ask(held: HeldTicket, seed: bytes, sponsor: str, url: str, believed: ssl.SSLContext | None) -> dict[str, Any]:
+    """The sponsor's answer. Raises JoinError, OSError (HTTPError for a refusal) or HTTPException."""
+    challenge = os.urandom(joining.CHALLENGE_BYTES)
+    request = joining.ask(held, Signer(seed), url.rstrip("/"), time.time(), challenge)
+    return joining.open_answer(held, seed, challenge, _post(sponsor + PATH, request, believed))
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, JoinError):
+        return f"answers nothing that the ticket's cluster vouches for: {error.reason}"
+    if isinstance(error, urllib.error.HTTPError):
+        return f"does not let this machine join: {_refusal(error)}"
+    if isinstance(error, OSError):
+        return f"does not answer: {getattr(error, 'reason', error)}"
+    return f"does not answer in HTTP: {type(error).__name__}"
 
 
 def _ticket(source: str) -> HeldTicket:
@@ -92,11 +112,6 @@ def _seed(file: Path) -> bytes:
         return bytes.fromhex(file.read_text())
     except ValueError as error:
         raise ConfigError(f"{file}: damaged; remove it, and join with a new ticket") from error
-
-
-def _is_readable(url: str) -> bool:
-    parts = urlsplit(url)
-    return parts.scheme == "http" and not is_loopback_host(parts.hostname or "")
 
 
 def _post(url: str, body: bytes, believed: ssl.SSLContext | None) -> bytes:
@@ -151,8 +166,3 @@ def _refusal(error: urllib.error.HTTPError) -> str:
         return str(told["message"])
     except (ValueError, TypeError, KeyError, OSError):
         return f"status {error.code}"
-
-
-def _no(text: str) -> int:
-    click.echo(f"stsd: {text}", err=True)
-    return 1

@@ -46,10 +46,10 @@ def ticket(data_dir: Path, region: str, *, root_key: Path | None, out: Path | No
         nodes = _but(region, data_dir)
         _, told = operator.call_any(nodes, "peers list")
         _check_root(root, told)
-        present = _members(told, region)
-        if present and not replace:
-            return _no(f"{region} has a node: remove it first, or let the new one replace it: --replace")
-        _remove(root, nodes, region, told)
+        if _members(told, region):
+            if not replace:
+                return _no(f"{region} has a node: remove it first, or let the new one replace it: --replace")
+            _remove(root, nodes, region, told)
     except OperatorError as error:
         return _no(str(error))
     text = joining.mint(root, region, time.time(), os.urandom) + "\n"
@@ -78,6 +78,8 @@ def remove(data_dir: Path, region: str, *, root_key: Path | None) -> int:
 
 
 def _remove(root: Signer, nodes: list[Path], region: str, told: Mapping[str, Any]) -> None:
+    if all(peer["region"] == region for peer in told["peers"] if peer["left_at"] is None):
+        raise OperatorError(f"{region} has the only node of this cluster: without it there is nobody to join")
     for peer in _members(told, region):
         heads = {Origin.parse(origin): head for origin, head in peer["heads"].items()}
         record = sign_left(root, bytes.fromhex(peer["public_key"]), Left(heads, int(time.time())))

@@ -235,6 +235,63 @@ def test_a_region_with_a_node_gets_no_ticket_unless_it_is_replaced(tmp_path):
             assert [line[0] for line in peers(first.data_dir)] == [EU, EU, US]
 
 
+def test_the_only_node_of_a_cluster_is_not_removed(tmp_path):
+    with running_node(tmp_path / "us") as only:
+        for command in (("remove", US), ("ticket", "--replace", "--region", US)):
+            result = run("stsd", "peers", *command, "--data-dir", str(only.data_dir))
+            assert (result.returncode, "the only node of this cluster" in result.stderr) == (1, True)
+        assert readiness(only)["ready"] is True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["peers", "list"], "is not a directory of a node or a cluster"),
+        (["peers", "remove", "Europe", "--root-key", "KEY"], "is not a region name"),
+        (["peers", "remove", EU], "the root key cannot be read"),
+        (["peers", "remove", EU, "--root-key", "NOISE"], "not a root key"),
+        (["peers", "remove", EU, "--root-key", "KEY"], "is not a directory of a node or a cluster"),
+        (["join", "--ticket", "NOISE", "--sponsor", "http://x", "--url", "http://y"], "holds no ticket"),
+        (["join", "--ticket", "/none", "--sponsor", "http://x", "--url", "http://y"], "/none cannot be read"),
+        (
+            ["join", "--ticket", "-", "--sponsor", "x", "--url", "http://y"],
+            "--sponsor: 'x' is not an http or https URL",
+        ),
+        (["join", "--ticket", "-", "--sponsor", "http://x", "--url", "y"], "--url: 'y' is not an http or https URL"),
+    ],
+)
+def test_what_an_operator_can_get_wrong_is_one_line_and_exit_2(tmp_path, arguments, said):
+    (tmp_path / "key").write_text("ab" * 32)
+    (tmp_path / "noise").write_text("noise")
+    names = {"KEY": str(tmp_path / "key"), "NOISE": str(tmp_path / "noise")}
+    (tmp_path / "data").mkdir()
+    command = [names.get(argument, argument) for argument in arguments]
+    result = run("stsd", *command, "--data-dir", str(tmp_path / "data"), input="")
+    assert (result.returncode, said in result.stderr) == (2, True), result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_directory_with_something_in_it_does_not_join(tmp_path):
+    with running_node(tmp_path / "us") as first:
+        text = ticket(first.data_dir)
+        (tmp_path / "thesis").mkdir()
+        (tmp_path / "thesis" / "thesis.txt").write_text("do not lose this")
+        for folder, said in (("thesis", "is not empty (it has thesis.txt)"), ("us", "in use by another node")):
+            result = join(text, first.url, tmp_path / folder, "http://127.0.0.1:1")
+            assert (result.returncode, said in result.stderr) == (2, True), result.stderr
+        assert [path.name for path in (tmp_path / "thesis").iterdir() if path.name != "lock"] == ["thesis.txt"]
+        assert len(peers(first.data_dir)) == 1
+
+
+def test_the_wrong_root_key_signs_nothing_that_counts(tmp_path):
+    with two_nodes(tmp_path) as (first, second):
+        (tmp_path / "key").write_text("ab" * 32)
+        command = ("peers", "remove", EU, "--data-dir", str(first.data_dir), "--root-key", str(tmp_path / "key"))
+        result = run("stsd", *command)
+        assert (result.returncode, "the root key is not that of this cluster" in result.stderr) == (1, True)
+        assert readiness(second)["ready"] is True
+
+
 def test_a_full_disk_refuses_who_joins_and_nothing_else(tmp_path):
     with running_node(tmp_path / "us") as first:
         text, before = ticket(first.data_dir), peers(first.data_dir)

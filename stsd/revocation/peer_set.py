@@ -19,8 +19,10 @@ from stsd.revocation.messages import Origin
 from stsd.revocation.peer_records import Left, Peer, RecordError, Ticket, is_signed
 
 MAX_RECORDS = 1_000
-"""A cluster that has seen more joins and removals takes no more: all records fit into one message between nodes."""
 MAX_RECORDS_BYTES = 1 << 20
+"""All records fit into one message between nodes."""
+JOINS_SHARE = 0.8
+"""How much of that nodes that join may take: a cluster that has seen too many joins can still remove nodes."""
 DIGEST_BYTES = 16
 
 
@@ -45,7 +47,8 @@ class PeerSet:
             content = peer_records.read(self.root_key, record)
         except RecordError as error:
             return error.reason
-        if len(self._records) >= MAX_RECORDS or self.size + len(record) > MAX_RECORDS_BYTES:
+        share = JOINS_SHARE if isinstance(content, Peer) else 1
+        if len(self._records) >= MAX_RECORDS * share or self.size + len(record) > MAX_RECORDS_BYTES * share:
             return "peer_set_full"
         if isinstance(content, Peer):
             for other, peer in self._rivals(content):

@@ -135,7 +135,10 @@ def test_what_does_not_prove_itself_changes_nothing(name):
 
 
 def test_a_peer_set_is_bounded(monkeypatch):
-    monkeypatch.setattr(peer_set, "MAX_RECORDS", 2)
+    monkeypatch.setattr(peer_set, "MAX_RECORDS", 3)
+    monkeypatch.setattr(peer_set, "JOINS_SHARE", 0.6)
     peers = of(US_RECORD, EU_RECORD)
-    assert peers.take(EU_LEFT) == "peer_set_full"
-    assert not peers.has_left(EU.public_key)
+    assert peers.take(BY_TICKET) == "peer_set_full"
+    assert peers.take(EU_LEFT) == "new"  # removing is possible still
+    assert peers.take(sign_left(ROOT, US.public_key, Left({}, NOW))) == "peer_set_full"
+    assert set(peers.members()) == {"us-east-1"}

@@ -64,6 +64,7 @@ async def _serve(settings: Config, limits: Limits) -> None:
     secure = tls.serving(settings)
     keys_file = settings.resource_server_keys
     resource_server_keys = config.read_resource_server_keys(keys_file) if keys_file else ()
+    gc.set_threshold(50_000, 20, 50)  # nor look often: reading a long journal makes many objects that stay
     clock = Clock()
     directory = open_directory(settings, clock.wall())
     async with AsyncExitStack() as closing:
@@ -194,11 +195,9 @@ def _announce(settings: Config, directory: DataDirectory, url: str) -> None:
 
 
 def _settle_memory() -> None:
-    """Requests leave no cycles behind, so the collector has little to find: it need not look at what start-up made,
-    and need not look often."""
+    """Requests leave no cycles behind, so the collector has little to find and need not look at what start-up made."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 def _told_to_stop() -> asyncio.Event:

@@ -1,19 +1,36 @@
-"""What clients do in a simulated world: sessions they were issued, and revocations they asked for."""
+"""What clients do in a simulated world: sessions they were issued, and revocations they asked for.
+
+Everything lives seconds instead of hours: sessions, what is chained from them, and with them the rules of how long a
+revocation is kept. The allowance for skew is the real one.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from math import inf
 from random import Random
 
 from stsd.principal import Ancestor, Principal, Session
-from stsd.revocation.codec import encode_revocation
+from stsd.revocation import revocation_set
+from stsd.revocation.entries import decode_revocation, encode_revocation
 from stsd.revocation.messages import Origin
-from stsd.revocation.revocation_set import EPSILON_MS, Revocation
+from stsd.revocation.revocation_set import EPSILON_MS, FORGET_AFTER_S, Revocation, Rule, over_at
 
-SESSION_S_MAX = 20
+SESSION_S_MAX = 12
+CHAIN_MAX = 2
+"""Links after a session that is revoked by its name."""
+DESCENDANTS_LIVE_S = CHAIN_MAX * SESSION_S_MAX
+TAIL_S = 6.0
+RULES: Mapping[str, Rule] = {
+    kind: replace(rule, kept_after_s=FORGET_AFTER_S + (DESCENDANTS_LIVE_S if rule.kept_after_s > FORGET_AFTER_S else 0))
+    for kind, rule in revocation_set.RULES.items()
+}
+SESSIONS_PER_KEY = 12
+"""A long-term key is used this often, so that its revocation, which lives for ever, does not deny everything."""
 ACCOUNTS = ("111122223333", "444455556666")
 NAMES = ("build", "deploy")
-KINDS = {"access_key": 10, "session": 4, "source_identity": 2, "role": 2, "principal": 1, "account": 1}
+KINDS = {"access_key": 10, "key": 1, "session": 4, "source_identity": 2, "role": 2, "principal": 1, "account": 1}
 
 
 @dataclass(slots=True)
@@ -44,7 +61,7 @@ class Issued:
 def issue(chance: Random, region: str, now: float, number: int, parent: Session | None) -> Session:
     """A session of a random principal, issued by a node of `region` whose clock says `now`."""
     account = chance.choice(ACCOUNTS) if parent is None else parent.principal.account
-    key = f"AKIA{account}{chance.choice(NAMES)}"
+    key = f"AKIA{account}{chance.choice(NAMES)}{number // SESSIONS_PER_KEY}"
     ancestors: tuple[Ancestor, ...] = (Ancestor(key, f"arn:aws:iam::{account}:user/{key}", 0, ""),)
     if parent is not None:
         ancestors = (
@@ -78,15 +95,24 @@ def revocation_of(chance: Random, session: Session, now: float, number: int) -> 
         kind = "role"
     subject = {
         "access_key": session.access_key_id,
+        "key": session.ancestors[0].access_key_id,
         "session": principal.arn,
         "source_identity": f"{principal.account}/{session.source_identity}",
         "role": principal.policy_arn,
         "principal": principal.arn,
         "account": principal.account,
     }[kind]
+    if kind == "key":
+        return Revocation("access_key", subject, 0, None, f"request {number}")
     cutoff_ms = 0 if kind == "access_key" else int(now * 1000) + 1
     applies_until = session.expires_at if kind == "access_key" else int(now) + 1 + SESSION_S_MAX
     return Revocation(kind, subject, cutoff_ms, applies_until, f"request {number}")
+
+
+def entry_over_at(entry: bytes) -> float:
+    """When an entry is over, in this world."""
+    revocation = decode_revocation(entry)
+    return over_at(revocation, RULES) if revocation.kind in RULES else inf
 
 
 def request(revocation: Revocation, node: str, asked_at: float, target: Session) -> Request:

@@ -1,38 +1,50 @@
 """A disk as a journal sees it: what is synced survives, what is not may be lost from any point on, the last row torn.
 
-A crash may also flip a bit of what was synced long ago: bad memory, a bad cable.
+A write is a transaction of rows that come, rows that go and the checkpoint; only rows that come may get through alone,
+as a weaker journal's would. A crash may also flip a bit of what was synced long ago: bad memory, a bad cable.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from cluster.sim.scheduler import Scheduler
-from stsd.revocation.messages import Announcement, Batch, Fork, Origin
+from stsd.revocation.messages import Announcement, Batch, Checkpoint, Fork, Origin
 
 SYNC_S = 0.002
 SLOW_SYNC_S = 0.8
 FLIPS_AT_CRASH = 0.15
 TEARS_AT_CRASH = 0.5
+CHECKPOINT_FLIPS = 0.2
+"""The share of flipped bits that are in the checkpoint."""
 
 Persisted = Callable[[Batch], None]
+Done = Callable[[bool], None]
+Note = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Write:
     rows: tuple[Batch, ...]
-    done: Callable[[bool], None]
+    done: Done
+    gone: tuple[Batch, ...]
+    checkpoint: Checkpoint | None
 
 
 class Disk:
-    """One node's journal. `persisted` hears of every batch that reaches the platter."""
+    """One node's journal. `persisted` hears of every batch that reaches the platter, `damage` of what a crash did."""
 
-    def __init__(self, scheduler: Scheduler, persisted: Persisted) -> None:
+    def __init__(self, scheduler: Scheduler, persisted: Persisted, damage: Note) -> None:
         self.rows: dict[tuple[Origin, int], Batch] = {}
-        self.entries: set[bytes] = set()
+        self.entries: Counter[bytes] = Counter()
+        """How many rows have each entry: one that was written anew is in two."""
         self.damaged: set[bytes] = set()
         """Entries that this disk had and that were damaged on it, once or more."""
+        self.damaged_logs: set[Origin] = set()
+        """The logs in which something was."""
+        self.checkpoint: Checkpoint | None = None
         self.seed = b""
         self.incarnation = ""
         self.identities: tuple[Announcement, ...] = ()
@@ -40,13 +52,20 @@ class Disk:
         self.slow = False
         self.full = False
         self._scheduler = scheduler
-        self._persisted = persisted
+        self._persisted, self._damage = persisted, damage
         self._flying: list[_Write] = []
         self._busy_until = 0.0
 
-    def write(self, rows: Sequence[Batch], done: Callable[[bool], None]) -> None:
+    def write(
+        self,
+        rows: Sequence[Batch],
+        done: Done,
+        *,
+        gone: Sequence[Batch] = (),
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
         """Write and sync; `done` hears whether it worked, and nothing if the node crashes before."""
-        write = _Write(tuple(rows), done)
+        write = _Write(tuple(rows), done, tuple(gone), checkpoint)
         self._flying.append(write)
         self._begin(write)
 
@@ -59,16 +78,16 @@ class Disk:
 
     def crash(self) -> None:
         """Power is gone: of what was not synced, the first part may have got through."""
-        unsynced = [batch for write in self._flying for batch in write.rows]
         chance = self._scheduler.random
-        through = chance.randint(0, len(unsynced))
-        for batch in unsynced[:through]:
-            self._store(batch)
-        if through < len(unsynced) and chance.random() < TEARS_AT_CRASH:
-            torn = unsynced[through]
-            self.rows.setdefault((torn.origin, torn.first), replace(torn, entries=(torn.entries[0][:-1],)))
+        through = chance.randint(0, sum(len(write.rows) + 1 for write in self._flying))
+        for write in self._flying:
+            if through <= len(write.rows):
+                self._tear(write, through)
+                break
+            self._store(write)
+            through -= len(write.rows) + 1
         if self.rows and chance.random() < FLIPS_AT_CRASH:
-            self._flip(chance.choice(list(self.rows)))
+            self._flip()
         self._flying.clear()
         self._busy_until = 0.0
 
@@ -76,16 +95,33 @@ class Disk:
         """A new disk."""
         self.rows.clear()
         self.entries.clear()
+        self.checkpoint = None
         self.seed, self.incarnation, self.identities, self.forks = b"", "", (), ()
 
     def drop(self, batch: Batch) -> None:
         """Remove a row that was found damaged."""
         del self.rows[(batch.origin, batch.first)]
 
-    def _flip(self, place: tuple[Origin, int]) -> None:
+    def _tear(self, write: _Write, through: int) -> None:
+        for batch in write.rows[:through]:
+            self._keep(batch)
+        if through < len(write.rows) and self._scheduler.random.random() < TEARS_AT_CRASH:
+            torn = write.rows[through]
+            self.rows.setdefault((torn.origin, torn.first), replace(torn, entries=(torn.entries[0][:-1],)))
+            self._damage("torn_record")
+
+    def _flip(self) -> None:
+        self._damage("bit_flip")
+        chance = self._scheduler.random
+        if self.checkpoint is not None and chance.random() < CHECKPOINT_FLIPS:
+            self.damaged_logs.update(self.checkpoint.floors)
+            self.checkpoint = replace(self.checkpoint, made_at=self.checkpoint.made_at + 1.0)
+            return
+        place = chance.choice(list(self.rows))
         batch = self.rows[place]
-        self.entries.difference_update(batch.entries)
+        self._count(batch, -1)
         self.damaged.update(batch.entries)
+        self.damaged_logs.add(batch.origin)
         entry = bytes([batch.entries[0][0] ^ 1]) + batch.entries[0][1:]
         self.rows[place] = replace(batch, entries=(entry, *batch.entries[1:]))
 
@@ -100,11 +136,24 @@ class Disk:
             return
         self._flying.remove(write)
         if not self.full:
-            for batch in write.rows:
-                self._store(batch)
+            self._store(write)
         write.done(not self.full)
 
-    def _store(self, batch: Batch) -> None:
+    def _store(self, write: _Write) -> None:
+        for batch in write.rows:
+            self._keep(batch)
+        for batch in write.gone:
+            if self.rows.pop((batch.origin, batch.first), None) is not None:
+                self._count(batch, -1)
+        self.checkpoint = write.checkpoint or self.checkpoint
+
+    def _keep(self, batch: Batch) -> None:
         self._persisted(batch)
-        self.rows.setdefault((batch.origin, batch.first), batch)
-        self.entries.update(batch.entries)
+        if self.rows.setdefault((batch.origin, batch.first), batch) is batch:
+            self._count(batch, 1)
+
+    def _count(self, batch: Batch, step: int) -> None:
+        for entry in batch.entries:
+            self.entries[entry] += step
+            if self.entries[entry] <= 0:
+                del self.entries[entry]

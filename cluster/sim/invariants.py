@@ -6,7 +6,8 @@
 4. Safety: what was acknowledged is refused at its node at once; at any node that is fresh enough for its token.
    Enforcement does not wait for a gap to close.
 5. Honesty: a node that reports staleness s has applied all that was acknowledged more than s and the skew ago.
-6. No resurrection: what a node refused because of something on its disk, it refuses until it expires.
+6. No resurrection: what a node refused because of something on its disk, it refuses until it expires, whatever it
+   prunes meanwhile. What is over may be gone from a disk, and only that (1, 2).
 7. No false denial: every refusal is explained by a revocation that arrived there.
 8. Monotone sequence: origin and sequence never name two contents or two histories, and are never told before they
    are stored.
@@ -18,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from cluster.sim.client import Issued, Request, refuses
+from cluster.sim.client import Issued, Request, entry_over_at, refuses
 from stsd.revocation.messages import Batch, Delta, Digest, Message, Origin
 from stsd.revocation.replica import DIGEST_INTERVAL_S
 from stsd.revocation.revocation_set import EPSILON_MS
@@ -61,7 +62,7 @@ class Invariants:
         """A message leaves a node (8)."""
         if isinstance(message, Delta):
             for batch in message.batches:
-                told = node.disk.entries.issuperset(batch.entries)
+                told = all(entry in node.disk.entries for entry in batch.entries)
                 self._require(told, 8, node.name, lambda: "something was told before it was stored")
 
     def received(self, node: SimNode, message: Message) -> None:
@@ -99,10 +100,20 @@ class Invariants:
         replica = node.process.replica
         seen = [(batch.origin, batch.chain) for batch in replica.seen()]
         stale = replica.staleness(node.now)
-        return replica.chained_heads(), seen, stale, dict(replica.identities), replica.overtaken, replica.forks()
+        floors = replica.checkpoint()
+        return (
+            replica.chained_heads(),
+            seen,
+            stale,
+            dict(replica.identities),
+            replica.overtaken,
+            replica.forks(),
+            floors,
+        )
 
     def acknowledges(self, node: SimNode, asked: Request, holders: tuple[str, ...]) -> None:
         """A client gets its answer (1: the copies are real; 4)."""
+        self._world.tally.acknowledged += 1
         asked.acked_at, asked.holders = self._world.scheduler.now, holders
         for holder in map(self._world.nodes.__getitem__, holders):
             real = asked.entry in holder.disk.entries or self._lost(holder, asked)
@@ -117,13 +128,16 @@ class Invariants:
         assert process is not None
         denial = node.verify(session)
         causes = [entry for entry in process.known if refuses(self._world.requests[entry], session)]
+        causes = [entry for entry in causes if self._world.requests[entry].revocation.kind not in node.unknown_kinds]
         self._require(bool(causes) or denial is None, 7, node.name, lambda: f"{session.access_key_id}: {denial}")
         self._require(not causes or denial is not None, 4, node.name, lambda: f"{session.access_key_id} is accepted")
         if node.name in issued.denied_at:
             self._require(denial is not None, 6, node.name, lambda: f"{session.access_key_id} came back to life")
         if any(entry in node.disk.entries for entry in causes):
             issued.denied_at.add(node.name)
-        if at_least is not None and process.replica.fresh_enough(at_least.token) and refuses(at_least, session):
+        if at_least is None or at_least.revocation.kind in node.unknown_kinds:
+            return
+        if process.replica.fresh_enough(at_least.token) and refuses(at_least, session):
             self._require(denial is not None, 4, node.name, lambda: "a revocation token was honoured too early")
 
     def ticked(self, node: SimNode) -> None:
@@ -133,12 +147,12 @@ class Invariants:
         for origin, head in process.replica.heads().items():
             self._prefix(node, process.started_at, origin, head)
         for origin, stale_s in process.replica.staleness(node.now).items():
-            unheard = abs(stale_s - (node.now - process.started_at)) < 1e-6
+            unheard = abs(stale_s - max(0.0, node.now - process.started_at)) < 1e-6
             if not unheard:
                 self._honest(node, process.started_at, origin, stale_s)
 
-    def lost_disk(self, node: SimNode) -> None:
-        """A node's disk was replaced: it owes nothing from before."""
+    def starts_anew(self, node: SimNode) -> None:
+        """A node's disk was replaced or damaged, or its version: it owes nothing from before."""
         for issued in self._world.sessions:
             issued.denied_at.discard(node.name)
 
@@ -164,16 +178,25 @@ class Invariants:
     def _kept(self, node: SimNode, asked: Request) -> None:
         if asked.acked_at is None or all(self._lost(self._world.nodes[holder], asked) for holder in asked.holders):
             return
-        self._require(asked.entry in node.disk.entries, 1, node.name, lambda: f"lost: {asked.revocation}")
+        kept = asked.entry in node.disk.entries or self._over(node, asked.entry)
+        self._require(kept, 1, node.name, lambda: f"lost: {asked.revocation}")
         self._enforced(node, asked)
+
+    def _over(self, node: SimNode, entry: bytes) -> bool:
+        """Whether an entry may have been dropped at a node: over, by the latest that its clock may have said."""
+        return entry_over_at(entry) <= node.now + 2 * self._world.skew_s_max
 
     @staticmethod
     def _lost(node: SimNode, asked: Request) -> bool:
-        """Whether a disk lost an entry that it had, by no fault of its node."""
-        return node.wiped or asked.entry in node.disk.damaged
+        """Whether a disk lost an entry that it had, or the way to it, by no fault of its node. What stands behind a
+        gap is written anew by its author only, so with the author's disk gone too, two disks were hurt."""
+        behind_damage = asked.node != node.name and asked.origin in node.disk.damaged_logs
+        return node.wiped or behind_damage or asked.entry in node.disk.damaged
 
     def _enforced(self, node: SimNode, asked: Request) -> None:
         """The session that a revocation was meant for is refused, if it is still alive."""
+        if asked.revocation.kind in node.unknown_kinds:
+            return
         if asked.target.expires_at > node.now and node.process is not None:
             denied = node.verify(asked.target) is not None
             self._require(denied, 4, node.name, lambda: f"not enforced: {asked.revocation}")
@@ -182,7 +205,7 @@ class Invariants:
         checked = self._checked_heads.get((node.name, started_at, origin), 0)
         for sequence in range(checked + 1, head + 1):
             entry = self.contents.get((origin, sequence))
-            held = entry is not None and entry in node.disk.entries
+            held = entry is not None and (entry in node.disk.entries or self._over(node, entry))
             self._require(held, 2, node.name, lambda: f"head {head} of {origin} without an earlier entry")
         self._checked_heads[(node.name, started_at, origin)] = head
 
@@ -193,8 +216,10 @@ class Invariants:
         checked = self._checked_acks.get(place, 0)
         before = self._world.scheduler.now - stale_s - EPSILON_MS / 1000
         while checked < len(acknowledged) and (acknowledged[checked].acked_at or 0.0) < before:
-            applied = acknowledged[checked].entry in process.known
-            self._require(applied, 5, node.name, lambda: f"claims {stale_s:.1f} s for {origin}")
+            entry = acknowledged[checked].entry
+            applied = entry in process.known or self._over(node, entry)
+            claims = f"claims {stale_s:.1f} s for {origin} and lacks {acknowledged[checked].sequence}"
+            self._require(applied, 5, node.name, claims.__str__)
             checked += 1
         self._checked_acks[place] = checked
 

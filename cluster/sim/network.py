@@ -9,11 +9,13 @@ from cluster.sim.relay import forged
 from cluster.sim.scheduler import Scheduler
 from stsd.revocation.codec import decode_message, encode_message
 from stsd.revocation.identity import Identities
-from stsd.revocation.messages import Delta, Message
+from stsd.revocation.messages import Checkpoint, Delta, Message
 
 Deliver = Callable[[str, str, Message], None]
 Forged = Callable[[str, str, Message, Message], None]
 TAMPERED = 0.3
+DROPPED = 0.05
+STALE = 0.2
 SIGNED_FOR = Identities(b"what a relay guesses".ljust(32, b"."))
 
 
@@ -45,6 +47,9 @@ class Network:
         self.evil = False
         self._forged = forged
         self._said: list[tuple[str, Message]] = []
+        self._checkpoints: list[tuple[str, Message]] = []
+        self.stale_for: list[str] = []
+        """Nodes to which somebody repeats checkpoints that were sent before."""
         self._scheduler = scheduler
         self._deliver = deliver
         self._encoded = encoded
@@ -54,6 +59,12 @@ class Network:
         """Hand a message to the link. Nobody is told if it is lost."""
         chance = self._scheduler.random
         if (sender, receiver) in self._cuts or chance.random() < self.weather.loss:
+            return
+        if isinstance(message, Checkpoint):
+            self._checkpoints.append((sender, message))
+        if receiver in self.stale_for and self._checkpoints and chance.random() < STALE:
+            self._repeat(receiver, self._checkpoints)
+        if self.evil and chance.random() < DROPPED:
             return
         if self.evil and chance.random() < TAMPERED:
             self._tamper(sender, receiver, message)
@@ -78,6 +89,7 @@ class Network:
         """All links whole, in fair weather."""
         self._cuts.clear()
         self.weather, self.evil = FAIR, False
+        self.stale_for.clear()
 
     def _tamper(self, sender: str, receiver: str, message: Message) -> None:
         chance = self._scheduler.random
@@ -87,9 +99,12 @@ class Network:
         if isinstance(message, Delta):
             self._said.append((sender, replace(message, part="push")))
         if self._said:
-            before, again = chance.choice(self._said)
-            if before != receiver:
-                self._scheduler.after(chance.random(), lambda: self._arrive(before, receiver, again))
+            self._repeat(receiver, self._said)
+
+    def _repeat(self, receiver: str, said: list[tuple[str, Message]]) -> None:
+        before, again = self._scheduler.random.choice(said)
+        if before != receiver:
+            self._scheduler.after(self._scheduler.random.random(), lambda: self._arrive(before, receiver, again))
 
     def _arrive(self, sender: str, receiver: str, message: Message) -> None:
         # A cut also loses what is on its way, as a broken connection does.

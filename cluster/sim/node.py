@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
+from cluster.sim import client
 from cluster.sim.client import Request
 from stsd.principal import Session
-from stsd.revocation.codec import decode_revocation
+from stsd.revocation.entries import decode_revocation
 from stsd.revocation.identity import SEED_BYTES, Signer
-from stsd.revocation.messages import Batch, Message, Origin, Ready, new_incarnation
-from stsd.revocation.replica import DIGEST_INTERVAL_S, Replica, whole
+from stsd.revocation.messages import Batch, Checkpoint, Message, Origin, Ready, new_incarnation
+from stsd.revocation.pruning import Pruned
+from stsd.revocation.replica import DIGEST_INTERVAL_S, Replica, fault_of_checkpoint, whole
 from stsd.revocation.revocation_set import Denial, RevocationSet
 
 if TYPE_CHECKING:
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
 WAIT_FOR_COPY_S = 0.3
 COPIES = 2
+PRUNE_INTERVAL_S = 0.7
+PRUNE_BATCHES = 20
 CLUSTER_KEY = b"simulated cluster".ljust(32, b".")
 
 
@@ -53,6 +58,8 @@ class SimNode:
         self.disk = world.new_disk(name)
         self.process: Process | None = None
         self.wiped = False
+        self.unknown_kinds: frozenset[str] = frozenset()
+        """Kinds of revocations that a node of an earlier version does not know; nor does it know checkpoints."""
 
     @property
     def now(self) -> float:
@@ -75,20 +82,32 @@ class SimNode:
         origin = Origin(self.name, "n1", disk.incarnation)
         peers = [name for name in self.world.names if name != self.name]
         replica = self.world.kinds.replica(
-            origin, peers, self.now, joined=joined, signer=Signer(disk.seed), identities=identities
+            origin,
+            peers,
+            self.now,
+            joined=joined,
+            signer=Signer(disk.seed),
+            identities=identities,
+            pruning=self.world.kinds.pruning(client.entry_over_at, client.TAIL_S),
         )
-        self.process = process = Process(replica, self.world.kinds.revocations(), self.now)
-        damaged = self.damaged_rows()
-        for batch in damaged:
+        rules = {kind: rule for kind, rule in client.RULES.items() if kind not in self.unknown_kinds}
+        self.process = process = Process(replica, self.world.kinds.revocations(rules), self.now)
+        damaged_rows = self.damaged_rows()
+        for batch in damaged_rows:
             disk.drop(batch)
-        self.apply(replica.restore(list(disk.rows.values()), disk.forks, damaged=bool(damaged)))
+        damaged = bool(damaged_rows)
+        if disk.checkpoint is not None and fault_of_checkpoint(identities, disk.checkpoint):
+            disk.checkpoint, damaged = None, True
+        self.apply(replica.restore(list(disk.rows.values()), disk.forks, disk.checkpoint, damaged=damaged))
         process.known.update(disk.entries)
         self.world.checks.restored(self)
-        if damaged:
-            self.world.checks.lost_disk(self)
+        if damaged or self.unknown_kinds:
+            self.world.checks.starts_anew(self)
         self.flush(process)
         disk.identities = identities.announcements()
-        self.world.scheduler.after(self.world.scheduler.random.random() * 0.1, lambda: self._tick(process))
+        chance = self.world.scheduler.random
+        self.world.scheduler.after(chance.random() * 0.1, lambda: self._tick(process))
+        self.world.scheduler.after(chance.random() * PRUNE_INTERVAL_S, lambda: self.prune(process))
 
     def damaged_rows(self) -> list[Batch]:
         """The rows whose checksum is wrong."""
@@ -99,8 +118,13 @@ class SimNode:
         if not process.replica.overtaken or process.saving:
             return
         self.disk.incarnation = new_incarnation(self.world.scheduler.random.randbytes)
-        orphans = process.replica.renew(self.disk.incarnation)
-        process.queue[:0] = [self.world.requests[entry] for batch in orphans for entry in batch.entries]
+        process.replica.renew(self.disk.incarnation)
+
+    def write_anew(self, process: Process) -> None:
+        """What former incarnations wrote and others may never get goes first."""
+        queued = {asked.entry for asked in process.queue}
+        orphans = [entry for batch in process.replica.orphans(self.now) for entry in batch.entries]
+        process.queue[:0] = [self.world.requests[entry] for entry in orphans if entry not in queued]
 
     def crash(self) -> None:
         """Stop at once."""
@@ -110,8 +134,8 @@ class SimNode:
     def receive(self, sender: str, message: Message) -> None:
         """A message has arrived."""
         process = self.process
-        if process is None:
-            return
+        if process is None or (self.unknown_kinds and isinstance(message, Checkpoint)):
+            return  # a node of an earlier version refuses what it cannot read
         self.act(process.replica.receive(sender, message, self.now))
         self.world.checks.received(self, message)
         self._answer_waiting(process)
@@ -130,7 +154,10 @@ class SimNode:
     def flush(self, process: Process) -> None:
         """Group commit: everything that waits goes into one batch, one batch at a time."""
         self.renew(process)
-        if process.saving or not process.queue:
+        if process.saving:
+            return
+        self.write_anew(process)
+        if not process.queue:
             return
         process.saving, process.queue = process.queue, []
         batch = process.replica.append([asked.entry for asked in process.saving], self.now)
@@ -160,13 +187,34 @@ class SimNode:
         self.disk.forks += ready.forks
         self.world.tally.forks += len(ready.forks)
         self.world.tally.refused += len(ready.refused)
-        if ready.save:
+        self.world.tally.adopted += len(ready.adopted)
+        if ready.stores:
             self.save(process, ready)
         self.send(ready)
 
     def save(self, process: Process, ready: Ready) -> None:
         """Store what came from others, then give the receipt."""
-        self.disk.write(ready.save, lambda ok: self._stored(process, ready, ok))
+        checkpoint = process.replica.checkpoint() if ready.adopted else None
+        self.disk.write(ready.save, lambda ok: self._stored(process, ready, ok), checkpoint=checkpoint)
+
+    def prune(self, process: Process) -> None:
+        """A step, as the server takes them."""
+        if process is not self.process:
+            return
+        pruned = process.replica.prune(self.now, PRUNE_BATCHES)
+        if pruned is not None:
+            self.world.tally.pruned += len(pruned.dropped)
+            self.store_pruned(process, pruned)
+        self.world.scheduler.after(PRUNE_INTERVAL_S, lambda: self.prune(process))
+
+    def store_pruned(self, process: Process, pruned: Pruned) -> None:
+        """Rows go and the checkpoint comes, in one transaction."""
+        done = partial(self._pruned, process, pruned)
+        self.disk.write((), done, gone=pruned.dropped, checkpoint=pruned.checkpoint)
+
+    def _pruned(self, process: Process, pruned: Pruned, ok: bool) -> None:
+        if not ok:
+            process.replica.not_pruned(pruned)
 
     def apply(self, batches: Sequence[Batch]) -> None:
         """Enforce."""
@@ -192,13 +240,14 @@ class SimNode:
             return
         self.act(process.replica.tick(self.now))
         process.revoked.forget(self.now)
+        self.flush(process)
         self.world.checks.ticked(self)
         self.world.scheduler.after(DIGEST_INTERVAL_S, lambda: self._tick(process))
 
     def _number(self, process: Process, requests: list[Request], batch: Batch) -> None:
         for sequence, asked in enumerate(requests, batch.first):
             asked.origin, asked.sequence = batch.origin, sequence
-            asked.token = process.replica.revocation_token(sequence)
+            asked.token = process.replica.token(sequence)
         waiting = _Waiting(batch.last, requests, self.world.scheduler.now + WAIT_FOR_COPY_S)
         process.waiting.append(waiting)
         self.world.scheduler.after(WAIT_FOR_COPY_S, lambda: self._answer_waiting(process))

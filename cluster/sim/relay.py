@@ -11,7 +11,7 @@ from dataclasses import replace
 from random import Random
 
 from stsd.revocation.identity import Identities, Signer, chain_of
-from stsd.revocation.messages import Announcement, Batch, Delta, Digest, Message, Origin
+from stsd.revocation.messages import Announcement, Batch, Checkpoint, Delta, Digest, Floor, Head, Message, Origin
 
 OTHER_CLUSTER = Identities(b"another cluster".ljust(32, b"."))
 OWN_KEY = Signer(b"the relay's own key".ljust(32, b"."))
@@ -32,7 +32,28 @@ def forged(chance: Random, identities: Identities, message: Message) -> Message 
             for origin, heartbeat in message.heartbeats.items()
         }
         return replace(message, heartbeats=later, identities=())
+    if isinstance(message, Checkpoint):
+        return chance.choice(CHECKPOINT_TAMPERS)(chance, identities, message)
     return None
+
+
+def _raises_a_floor(chance: Random, identities: Identities, checkpoint: Checkpoint) -> Checkpoint:
+    origin = chance.choice(list(checkpoint.floors))
+    floor = checkpoint.floors[origin]
+    raised = Floor(Head(floor.head.sequence + chance.randint(1, 9), chance.randbytes(32)), floor.kept)
+    return replace(
+        checkpoint, made_at=checkpoint.made_at + chance.random(), floors={**checkpoint.floors, origin: raised}
+    )
+
+
+def _leaves_out_what_is_kept(chance: Random, identities: Identities, checkpoint: Checkpoint) -> Checkpoint:
+    bare = {origin: Floor(floor.head) for origin, floor in checkpoint.floors.items()}
+    return replace(checkpoint, made_at=checkpoint.made_at + chance.random(), floors=bare)
+
+
+def _signs_a_checkpoint_itself(chance: Random, identities: Identities, checkpoint: Checkpoint) -> Checkpoint:
+    changed = _leaves_out_what_is_kept(chance, identities, checkpoint)
+    return replace(changed, signature=OWN_KEY.sign(identities.checkpoint_content(changed)))
 
 
 def _announced(chance: Random, digest: Digest) -> Announcement:
@@ -71,6 +92,7 @@ def _signs_for_another_cluster(chance: Random, identities: Identities, batch: Ba
     return _signs_itself(chance, OTHER_CLUSTER, batch)
 
 
+CHECKPOINT_TAMPERS = (_raises_a_floor, _leaves_out_what_is_kept, _signs_a_checkpoint_itself)
 TAMPERS: tuple[Tamper, ...] = (
     _flips_a_bit,
     _mends_the_chain,

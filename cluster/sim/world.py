@@ -6,20 +6,21 @@ CONVERGES_WITHIN_S all nodes agree. Time is virtual seconds; nodes see Unix seco
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
 from cluster.sim import client
 from cluster.sim.client import Issued, Request
 from cluster.sim.disk import Disk
+from cluster.sim.faults import FAULTS, Undo
 from cluster.sim.invariants import Invariants
-from cluster.sim.network import MAX_ROUND_TRIP_S, STORM, USUAL, Network
+from cluster.sim.network import MAX_ROUND_TRIP_S, Network
 from cluster.sim.node import SimNode
 from cluster.sim.scheduler import Scheduler
 from stsd.principal import Session
 from stsd.revocation.identity import Identities
 from stsd.revocation.messages import Message
+from stsd.revocation.pruning import Pruning
 from stsd.revocation.replica import DIGEST_INTERVAL_S, Replica
 from stsd.revocation.revocation_set import RevocationSet
 
@@ -31,8 +32,6 @@ BETWEEN_FAULTS_S = 2.0
 FAULT_S_MEAN = 5.0
 NAMES = ("us-east-1", "eu-west-1", "ap-southeast-1", "sa-east-1", "af-south-1")
 
-Undo = Callable[[], None]
-
 
 @dataclass(frozen=True, slots=True)
 class Kinds:
@@ -42,6 +41,7 @@ class Kinds:
     replica: type[Replica] = Replica
     revocations: type[RevocationSet] = RevocationSet
     identities: type[Identities] = Identities
+    pruning: type[Pruning] = Pruning
 
 
 @dataclass(slots=True)
@@ -54,6 +54,10 @@ class Tally:
     forged: int = 0
     refused: int = 0
     forks: int = 0
+    pruned: int = 0
+    adopted: int = 0
+    verified: int = 0
+    acknowledged: int = 0
 
 
 class World:
@@ -73,7 +77,8 @@ class World:
         self.requests: dict[bytes, Request] = {}
         self.tally = Tally()
         self._undo: list[Undo] = []
-        self._troubled = True
+        self.clogs: dict[str, list[Undo]] = {}
+        self.troubled = True
         self.nodes = {name: self._make_node(name) for name in self.names}
         for node in self.nodes.values():
             node.start()
@@ -87,7 +92,7 @@ class World:
 
     def new_disk(self, name: str) -> Disk:
         """A disk that the checks watch."""
-        return Disk(self.scheduler, partial(self.checks.persisted, name))
+        return Disk(self.scheduler, partial(self.checks.persisted, name), self._count_fault)
 
     def run(self, until: float) -> None:
         """Let virtual time pass."""
@@ -95,15 +100,16 @@ class World:
 
     def heal(self) -> None:
         """The last fault is over: all links whole, all disks well, all nodes up. No more revocations are asked for."""
-        self._troubled = False
+        self.troubled = False
         for undo in self._undo:
             undo()
         self._undo.clear()
+        self.clogs.clear()
         self.network.heal()
         for node in self.nodes.values():
             node.disk.recover()
             if node.process is None:
-                self._start(node)
+                self.start(node)
         self._note("all", "healed")
 
     def eventually_all_agree(self) -> None:
@@ -138,7 +144,7 @@ class World:
         choice = self.scheduler.random.random()
         if choice < 0.35 or not self.sessions:
             self._issue(node)
-        elif choice < 0.75 or not self._troubled:
+        elif choice < 0.75 or not self.troubled:
             self._verify(node)
         else:
             self._revoke(node)
@@ -146,7 +152,7 @@ class World:
     def _issue(self, node: SimNode) -> None:
         chance = self.scheduler.random
         parent = self._living(node) if chance.random() < 0.3 else None
-        if parent is not None and node.verify(parent.session) is not None:
+        if parent is not None and (node.verify(parent.session) or len(parent.session.ancestors) > client.CHAIN_MAX):
             return
         number = len(self.sessions)
         session = client.issue(chance, node.name, node.now, number, parent.session if parent else None)
@@ -162,6 +168,7 @@ class World:
             self._judge(node, issued, None)
 
     def _judge(self, node: SimNode, issued: Issued, at_least: Request | None) -> None:
+        self.tally.verified += 1
         self.checks.verified(node, issued, at_least)
         denied = node.verify(issued.session) is not None
         self.tally.denied += denied
@@ -195,7 +202,7 @@ class World:
 
     def _trouble(self) -> None:
         """One fault begins, and ends by itself after a while or with `heal`."""
-        if not self._troubled:
+        if not self.troubled:
             return
         chance = self.scheduler.random
         self.scheduler.after(self.scheduler.soon(BETWEEN_FAULTS_S), self._trouble)
@@ -204,98 +211,30 @@ class World:
         undo = fault(self, node)
         if undo is None:
             return
-        self.tally.faults[fault.__name__] = self.tally.faults.get(fault.__name__, 0) + 1
+        self._count_fault(fault.__name__)
         self._note(node.name, fault.__name__)
         self._undo.append(undo)
         self.scheduler.after(self.scheduler.soon(FAULT_S_MEAN), partial(self._end, undo))
+
+    def _count_fault(self, name: str) -> None:
+        self.tally.faults[name] = self.tally.faults.get(name, 0) + 1
 
     def _end(self, undo: Undo) -> None:
         if undo in self._undo:
             self._undo.remove(undo)
             undo()
 
-    def _other(self, node: SimNode) -> str:
+    def other(self, node: SimNode) -> str:
+        """A name that is not this node's."""
         return self.scheduler.random.choice([name for name in self.names if name != node.name])
 
-    def _cut(self, links: list[tuple[str, str]]) -> Undo:
+    def cut(self, links: list[tuple[str, str]]) -> Undo:
+        """Stop some directions."""
         self.network.cut(links)
         return partial(self.network.mend, links)
 
-    def _start(self, node: SimNode) -> None:
+    def start(self, node: SimNode) -> None:
+        """A crashed node comes back."""
         if node.process is None:
             self._note(node.name, "start")
             node.start()
-
-
-def cut_one_way(world: World, node: SimNode) -> Undo | None:
-    """Nothing gets from this node to one other."""
-    return world._cut([(node.name, world._other(node))])
-
-
-def cut_both_ways(world: World, node: SimNode) -> Undo | None:
-    """Two nodes do not hear each other."""
-    other = world._other(node)
-    return world._cut([(node.name, other), (other, node.name)])
-
-
-def isolate(world: World, node: SimNode) -> Undo | None:
-    """A node and all others do not hear each other."""
-    others = [name for name in world.names if name != node.name]
-    return world._cut([link for name in others for link in ((node.name, name), (name, node.name))])
-
-
-def storm(world: World, node: SimNode) -> Undo | None:
-    """Heavy loss, duplicates and reordering on all links."""
-    world.network.weather = STORM
-    return lambda: setattr(world.network, "weather", USUAL)
-
-
-def crash(world: World, node: SimNode) -> Undo | None:
-    """kill -9, and a start some time later."""
-    if node.process is None:
-        return None
-    node.crash()
-    return lambda: world._start(node)
-
-
-def lose_disk(world: World, node: SimNode) -> Undo | None:
-    """A crash that takes the disk with it; once in a world."""
-    if node.process is None or any(other.wiped for other in world.nodes.values()):
-        return None
-    node.crash()
-    node.disk.empty()
-    node.wiped = True
-    world.checks.lost_disk(node)
-    return lambda: world._start(node)
-
-
-def malicious_relay(world: World, node: SimNode) -> Undo | None:
-    """Everything passes a relay that forges and repeats."""
-    world.network.evil = True
-    return lambda: setattr(world.network, "evil", False)
-
-
-def slow_disk(world: World, node: SimNode) -> Undo | None:
-    """Each sync takes most of a second."""
-    node.disk.slow = True
-    return node.disk.recover
-
-
-def full_disk(world: World, node: SimNode) -> Undo | None:
-    """Nothing can be stored."""
-    node.disk.full = True
-    return node.disk.recover
-
-
-FAULTS: tuple[Callable[[World, SimNode], Undo | None], ...] = (
-    cut_one_way,
-    cut_both_ways,
-    isolate,
-    storm,
-    crash,
-    crash,
-    lose_disk,
-    malicious_relay,
-    slow_disk,
-    full_disk,
-)

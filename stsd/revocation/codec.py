@@ -1,16 +1,15 @@
-"""Replica messages, batches and revocations ↔ bytes: JSON, versioned, strict.
+"""Replica messages and batches ↔ bytes: JSON, versioned, strict. What is of an unknown version or shape is refused
+with a reason word; what entries mean is not asked here.
 
-Messages and batches of an unknown version or shape are refused with a reason word. A revocation that this version
-cannot read is not: its log must stay whole, so it becomes one of kind `unknown`, which is kept, relayed and counted.
+A message belongs to one kind of log. That of the revocations has no name on the wire; every other has.
 """
 
 from __future__ import annotations
 
 import math
-from base64 import b64decode, b64encode
+from base64 import b64encode
+from binascii import a2b_base64
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
-from hashlib import blake2b
 from typing import Any, TypeVar, get_args
 
 import orjson
@@ -19,12 +18,15 @@ from stsd.revocation.identity import CHAIN_BYTES, KEY_BYTES, PROOF_BYTES, SIGNAT
 from stsd.revocation.messages import (
     MAX_BATCH_BYTES,
     MAX_FETCH_ENTRIES,
+    MAX_KEPT_RANGES,
     Ack,
     Announcement,
     Batch,
+    Checkpoint,
     Delta,
     Digest,
     Fetch,
+    Floor,
     Head,
     Heads,
     Heartbeat,
@@ -36,46 +38,48 @@ from stsd.revocation.messages import (
     Sequences,
 )
 from stsd.revocation.peer_set import DIGEST_BYTES, MAX_RECORDS
-from stsd.revocation.revocation_set import Revocation
 
 _Read = TypeVar("_Read")
 
 VERSION = 2
 """Of messages and of batches, since they are signed."""
-ENTRY_VERSION = 1
 MAX_MESSAGE_BYTES = 2 * MAX_BATCH_BYTES
 """A delta of one full batch with its envelope, and a digest of some three thousand origins, fit in."""
 MAX_ORIGINS = 3_000
 MAX_SEQUENCE = 2**53
-UNKNOWN = "unknown"
+LATER = frozenset({"unknown_type", "unknown_log"})
+"""Reasons of a refusal that say: a node of a later version sent this, and means others."""
 
 
 class CodecError(ValueError):
-    """Bytes that are not a message; `reason` is `too_large`, `not_json`, `unknown_version`, `unknown_type` or
-    `bad_shape`. The text never repeats what was received."""
+    """Bytes that are not a message; `reason` is `too_large`, `not_json`, `unknown_version`, `unknown_log`,
+    `unknown_type` or `bad_shape`. The text never repeats what was received."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
 
 
-def encode_message(message: Sent) -> bytes:
-    """A message in its one form."""
+def encode_message(message: Sent, log: str = "") -> bytes:
+    """A message of one kind of log, in its one form."""
     name, write, _ = _BY_TYPE[type(message)]
-    return orjson.dumps({"v": VERSION, "type": name, "epoch": message.epoch, **write(message)})
+    named = {"log": log} if log else {}
+    return orjson.dumps({"v": VERSION, "type": name, **named, "epoch": message.epoch, **write(message)})
 
 
-def decode_message(content: bytes) -> Message:
-    """Read a message of the replica's. Raises CodecError."""
-    sent = decode_sent(content)
+def decode_message(content: bytes, log: str = "") -> Message:
+    """Read a message of the replica's, of this kind of log. Raises CodecError."""
+    sent = decode_sent(content, log)
     if isinstance(sent, PeerNews):
         raise CodecError("unknown_type")
     return sent
 
 
-def decode_sent(content: bytes) -> Sent:
+def decode_sent(content: bytes, log: str = "") -> Sent:
     """Read any message. Raises CodecError."""
     members = _members(content, MAX_MESSAGE_BYTES)
+    if members.pop("log", "") != log:
+        raise CodecError("unknown_log")
     read = _READERS.get(_text(members.pop("type", None)))
     if read is None:
         raise CodecError("unknown_type")
@@ -93,21 +97,20 @@ def decode_batch(content: bytes) -> Batch:
     return _checked(lambda: _read_batch(members))
 
 
-def encode_revocation(revocation: Revocation) -> bytes:
-    """A revocation as the entry of a log."""
-    return orjson.dumps({"v": ENTRY_VERSION, **asdict(revocation)})
+def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
+    """A checkpoint as it is kept; its signature is its checksum."""
+    return encode_message(checkpoint)
 
 
-def decode_revocation(entry: bytes) -> Revocation:
-    """Read the entry of a log; what this version cannot read is of kind `unknown`, its subject a hash."""
-    try:
-        members = _members(entry, MAX_BATCH_BYTES, ENTRY_VERSION)
-        return _checked(lambda: _read_revocation(members))
-    except CodecError:
-        return Revocation(UNKNOWN, blake2b(entry, digest_size=16).hexdigest(), 0, None)
+def decode_checkpoint(content: bytes) -> Checkpoint:
+    """Read a checkpoint. Raises CodecError."""
+    message = decode_message(content)
+    if not isinstance(message, Checkpoint):
+        raise CodecError("unknown_type")
+    return message
 
 
-def _members(content: bytes, max_bytes: int, known: int = VERSION) -> dict[str, Any]:
+def _members(content: bytes, max_bytes: int) -> dict[str, Any]:
     """The members of a versioned JSON object, without the version."""
     if len(content) > max_bytes:
         raise CodecError("too_large")
@@ -118,7 +121,7 @@ def _members(content: bytes, max_bytes: int, known: int = VERSION) -> dict[str, 
     if not isinstance(members, dict):
         raise CodecError("bad_shape")
     version = members.pop("v", None)
-    if type(version) is not int or version != known:
+    if type(version) is not int or version != VERSION:
         raise CodecError("unknown_version")
     return members
 
@@ -136,7 +139,7 @@ def _checked(read: Callable[[], _Read]) -> _Read:
 
 def _take(members: dict[str, Any], *names: str) -> list[Any]:
     """The values of exactly these members."""
-    if members.keys() != set(names):
+    if len(members) != len(names):
         raise ValueError("members")
     return [members[name] for name in names]
 
@@ -160,7 +163,7 @@ def _instant(value: Any) -> float:
 
 
 def _bytes(value: Any, size: int) -> bytes:
-    content = b64decode(value, validate=True)
+    content = a2b_base64(value, strict_mode=True)
     if len(content) != size:
         raise ValueError("size")
     return content
@@ -230,7 +233,7 @@ def _read_batch(members: dict[str, Any]) -> Batch:
     )
     if not isinstance(entries, list) or not 1 <= len(entries) <= MAX_FETCH_ENTRIES:
         raise ValueError("entries")
-    decoded = tuple(b64decode(entry, validate=True) for entry in entries)
+    decoded = tuple(a2b_base64(entry, strict_mode=True) for entry in entries)
     return Batch(
         Origin.parse(origin),
         _count(first, least=1),
@@ -252,14 +255,6 @@ def _write_batch(batch: Batch) -> dict[str, Any]:
         "chain": _write_bytes(batch.chain),
         "signature": _write_bytes(batch.signature),
     }
-
-
-def _read_revocation(members: dict[str, Any]) -> Revocation:
-    kind, subject, issued_before_ms, applies_until, reason = _take(
-        members, "kind", "subject", "issued_before_ms", "applies_until", "reason"
-    )
-    until = None if applies_until is None else _count(applies_until)
-    return Revocation(_text(kind), _text(subject), _count(issued_before_ms), until, _text(reason))
 
 
 # One reader and one writer per type of message; the envelope holds version, type and epoch.
@@ -316,11 +311,48 @@ def _write_ack(ack: Ack) -> dict[str, Any]:
     return {"heads": _write_heads(ack.heads)}
 
 
+def _read_checkpoint(epoch: int, members: dict[str, Any]) -> Checkpoint:
+    maker, made_at, floors, signature = _take(members, "maker", "made_at", "floors", "signature")
+    if len(floors) > MAX_ORIGINS:
+        raise ValueError("origins")
+    read = {
+        Origin.parse(origin): Floor(Head(_count(sequence, 1), _bytes(chain, CHAIN_BYTES)), _read_ranges(kept, sequence))
+        for origin, (sequence, chain, kept) in floors.items()
+    }
+    return Checkpoint(epoch, Origin.parse(maker), _instant(made_at), read, _bytes(signature, SIGNATURE_BYTES))
+
+
+def _read_ranges(value: Any, floor: int) -> tuple[tuple[int, int], ...]:
+    """Ascending ranges of sequences, none above the floor."""
+    if not isinstance(value, list) or len(value) > MAX_KEPT_RANGES:
+        raise ValueError("ranges")
+    ranges = tuple((_count(first, 1), _count(last, 1)) for first, last in value)
+    end = 0
+    for first, last in ranges:
+        if not end < first <= last <= floor:
+            raise ValueError("ranges")
+        end = last
+    return ranges
+
+
+def _write_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {
+        "maker": str(checkpoint.maker),
+        "made_at": checkpoint.made_at,
+        "floors": {
+            str(origin): [floor.head.sequence, _write_bytes(floor.head.chain), floor.kept]
+            for origin, floor in checkpoint.floors.items()
+        },
+        "signature": _write_bytes(checkpoint.signature),
+    }
+
+
 def _read_news(epoch: int, members: dict[str, Any]) -> PeerNews:
     digest, records = _take(members, "digest", "records")
     if not isinstance(records, list) or len(records) > MAX_RECORDS:
         raise ValueError("records")
-    return PeerNews(epoch, _bytes(digest, DIGEST_BYTES), tuple(b64decode(record, validate=True) for record in records))
+    read = tuple(a2b_base64(record, strict_mode=True) for record in records)
+    return PeerNews(epoch, _bytes(digest, DIGEST_BYTES), read)
 
 
 def _write_news(news: PeerNews) -> dict[str, Any]:
@@ -336,5 +368,6 @@ _BY_TYPE: dict[type[Sent], tuple[str, _Writer, _Reader]] = {
     Delta: ("delta", _write_delta, _read_delta),
     Ack: ("ack", _write_ack, _read_ack),
     PeerNews: ("peers", _write_news, _read_news),
+    Checkpoint: ("checkpoint", _write_checkpoint, _read_checkpoint),
 }
 _READERS = {name: read for name, _, read in _BY_TYPE.values()}

@@ -1,5 +1,7 @@
 """The feed of revocations for verifiers elsewhere: everything after a cursor, in each origin's order (contract 4).
 
+What is over and pruned is not told any more, so a cursor of any age goes on: after it comes all that is still in force.
+
 A cursor says how far its reader has heard of each origin: base64url of `[epoch, {origin: sequence}]`. After a reset
 (contract 8) a cursor of the former epoch reads from the beginning.
 """
@@ -14,7 +16,8 @@ from typing import Any
 
 import orjson
 
-from stsd.revocation.codec import MAX_SEQUENCE, decode_revocation
+from stsd.revocation.codec import MAX_SEQUENCE
+from stsd.revocation.entries import decode_revocation
 from stsd.revocation.messages import Origin
 from stsd.revocation.replica import Replica
 from stsd.revocation.revocation_set import RULES, Revocation
@@ -46,6 +49,8 @@ def after(replica: Replica, cursor: str = "", limit: int = PAGE_ENTRIES) -> Page
             break
         found.append(_as_json(origin, sequence, entry))
         heads[origin] = sequence
+    else:  # all is told: what was pruned meanwhile is behind this reader too
+        heads |= {origin: max(head, heads.get(origin, 0)) for origin, head in replica.heads().items()}
     following = _encode(replica.epoch, heads)
     digest = blake2b(f"{cursor} {following} {len(found)}".encode(), digest_size=16).hexdigest()
     return Page(found, following, f'"{digest}"')

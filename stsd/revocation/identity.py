@@ -5,7 +5,7 @@
 2. An announcement says which public key an origin signs with. It is authenticated with a key derived from the cluster
    key, whoever carries it. The first one counts: an origin never changes its key, a new key is a new incarnation.
    It counts only when the key is that of a node of this region in the peer set (see peer_set), and up to its limit.
-3. All that is signed names its cluster and its epoch, so nothing holds in another one.
+3. All that is signed names its cluster, its epoch and its log, so nothing holds in another one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nacl.bindings import crypto_sign as _sign
 from nacl.bindings import crypto_sign_BYTES, crypto_sign_open, crypto_sign_PUBLICKEYBYTES, crypto_sign_seed_keypair
 from nacl.exceptions import CryptoError
 
-from stsd.revocation.messages import Announcement, Batch, Heartbeat, Origin
+from stsd.revocation.messages import Announcement, Batch, Checkpoint, Heartbeat, Origin
 
 SEED_BYTES = 32
 KEY_BYTES = int(crypto_sign_PUBLICKEYBYTES)
@@ -49,12 +49,13 @@ def everybody(origin: Origin, public_key: bytes) -> None:
 
 
 class Identities(Mapping[Origin, bytes]):
-    """The public key of every origin known, in one cluster and epoch; `limit` is the peer set's word on them."""
+    """The public key of every origin known, in one cluster and epoch, and for one kind of log: `log` is its name, at
+    most 16 bytes; that of the revocations is empty. `limit` is the peer set's word on them."""
 
-    def __init__(self, cluster_key: bytes, epoch: int = 0, limit: Limit = everybody) -> None:
+    def __init__(self, cluster_key: bytes, epoch: int = 0, limit: Limit = everybody, log: str = "") -> None:
         self._limit = limit
         self._proof_key = blake2b(cluster_key, digest_size=32, person=b"stsd-identities").digest()
-        cluster = blake2b(cluster_key, digest_size=16, person=b"stsd-cluster").digest()
+        cluster = blake2b(cluster_key, digest_size=16, salt=log.encode(), person=b"stsd-cluster").digest()
         self._scope = cluster + epoch.to_bytes(8, "big")
         self._announced: dict[Origin, Announcement] = {}
 
@@ -125,6 +126,15 @@ class Identities(Mapping[Origin, bytes]):
     def batch_content(self, batch: Batch) -> bytes:
         """What an origin signs of a batch: its chain hash, which is made of everything in it and before it."""
         return b"stsd batch" + self._scope + batch.chain
+
+    def checkpoint_content(self, checkpoint: Checkpoint) -> bytes:
+        """What its maker signs of a checkpoint: all of it."""
+        digest = blake2b(digest_size=CHAIN_BYTES, person=b"stsd-checkpoint")
+        digest.update(f"{checkpoint.maker}\n{checkpoint.made_at!r}\n{len(checkpoint.floors)}\n".encode())
+        for origin in sorted(checkpoint.floors):
+            (sequence, chain), kept = checkpoint.floors[origin].head, checkpoint.floors[origin].kept
+            digest.update(f"{origin}\n{sequence}\n{kept}\n".encode() + chain)
+        return b"stsd checkpoint" + self._scope + digest.digest()
 
     def fault(self, origin: Origin, content: bytes, signature: bytes) -> str:
         """Why `origin` did not sign this: `unknown_identity` or `bad_signature`; empty if it did."""

@@ -5,17 +5,23 @@ A batch is *seen* when it arrives and *saved* when the disk has it. `applied` co
 
 Two batches that claim one place, or neighbours of which the second does not follow the first, are a *fork*. From then
 on the log takes nothing more; what it holds stays.
+
+A log begins after its *floor*: what was over is gone from there down, and the chain goes on from the floor's hash. A
+log that lacks what nobody has any more goes on from the floor that a peer *claims*, once it holds what that peer keeps.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import islice
+from math import inf
 from typing import Literal
 
-from stsd.revocation.messages import Batch, Fork, Head, Origin
+from stsd.revocation.claims import Claims
+from stsd.revocation.messages import Batch, Floor, Fork, Head, Origin
 
-Taken = Literal["new", "known", "fork", "stopped"]
+Taken = Literal["new", "known", "pruned", "fork", "stopped", "other_history"]
 
 
 class Log:
@@ -27,14 +33,20 @@ class Log:
         self.applied = 0
         self.applied_at = 0.0
         """When the origin began to store the last applied batch: all it acknowledged before is applied here."""
+        self.floor = Head(0, genesis)
         self.fork: Fork | None = None
+        self._genesis = genesis
+        self._saved_floor = 0
         self._chains = {0: genesis}
         self._firsts: list[int] = []
         self._batches: dict[int, Batch] = {}
         self._unsaved: set[int] = set()
+        self._claims = Claims()
+        self._ends: dict[int, float] = {}
 
     def take(self, batch: Batch) -> Taken:
-        """Note a batch that arrived. One that makes a `fork` is kept as evidence only."""
+        """Note a batch that arrived. One that makes a `fork` is kept as evidence only; one of `other_history` does
+        not follow the floor, without proof of who is wrong."""
         if self.has(batch):
             return "known"
         if self.fork is not None:
@@ -43,12 +55,18 @@ class Log:
         if held is not None:
             self.fork = Fork(self.origin, held, batch)
             return "fork"
-        insort(self._firsts, batch.first)
+        if batch.last <= self.floor.sequence:
+            return "pruned"
+        if not self._follows(batch, self.floor):
+            return "other_history"
+        if self._firsts and batch.first < self._firsts[-1]:
+            insort(self._firsts, batch.first)
+        else:
+            self._firsts.append(batch.first)
         self._batches[batch.first] = batch
         self._chains[batch.last] = batch.chain
         self._unsaved.add(batch.first)
-        while (following := self._batches.get(self.applied + 1)) is not None:
-            self.applied, self.applied_at = following.last, max(self.applied_at, following.made_at)
+        self._advance()
         return "new"
 
     def has(self, batch: Batch) -> bool:
@@ -56,14 +74,13 @@ class Log:
         return self._batches.get(batch.first) == batch
 
     def cut(self, limit: int) -> tuple[Batch, ...]:
-        """Take back all batches that end above `limit`, and return them."""
+        """Take back all batches that end above `limit`, and return them. What was pruned there stays so."""
         above = tuple(batch for batch in self.seen() if batch.last > limit)
+        place = max(above[0].first - 1 if above else self.applied, self.floor.sequence)
+        self.applied, self.head = min(self.applied, place), min(self.head, place)
         for batch in above:
             self._firsts.remove(batch.first)
-            del self._batches[batch.first], self._chains[batch.last]
-            self._unsaved.discard(batch.first)
-        first = above[0].first if above else self.applied + 1
-        self.applied, self.head = min(self.applied, first - 1), min(self.head, first - 1)
+            self._drop(batch.first)
         return above
 
     def chained_head(self) -> Head:
@@ -76,13 +93,13 @@ class Log:
 
     def differs(self, head: Head) -> bool:
         """Whether a head says that its teller holds another history than this one. Only batches prove it."""
-        return 0 < head.sequence <= self.applied and self._chains.get(head.sequence) != head.chain
+        known = max(1, self.floor.sequence) <= head.sequence <= self.applied
+        return known and self._chains.get(head.sequence) != head.chain
 
     def saved(self, batch: Batch) -> None:
         """The disk has this batch."""
         self._unsaved.discard(batch.first)
-        while (following := self._batches.get(self.head + 1)) is not None and following.first not in self._unsaved:
-            self.head = following.last
+        self._advance_head()
 
     def after(self, sequence: int) -> Iterator[Batch]:
         """The saved batches that hold sequences above `sequence`, in order, up to the head."""
@@ -102,7 +119,118 @@ class Log:
         place = self.applied + 1
         if self.fork is not None:
             place = min(place, self.fork.held.first, self.fork.other.first)
-        return tuple(self._batches[first] for first in self._firsts if self._batches[first].last >= place)
+        at = max(bisect_right(self._firsts, place) - 1, 0)
+        return tuple(batch for batch in map(self._batches.__getitem__, self._firsts[at:]) if batch.last >= place)
+
+    # Pruning.
+
+    def prune(self, is_old: Callable[[Batch], bool], limit: int) -> int:
+        """Move the floor over at most `limit` old batches, none of them above the head; over how many it went."""
+        if self._saved_floor < self.floor.sequence:
+            return 0
+        passed: list[Batch] = []
+        for at in range(bisect_right(self._firsts, self.floor.sequence), len(self._firsts)):
+            batch = self._batches[self._firsts[at]]
+            if len(passed) == limit or batch.last > self.head or not is_old(batch):
+                break
+            passed.append(batch)
+        if passed:
+            self._set_floor(Head(passed[-1].last, passed[-1].chain))
+            self._saved_floor = self.floor.sequence
+        return len(passed)
+
+    def forget(self, over_at: Callable[[Batch], float], now: float, limit: int) -> tuple[Batch, ...]:
+        """Drop what is over and at or below the floor, or behind a gap that nobody may ever fill, to be deleted; at
+        most `limit` batches are looked into."""
+        below = bisect_right(self._firsts, self.floor.sequence)
+        behind = max(bisect_right(self._firsts, self.applied), below)
+        loose = [*self._firsts[:below], *self._firsts[behind:]]
+        for first in islice((first for first in loose if first not in self._ends), limit):
+            self._ends[first] = over_at(self._batches[first])
+        over = {first for first in loose if self._ends.get(first, inf) <= now}
+        if over:
+            self._firsts = [first for first in self._firsts if first not in over]
+        return tuple(self._drop(first) for first in sorted(over))
+
+    def kept(self) -> tuple[tuple[int, int], ...]:
+        """What is held at or below the floor, as ranges of sequences."""
+        ranges: list[tuple[int, int]] = []
+        for first in self._firsts[: bisect_right(self._firsts, self.floor.sequence)]:
+            last = self._batches[first].last
+            if ranges and ranges[-1][1] + 1 == first:
+                ranges[-1] = (ranges[-1][0], last)
+            else:
+                ranges.append((first, last))
+        return tuple(ranges)
+
+    def claim(self, maker: Origin, made_at: float, floor: Floor) -> None:
+        """A node says that nothing is left below a floor but what it keeps."""
+        self._claims.note(maker, made_at, floor, self.applied)
+
+    def adopt(self) -> bool:
+        """Go on from a claimed floor if all is held that is kept below it. It counts for the head when it is saved."""
+        floors = self._claims.complete(self._batches, self.applied) if self._claims and self.fork is None else []
+        for floor in filter(lambda floor: self._joins(floor.head), floors):
+            self._set_floor(floor.head)
+            self.applied = floor.head.sequence
+            self._advance()
+            self._claims.settle(self.applied)
+            return True
+        self._claims.settle(self.applied)
+        return False
+
+    def saved_floor(self, sequence: int) -> None:
+        """The disk has a checkpoint whose floor is here. If the floor has moved since, that will be saved too."""
+        if sequence == self.floor.sequence:
+            self._saved_floor = sequence
+            self._advance_head()
+
+    def lacks_after(self) -> int:
+        """From where to ask for what is lacking."""
+        return self._claims.lacks_after(self._batches, self.applied)
+
+    def _joins(self, floor: Head) -> bool:
+        """Whether what is held on both sides of a place belongs to the history that has this chain hash there."""
+        at = bisect_right(self._firsts, floor.sequence)
+        before = self._batches[self._firsts[at - 1]] if at else None
+        if before is not None and before.last >= floor.sequence and (before.last, before.chain) != floor:
+            return False
+        return at == len(self._firsts) or self._follows(self._batches[self._firsts[at]], floor)
+
+    @staticmethod
+    def _follows(batch: Batch, floor: Head) -> bool:
+        """Whether a batch can be in one history with a place before it."""
+        if batch.first == floor.sequence + 1:
+            return batch.previous == floor.chain
+        return batch.first > floor.sequence
+
+    def _set_floor(self, floor: Head) -> None:
+        before, self.floor = self.floor, floor
+        self._forget_chain(before.sequence)
+        self._chains[floor.sequence] = floor.chain
+
+    def _drop(self, first: int) -> Batch:
+        batch = self._batches.pop(first)
+        self._ends.pop(first, None)
+        self._unsaved.discard(first)
+        self._forget_chain(batch.last)
+        return batch
+
+    def _forget_chain(self, sequence: int) -> None:
+        """Of a place that is no head, nor can become one."""
+        if sequence not in (self.floor.sequence, self.head):
+            self._chains.pop(sequence, None)
+
+    def _advance(self) -> None:
+        while (following := self._batches.get(self.applied + 1)) is not None:
+            self.applied, self.applied_at = following.last, max(self.applied_at, following.made_at)
+
+    def _advance_head(self) -> None:
+        if self._saved_floor > self.head and all(first > self._saved_floor for first in self._unsaved):
+            self._chains.pop(self.head, None)
+            self.head = self._saved_floor
+        while (following := self._batches.get(self.head + 1)) is not None and following.first not in self._unsaved:
+            self.head = following.last
 
     def _excludes(self, batch: Batch) -> Batch | None:
         """The batch held here that cannot be in one history with this one."""
@@ -113,7 +241,7 @@ class Log:
                 return behind
         before = self._batches[self._firsts[at - 1]] if at > 0 else None
         if before is None:
-            return batch if batch.first == 1 and batch.previous != self._chains[0] else None
+            return batch if batch.first == 1 and batch.previous != self._genesis else None
         if before.last >= batch.first or (before.last + 1 == batch.first and before.chain != batch.previous):
             return before
         return None

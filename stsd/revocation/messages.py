@@ -1,4 +1,4 @@
-"""What replicas say to each other, as plain values: digest, fetch, delta, ack.
+"""What replicas say to each other, as plain values: digest, fetch, delta, ack, checkpoint.
 
 A *log* belongs to one origin and holds sequences 1, 2, 3, … without gaps. It travels in *batches*: whatever an origin
 stored in one commit. A batch is never split or joined on its way, so two copies of it are equal or one is a forgery.
@@ -8,13 +8,18 @@ Each batch carries the chain hash of everything before it, its own, and its orig
 
 A *head* is the last sequence of a log that a node holds durably and without a gap, with the chain hash there, so heads
 say exactly who lacks what, and whether two nodes hold the same.
+
+A *floor* is the place up to which a node has pruned a log: of what is at or below it, the node keeps the batches with
+an entry that is not over yet. A *checkpoint* is a node's signed list of its floors and of what it keeps below them.
+Checkpoint and batches together are a snapshot: who lacks what was pruned takes the checkpoint, and goes on from there.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 MAX_BATCH_BYTES = 1 << 20
@@ -24,6 +29,9 @@ MAX_FETCH_ENTRIES = 1 << 16
 MAX_FETCH_BYTES = 4 << 20
 """Bytes in the answer to one fetch; it comes in several deltas of at most a batch's size each. The envelope between
 peers has to hold it."""
+
+MAX_KEPT_RANGES = 20_000
+"""In one checkpoint; a log that would need more is pruned no further."""
 
 _ORIGIN = re.compile(r"([a-z0-9-]{1,64})/([A-Za-z0-9_.-]{1,64})/([0-9a-f]{16})", re.ASCII)
 _BATCH_OVERHEAD_BYTES = 560
@@ -45,10 +53,15 @@ class Origin:
     @classmethod
     def parse(cls, text: str) -> Origin:
         """Read `region/node/incarnation`. Raises ValueError."""
-        match = _ORIGIN.fullmatch(text)
-        if match is None:
-            raise ValueError("not an origin")
-        return cls(*match.groups())
+        return _origin(text)
+
+
+@lru_cache(maxsize=4096)  # a journal names few origins, and each of them very often
+def _origin(text: str) -> Origin:
+    match = _ORIGIN.fullmatch(text)
+    if match is None:
+        raise ValueError("not an origin")
+    return Origin(*match.groups())
 
 
 def new_incarnation(entropy: Callable[[int], bytes]) -> str:
@@ -165,7 +178,27 @@ class PeerNews:
     records: tuple[bytes, ...] = ()
 
 
-Message = Digest | Fetch | Delta | Ack
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """Of what is at or below `head`, everything is over but the batches that fill `kept`: ascending pairs of first and
+    last sequence. The batches are signed by their origin; that there are no others, only by the checkpoint's maker."""
+
+    head: Head
+    kept: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Where the logs begin at the node that was `maker`; it goes before the answer to a fetch from below a floor."""
+
+    epoch: int
+    maker: Origin
+    made_at: float
+    floors: Mapping[Origin, Floor]
+    signature: bytes = bytes(64)
+
+
+Message = Digest | Fetch | Delta | Ack | Checkpoint
 Sent = Message | PeerNews
 """All that nodes say to each other."""
 
@@ -186,7 +219,8 @@ class Ready:
     `applied` are batches seen for the first time. `send` pairs a peer with a message. `answer_to` is the peer that
     gets a receipt once `save` is stored. `newer_epoch` is an epoch above our own that a peer already lives in.
     `identities` are keys heard of for the first time, to be kept. `forks` are to be kept and to be told to somebody;
-    each is handed out once. `refused` says why something changed nothing, and of which origin it claimed to be.
+    each is handed out once. `refused` says why something changed nothing, and of which origin it claimed to be. With
+    `adopted`, logs that go on from a peer's floor, the replica's present checkpoint is saved too.
     """
 
     save: tuple[Batch, ...] = ()
@@ -197,3 +231,9 @@ class Ready:
     identities: tuple[Announcement, ...] = ()
     forks: tuple[Fork, ...] = ()
     refused: tuple[tuple[str, Origin], ...] = ()
+    adopted: Sequences = field(default_factory=dict)
+
+    @property
+    def stores(self) -> bool:
+        """Whether there is anything to save before the replica is told."""
+        return bool(self.save or self.adopted)

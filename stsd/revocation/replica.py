@@ -13,8 +13,10 @@ Every node writes its own log and holds everybody's. The rules:
 8. A node that finds its own log forked, damaged or shorter than others know it goes on under a new incarnation.
 9. Who left the cluster is believed up to its limit. What a node had taken in beyond it, before it heard, it says itself
    from then on: an acknowledged entry is not lost, and every node's log of that origin ends at one place.
+10. What is old and over is pruned. Who asks for it gets the checkpoint that says so, then what is left; see pruning.
 
-The replica does not know what its entries mean: the shell applies them. `now` is Unix seconds of this node's wall
+The replica does not know what its entries mean: the shell applies them, and tells when one is over. Any grow-only log
+can run on this machinery; each kind of log has Identities of its own name. `now` is Unix seconds of this node's wall
 clock. A peer's name is its region, or `region/node`.
 """
 
@@ -36,6 +38,7 @@ from stsd.revocation.messages import (
     Ack,
     Announcement,
     Batch,
+    Checkpoint,
     Delta,
     Digest,
     Fetch,
@@ -48,6 +51,7 @@ from stsd.revocation.messages import (
     Ready,
     Sequences,
 )
+from stsd.revocation.pruning import PRUNE_BATCHES, Pruned, Pruning, floors, has_room
 from stsd.revocation.rate import Rates
 from stsd.revocation.revocation_token import RevocationToken
 from stsd.revocation.revocation_token import TokenShapeError as TokenShapeError
@@ -82,6 +86,7 @@ class Replica:
         identities: Identities,
         epoch: int = 0,
         joined: bool = False,
+        pruning: Pruning | None = None,
     ) -> None:
         self.origin = origin
         self.identities = identities
@@ -91,6 +96,11 @@ class Replica:
         self.joined = joined or not peers
         self.overtaken = False
         self.refused: Counter[str] = Counter()
+        self._pruning = pruning or Pruning()
+        self._checkpoint: Checkpoint | None = None
+        self._undeleted: tuple[Batch, ...] = ()
+        self._unsaved_floors: dict[Origin, int] = {}
+        self._started_at = now
         self._logs: dict[Origin, Log] = {}
         self._freshness = Freshness(peers, now, identities.has_left)
         self._senders: dict[str, Origin] = {}
@@ -101,6 +111,7 @@ class Replica:
         self._rates = Rates()
         self._unsaved: list[Batch] = []
         self._pending: Batch | None = None
+        self._orphaned = True
         self._announce()
 
     # What this node writes.
@@ -144,16 +155,33 @@ class Replica:
     def renew(self, incarnation: str) -> tuple[Batch, ...]:
         """Begin a new log of our own; the old one stays, as that of a former incarnation. Raises ReplicaError.
 
-        Returns those of our batches that others may never get, behind a gap or a fork of our old log: their entries are
-        to be appended anew, so an entry may be written twice.
+        Returns the `orphans`, which are to be appended anew; what cannot be stored now is an orphan later too.
         """
         if self._pending is not None:
             raise ReplicaError("an append is pending")
-        orphans = self._log(self.origin).orphans()
         self.origin = replace(self.origin, incarnation=incarnation)
         self.overtaken = False
+        self._orphaned = True
         self._announce()
-        return orphans
+        return self.orphans(0.0)
+
+    def orphans(self, now: float) -> tuple[Batch, ...]:
+        """What others may never get of our former logs, behind a gap or a fork of them, and what is neither over nor
+        written anew in a later one. Ours is what our key has signed. An entry may be written twice, if the gap is
+        repaired after all."""
+        if not self._orphaned or self.overtaken:
+            return ()
+        key = self._signer.public_key
+        ours = [log for log in self._logs.values() if self.identities.get(log.origin) == key]
+        lost = {
+            (log.origin, batch.first): batch for log in ours if log.origin != self.origin for batch in log.orphans()
+        }
+        reachable = (batch for log in ours if lost for batch in log.seen() if (log.origin, batch.first) not in lost)
+        told = {entry for batch in reachable for entry in batch.entries}
+        lacking = (batch for batch in lost.values() if not told.issuperset(batch.entries))
+        found = tuple(batch for batch in lacking if not self._pruning.is_over(batch, now))
+        self._orphaned = bool(found)
+        return found
 
     def regroup(self, peers: Sequence[str], now: float) -> tuple[Batch, ...]:
         """Nodes came or left: from now on these are the peers.
@@ -169,12 +197,15 @@ class Replica:
             for gone in by_peer.keys() - set(peers):
                 del by_peer[gone]
         self._check_joined()
-        return tuple(
+        beyond = tuple(
             batch
             for origin, log in self._logs.items()
             if (limit := self.identities.limit(origin)) is not None
             for batch in log.cut(limit)
         )
+        if beyond:
+            self._renew_checkpoint(now, self._checkpoint)
+        return beyond
 
     # What others say.
 
@@ -187,17 +218,21 @@ class Replica:
             case Digest():
                 return self._compare(peer, message, now)
             case Fetch():
-                return Ready(send=tuple((peer, delta) for delta in self._pages(message.after)))
+                return Ready(send=tuple((peer, answer) for answer in self._answers(message.after)))
             case Delta():
                 return self._take(peer, message, now)
             case Ack():
                 self._learn(peer, message.heads)
                 return Ready()
+            case Checkpoint():
+                return self._believe(peer, message, now)
 
     def saved(self, ready: Ready, now: float) -> Ready:
         """The disk has `ready.save`; the answer holds the receipt and what to ask for next."""
         for batch in ready.save:
             self._log(batch.origin).saved(batch)
+        for origin, sequence in ready.adopted.items():
+            self._log(origin).saved_floor(sequence)
         self._check_joined()
         if not ready.answer_to:
             return Ready()
@@ -207,6 +242,7 @@ class Replica:
     def failed(self, ready: Ready) -> None:
         """The disk refused `ready.save`. It stays applied and untold; the next tick hands it out again."""
         self._unsaved.extend(ready.save)
+        self._unsaved_floors.update(ready.adopted)
 
     def tick(self, now: float) -> Ready:
         """Each second: our heartbeat and our heads to every peer, and once more what could not be stored."""
@@ -216,7 +252,8 @@ class Replica:
         self._freshness.note(self.origin, heartbeat._replace(signature=signature), log)
         digest = self.digest()
         save, self._unsaved = tuple(self._unsaved), []
-        return Ready(save=save, send=tuple((peer, digest) for peer in self.peers))
+        adopted, self._unsaved_floors = self._unsaved_floors, {}
+        return Ready(save=save, adopted=adopted, send=tuple((peer, digest) for peer in self.peers))
 
     def digest(self) -> Digest:
         """How far this node is, as of the last tick; the shell also answers a peer's digest with it."""
@@ -225,13 +262,22 @@ class Replica:
 
     # What the shell stores and asks.
 
-    def restore(self, rows: Iterable[Batch], forks: Iterable[Fork] = (), *, damaged: bool = False) -> tuple[Batch, ...]:
-        """Take in the journal at start, in any order, and the forks known; returns what to apply.
+    def restore(
+        self,
+        rows: Iterable[Batch],
+        forks: Iterable[Fork] = (),
+        checkpoint: Checkpoint | None = None,
+        *,
+        damaged: bool = False,
+    ) -> tuple[Batch, ...]:
+        """Take in the journal at start, in any order, with the forks known and our checkpoint; returns what to apply.
 
-        The shell has checked that each row is `whole`. If one was not, the journal is `damaged`: what we told peers
-        that we hold is not all true any more, so we are as good as another disk (rule 8).
+        The shell has checked that each row is `whole`, and the checkpoint without fault. If one was not, the journal is
+        `damaged`: what we told peers that we hold is not all true any more, so we are as good as another disk (rule 8).
         """
         self.overtaken = damaged
+        if checkpoint is not None:
+            self._claim(checkpoint)
         applied = []
         for batch in rows:
             log = self._log(batch.origin)
@@ -242,8 +288,34 @@ class Replica:
             self._log(fork.origin).fork = fork
             self.overtaken = self.overtaken or fork.origin == self.origin
         for log in self._logs.values():
+            if log.adopt():
+                log.saved_floor(log.floor.sequence)
             self._freshness.advance(log)
+        self._renew_checkpoint(self._started_at, checkpoint)
         return tuple(applied)
+
+    def checkpoint(self) -> Checkpoint | None:
+        """Where our logs begin now, to be stored with what was adopted; None while nothing was pruned."""
+        return self._checkpoint
+
+    def prune(self, now: float, limit: int = PRUNE_BATCHES) -> Pruned | None:
+        """Forget some of what is old and over; None when there is nothing to do. The shell stores the step, or calls
+        `not_pruned`. A crash before that brings back what is over, which changes nothing."""
+        moved, dropped = 0, list(self._undeleted)
+        room = has_room(self._logs, limit)
+        for log in self._logs.values():
+            passed, over = self._pruning.step(log, now, limit - moved, may_move=room and moved < limit)
+            moved += passed
+            dropped += over
+        if not moved and not dropped:
+            return None
+        self._undeleted = ()
+        checkpoint = self._renew_checkpoint(now, self._checkpoint)
+        return Pruned(checkpoint, tuple(dropped), more=moved >= limit) if checkpoint else None
+
+    def not_pruned(self, pruned: Pruned) -> None:
+        """The disk refused a step; its rows are handed out again with the next one."""
+        self._undeleted += pruned.dropped
 
     def has(self, batch: Batch) -> bool:
         """Whether exactly this batch is applied here."""
@@ -312,7 +384,7 @@ class Replica:
         """Peers never heard of, with the seconds since this node's start."""
         return self._freshness.unheard(now)
 
-    def revocation_token(self, sequence: int) -> str:
+    def token(self, sequence: int) -> str:
         """The token that names an entry of our own log."""
         return revocation_token.encode(RevocationToken(self.origin, sequence, self.epoch))
 
@@ -401,6 +473,41 @@ class Replica:
             return "left"
         return self.identities.fault(batch.origin, self.identities.batch_content(batch), batch.signature)
 
+    def _renew_checkpoint(self, now: float, before: Checkpoint | None) -> Checkpoint | None:
+        """Say anew where our logs begin, later than before whatever the clock says."""
+        found = floors(self._logs)
+        if found:
+            made_at = max(float(now), before.made_at + 0.001 if before else 0.0)
+            unsigned = Checkpoint(self.epoch, self.origin, made_at, found)
+            signature = self._signer.sign(self.identities.checkpoint_content(unsigned))
+            self._checkpoint = replace(unsigned, signature=signature)
+        return self._checkpoint
+
+    def _believe(self, peer: str, checkpoint: Checkpoint, now: float) -> Ready:
+        """A peer cannot send what it has pruned; what that was is over."""
+        left = self.identities.has_left(checkpoint.maker)
+        fault = "left" if left else fault_of_checkpoint(self.identities, checkpoint)
+        if fault:
+            return Ready(refused=self._refuse(fault, checkpoint.maker))
+        self._claim(checkpoint)
+        adopted = self._adopt(checkpoint.floors, now)
+        return Ready(adopted=adopted, answer_to=peer if adopted else "")
+
+    def _claim(self, checkpoint: Checkpoint) -> None:
+        for origin, floor in checkpoint.floors.items():
+            self._log(origin).claim(checkpoint.maker, checkpoint.made_at, floor)
+
+    def _adopt(self, origins: Iterable[Origin], now: float) -> dict[Origin, int]:
+        """The logs that can go on from a claimed floor now. Our own cannot: who forgot it begins a new one (rule 8)."""
+        adopted = {}
+        for log in map(self._log, dict.fromkeys(origins)):
+            if log.origin != self.origin and log.adopt():
+                adopted[log.origin] = log.floor.sequence
+                self._freshness.advance(log)
+        if adopted:
+            self._renew_checkpoint(now, self._checkpoint)
+        return adopted
+
     def _learn(self, peer: str, heads: Heads) -> None:
         """A peer's heads only grow while its incarnation lasts, so a late message takes nothing back."""
         known = self._peer_heads.setdefault(peer, {})
@@ -428,7 +535,7 @@ class Replica:
             log = self._log(batch.origin)
             taken = log.take(batch)
             self._freshness.advance(log)
-            if taken in ("new", "known"):
+            if taken in ("new", "known", "pruned"):
                 believed.append(batch)
             if taken == "new":
                 new.append(batch)
@@ -436,14 +543,25 @@ class Replica:
                 forks += (log.fork,)
                 refused += self._refuse("fork", batch.origin)
                 self.overtaken = self.overtaken or batch.origin == self.origin
+            elif taken == "other_history":
+                refused += self._refuse(taken, batch.origin)
             elif taken == "stopped":
                 self.refused["stopped"] += 1
+        adopted = self._adopt((batch.origin for batch in new), now)
         # A peer sends what it holds durably and without a gap.
         self._learn(peer, _heads_of(believed))
         self._note_answer(peer, delta, now)
         if new:
             saved = tuple(new)
-            return Ready(save=saved, applied=saved, answer_to=peer, identities=admitted, forks=forks, refused=refused)
+            return Ready(
+                save=saved,
+                applied=saved,
+                answer_to=peer,
+                identities=admitted,
+                forks=forks,
+                refused=refused,
+                adopted=adopted,
+            )
         receipt = self._receipt(peer, believed)
         # An answer that brings nothing new is not asked for again before the next digest.
         send = receipt if delta.part == "last" else (*receipt, *self._ask(peer, now))
@@ -462,7 +580,7 @@ class Replica:
             if log.fork is not None:
                 continue
             if self._believed(origin, head) > log.applied and now >= self._asked.get(origin, ("", 0.0))[1]:
-                lacking[origin] = log.applied
+                lacking[origin] = log.lacks_after()
                 self._asked[origin] = (peer, now + FETCH_TIMEOUT_S)
         for origin, sequence in doubted.items():
             if self._log(origin).fork is None:
@@ -477,6 +595,15 @@ class Replica:
         for origin, (asked, _) in self._asked.items():
             if asked == peer:
                 self._asked[origin] = (peer, until)
+
+    def _answers(self, after: Sequences) -> Iterator[Message]:
+        """The answer to a fetch; our checkpoint goes first when it asks for what we have pruned."""
+        pruned = any(
+            origin in self._logs and sequence < self._logs[origin].floor.sequence for origin, sequence in after.items()
+        )
+        if pruned and self._checkpoint is not None:
+            yield self._checkpoint
+        yield from self._pages(after)
 
     def _pages(self, after: Sequences) -> Iterator[Delta]:
         """The answer to a fetch, in deltas of at most a batch's size; what exceeds the limits is asked for again."""
@@ -511,6 +638,11 @@ def _heads_of(batches: Iterable[Batch]) -> dict[Origin, Head]:
     for batch in batches:
         heads[batch.origin] = max(heads.get(batch.origin, Head(0, b"")), Head(batch.last, batch.chain))
     return heads
+
+
+def fault_of_checkpoint(identities: Identities, checkpoint: Checkpoint) -> str:
+    """Why a checkpoint is not what its maker signed; empty if it is. It needs no checksum of its own."""
+    return identities.fault(checkpoint.maker, identities.checkpoint_content(checkpoint), checkpoint.signature)
 
 
 def whole(batch: Batch) -> bool:

@@ -22,7 +22,7 @@ The first two name a credential (InvalidClientTokenId), the others are cut-offs 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from math import inf
@@ -164,9 +164,10 @@ class RevocationSet:
     `generation` changes whenever an answer may have changed, so that an answer can be remembered with it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rules: Mapping[str, Rule] = RULES) -> None:
         self.generation = 0
-        self._revoked: dict[str, dict[str, _Revoked]] = {kind: {} for kind in RULES}
+        self._rules = rules
+        self._revoked: dict[str, dict[str, _Revoked]] = {kind: {} for kind in rules}
         self._ends: list[tuple[float, str, str]] = []
         self._unknown: set[Revocation] = set()
 
@@ -181,7 +182,7 @@ class RevocationSet:
 
     def add(self, revocation: Revocation, origin_region: str, now: float) -> None:
         """Enforce a revocation that `origin_region` accepted; again and in any order is the same."""
-        rule = RULES.get(revocation.kind)
+        rule = self._rules.get(revocation.kind)
         if rule is None:
             self._unknown.add(revocation)
             return
@@ -201,7 +202,7 @@ class RevocationSet:
         for kind, subjects in self._revoked.items():
             if not subjects:
                 continue
-            rule = RULES[kind]
+            rule = self._rules[kind]
             for subject, issued_at_ms, region in rule.subjects(session):
                 revoked = subjects.get(subject)
                 if revoked is None or revoked.ends_at + rule.kept_after_s <= now:
@@ -212,7 +213,7 @@ class RevocationSet:
 
     def check_key(self, access_key_id: str, now: float) -> Denial | None:
         """Why this long-term access key is refused, or None."""
-        rule = RULES["access_key"]
+        rule = self._rules["access_key"]
         revoked = self._revoked["access_key"].get(access_key_id)
         if revoked is None or revoked.ends_at + rule.kept_after_s <= now:
             return None
@@ -226,7 +227,7 @@ class RevocationSet:
         """All that is revoked, one kind left out, joined by subject and region of the origin: a set to which these are
         added answers as this one does. Kinds that this version does not know come with no region."""
         for kind, subjects in self._revoked.items():
-            earliest_ms = RULES[kind].limit_ms(0)
+            earliest_ms = self._rules[kind].limit_ms(0)
             for subject, revoked in () if kind == but else subjects.items():
                 until = None if revoked.ends_at == inf else int(revoked.ends_at)
                 for region, limit_ms in revoked.limits_ms.items():
@@ -240,9 +241,14 @@ class RevocationSet:
         while self._ends and self._ends[0][0] <= now:
             _, kind, subject = heappop(self._ends)
             revoked = self._revoked[kind].get(subject)
-            if revoked is not None and revoked.ends_at + RULES[kind].kept_after_s <= now:
+            if revoked is not None and revoked.ends_at + self._rules[kind].kept_after_s <= now:
                 del self._revoked[kind][subject]
                 self.generation += 1
+
+
+def over_at(revocation: Revocation, rules: Mapping[str, Rule] = RULES) -> float:
+    """When a revocation of a known kind refuses nothing any more (rule 3), Unix seconds."""
+    return _ends_at(revocation) + rules[revocation.kind].kept_after_s
 
 
 def _ends_at(revocation: Revocation) -> float:

@@ -59,7 +59,7 @@ class Receipts:
                     await self._news.wait()
         holders = replica.holders(sequence, origin)
         lagging = tuple(peer for peer in replica.peers if peer not in holders)
-        return Recorded(origin, sequence, replica.revocation_token(sequence), (origin.region, *holders), lagging)
+        return Recorded(origin, sequence, replica.token(sequence), (origin.region, *holders), lagging)
 
     def _given_up(self, replica: Replica) -> bool:
         """Whether this node stops, or a reset took the log away."""

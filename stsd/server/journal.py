@@ -17,7 +17,13 @@ import aiosqlite
 
 from stsd.config import ConfigError
 
-FORMAT = "2"
+FORMAT = "3"
+FORMAT_3 = """BEGIN;
+CREATE TABLE checkpoint (only INTEGER PRIMARY KEY CHECK (only = 1), body BLOB NOT NULL);
+UPDATE meta SET value = '3' WHERE name = 'format';
+COMMIT;"""
+"""What makes a journal of format 2 one of format 3: nothing was pruned yet."""
+KEEP_CHECKPOINT = "INSERT OR REPLACE INTO checkpoint VALUES (1, ?)"
 Row = tuple[str, int, bytes]
 """Origin, first sequence, encoded batch."""
 Identity = tuple[str, bytes, bytes]
@@ -53,6 +59,9 @@ class Journal:
                 await connection.executescript(resources.files("stsd.server").joinpath("schema.sql").read_text())
             journal = cls(connection, created)
             found = (await journal.meta()).get("format")
+            if found == "2":
+                await connection.executescript(FORMAT_3)
+                found = "3"
             if found == "1":
                 raise ConfigError(
                     f"{path}: a journal of format 1, whose batches are not signed; this version needs format {FORMAT}:"
@@ -75,21 +84,38 @@ class Journal:
 
     async def rows(self) -> list[Row]:
         """Every batch, each origin's in order."""
-        async with self._connection.execute("SELECT origin, first, body FROM batches ORDER BY origin, first") as rows:
-            return [(str(origin), int(first), bytes(body)) async for origin, first, body in rows]
+        sql = "SELECT origin, first, body FROM batches ORDER BY origin, first"
+        return [(origin, first, body) for origin, first, body in await self._connection.execute_fetchall(sql)]
 
     async def append(self, row: Row) -> None:
         """Store a batch of our own, synced. Raises JournalError; JournalConflict if its place is taken."""
         await self._transaction([("INSERT INTO batches VALUES (?, ?, ?)", [row])])
 
-    async def keep(self, rows: Sequence[Row]) -> None:
-        """Store batches of others, synced, all or none; one that is there already is the same. Raises JournalError."""
-        if rows:
-            await self._transaction([("INSERT OR IGNORE INTO batches VALUES (?, ?, ?)", rows)])
+    async def keep(self, rows: Sequence[Row], checkpoint: bytes | None = None) -> None:
+        """Store batches of others, synced, all or none; one that is there already is the same. With them, where the
+        logs begin, if that has changed. Raises JournalError."""
+        if rows or checkpoint is not None:
+            kept = [] if checkpoint is None else [(checkpoint,)]
+            await self._transaction([("INSERT OR IGNORE INTO batches VALUES (?, ?, ?)", rows), (KEEP_CHECKPOINT, kept)])
+
+    async def prune(self, places: Sequence[tuple[str, int]], checkpoint: bytes) -> None:
+        """Delete batches and say where the logs begin, in one transaction. Raises JournalError."""
+        deletion = ("DELETE FROM batches WHERE origin = ? AND first = ?", places)
+        await self._transaction([deletion, (KEEP_CHECKPOINT, [(checkpoint,)])])
+
+    async def checkpoint(self) -> bytes | None:
+        """Where the logs begin; None while nothing was pruned."""
+        for (body,) in await self._connection.execute_fetchall("SELECT body FROM checkpoint"):
+            return bytes(body)
+        return None
 
     async def drop(self, places: Sequence[tuple[str, int]]) -> None:
         """Remove damaged batches, so that whole ones can take their places. Raises JournalError."""
         await self._transaction([("DELETE FROM batches WHERE origin = ? AND first = ?", places)])
+
+    async def drop_checkpoint(self) -> None:
+        """Remove a damaged checkpoint. Raises JournalError."""
+        await self._transaction([("DELETE FROM checkpoint", [()])])
 
     async def identities(self) -> list[Identity]:
         """Which key each origin signs with."""
@@ -120,6 +146,7 @@ class Journal:
                 ("DELETE FROM batches", [()]),
                 ("DELETE FROM identities", [()]),
                 ("DELETE FROM forks", [()]),
+                ("DELETE FROM checkpoint", [()]),
                 ("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(values.items())),
             ]
         )

@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from stsd.revocation.messages import Announcement, Batch, Fork
+from stsd.revocation import codec
+from stsd.revocation.identity import Identities
+from stsd.revocation.messages import Announcement, Batch, Checkpoint, Fork
+from stsd.revocation.replica import fault_of_checkpoint
 from stsd.server import rows
 from stsd.server.journal import Journal, JournalError
 
@@ -34,6 +37,22 @@ class Keeper:
         if damaged:
             await self._journal.drop(damaged)
         return batches, bool(damaged)
+
+    async def genuine_checkpoint(self, identities: Identities) -> tuple[Checkpoint | None, bool]:
+        """Where the logs begin, and whether that was damaged: then it is told and removed, and peers know it too."""
+        body = await self._journal.checkpoint()
+        if body is None:
+            return None, False
+        try:
+            checkpoint = codec.decode_checkpoint(body)
+            fault = fault_of_checkpoint(identities, checkpoint)
+        except codec.CodecError as error:
+            fault = error.reason
+        if not fault:
+            return checkpoint, False
+        self._report("journal_damaged", origin="checkpoint", reason=fault)
+        await self._journal.drop_checkpoint()
+        return None, True
 
     async def keep_identities(self, announced: Sequence[Announcement]) -> None:
         """Keys heard of for the first time."""

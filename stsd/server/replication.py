@@ -21,7 +21,7 @@ from typing import Any
 
 from stsd.config import ConfigError
 from stsd.errors import ServiceUnavailable
-from stsd.revocation import codec
+from stsd.revocation import codec, entries
 from stsd.revocation.identity import Identities, Signer
 from stsd.revocation.messages import (
     Batch,
@@ -35,6 +35,7 @@ from stsd.revocation.messages import (
     Sent,
     new_incarnation,
 )
+from stsd.revocation.pruning import Pruning
 from stsd.revocation.replica import DIGEST_INTERVAL_S, Replica, ReplicaError
 from stsd.revocation.revocation_set import Revocation, RevocationSet
 from stsd.revocation.staleness import Alarms, Level
@@ -47,6 +48,7 @@ from stsd.server.journal import Journal, JournalConflict, JournalError
 from stsd.server.keeper import Keeper
 from stsd.server.log import EventLog
 from stsd.server.membership import Membership
+from stsd.server.pruner import Pruner
 from stsd.tokens.cache import VerifiedTokens
 from stsd.view import View
 
@@ -58,6 +60,7 @@ STALENESS_EVENTS: Mapping[Level, str] = {
     "hard": "staleness_hard",
     "fresh": "staleness_recovered",
 }
+PRUNING = Pruning(entries.entry_over_at, entries.TAIL_S)
 NODE_NAME = "1"
 """A region has one node; the name leaves room for more."""
 
@@ -85,6 +88,7 @@ class Replicator:
         self._commits = GroupCommit(self._commit, self._not_stored)
         self._keeper = Keeper(journal, self._event)
         self._receipts = Receipts(view)
+        self._pruner = Pruner(journal, view, clock, self._storing, lambda count: self._event("pruned", batches=count))
         self._tasks: list[asyncio.Task[None]] = []
         self._offers: set[asyncio.Task[None]] = set()
         self._orphans: list[Batch] = []
@@ -118,17 +122,19 @@ class Replicator:
         self._begin(incarnation, epoch, identities, joined=self._told_joined, heard_at=heard_at)
         batches, damaged = await self._keeper.whole_batches()
         forks = list(map(rows.fork, await self._journal.forks()))
+        checkpoint, forged = await self._keeper.genuine_checkpoint(identities)
         replica = self._view.replica
-        self._apply(replica.restore(batches, forks, damaged=damaged))
+        self._apply(replica.restore(batches, forks, checkpoint, damaged=damaged or forged))
         self._orphans += replica.regroup(self._backbone.peers, heard_at)
-        if damaged:
+        if damaged or forged:
             await self._renew(replica, "damaged")
         await self._keeper.keep_identities(identities.announcements())
 
     def start(self) -> None:
         """Begin to write, to talk to peers and to tick."""
         self._backbone.tail(self._deliver)
-        self._tasks = [asyncio.create_task(job) for job in (self._commits.run(), self._tick())]
+        jobs = (self._commits.run(), self._tick(), self._pruner.run())
+        self._tasks = [asyncio.create_task(job) for job in jobs]
 
     async def first_exchange(self) -> None:
         """Wait until every peer that answers has told what it knows, but not for long: others may be away for ever."""
@@ -154,34 +160,34 @@ class Replicator:
         """
         if self._membership.left:
             raise ServiceUnavailable("This node was removed from its cluster", reason="left")
-        sequence = await self._commits.store(codec.encode_revocation(revocation))
+        sequence = await self._commits.store(entries.encode_revocation(revocation))
         return await self._receipts.recorded(sequence, wait_s)
 
     def _not_stored(self, error: Exception) -> None:
         self._event("revocation_not_stored", reason=type(error).__name__, detail=str(error))
 
-    async def _commit(self, entries: Sequence[bytes]) -> int:
+    async def _commit(self, group: Sequence[bytes]) -> int:
         """One group, synced before it is enforced and told; its first sequence. Raises JournalError."""
         async with self._storing:
-            return await self._commit_alone(entries)
+            return await self._commit_alone(group)
 
-    async def _commit_alone(self, entries: Sequence[bytes]) -> int:
+    async def _commit_alone(self, group: Sequence[bytes]) -> int:
         replica = self._view.replica
         if replica.overtaken:
             await self._renew(replica, "overtaken")
         try:
-            batch = await self._append(replica, entries)
+            batch = await self._append(replica, group)
         except JournalConflict:
             await self._renew(replica, "conflict")
-            batch = await self._append(replica, entries)
+            batch = await self._append(replica, group)
         ready = replica.committed(batch, self._clock.wall())
         self._apply(ready.applied)
         self.changed()
         self._send(ready.send)
         return batch.first
 
-    async def _append(self, replica: Replica, entries: Sequence[bytes]) -> Batch:
-        batch = replica.append(entries, self._clock.wall())
+    async def _append(self, replica: Replica, group: Sequence[bytes]) -> Batch:
+        batch = replica.append(group, self._clock.wall())
         try:
             await self._journal.append(rows.of_batch(batch))
         except BaseException:
@@ -191,9 +197,13 @@ class Replicator:
 
     async def _renew(self, replica: Replica, reason: str) -> None:
         """Go on under a new incarnation, as after an empty disk: no sequence of the old one can mean two things."""
-        orphans = replica.renew(await self._new_incarnation(reason))
+        replica.renew(await self._new_incarnation(reason))
         await self._keeper.keep_identities([replica.identities.announce(replica.origin, self._signer)])
-        for batch in orphans:
+        await self._write_anew(replica)
+
+    async def _write_anew(self, replica: Replica) -> None:
+        """What our former incarnations wrote and others may never get. Raises JournalError: the rest waits."""
+        for batch in replica.orphans(min(self._clock.wall(), self._clock.service())):
             ready = replica.committed(await self._append(replica, batch.entries), self._clock.wall())
             self._send(ready.send)
 
@@ -231,6 +241,7 @@ class Replicator:
             identities=identities,
             epoch=epoch,
             joined=joined,
+            pruning=PRUNING,
         )
         view.revocations = RevocationSet()
         view.tokens = VerifiedTokens(view.keys)
@@ -305,12 +316,12 @@ class Replicator:
         await self._keeper.keep_identities(ready.identities)
         await self._keeper.keep_forks(ready.forks)
         send = list(ready.send)
-        if ready.save:
+        if ready.stores:
             async with self._storing:
                 if self._view.replica is not replica:
                     return []
                 try:
-                    await self._journal.keep([rows.of_batch(batch) for batch in ready.save])
+                    await self._keep(replica, ready)
                 except JournalError as error:
                     replica.failed(ready)
                     self._event("journal_failed", detail=str(error))
@@ -318,6 +329,12 @@ class Replicator:
             send += replica.saved(ready, self._clock.wall()).send
             self.changed()
         return send
+
+    async def _keep(self, replica: Replica, ready: Ready) -> None:
+        """Store what came from others. Raises JournalError."""
+        checkpoint = replica.checkpoint() if ready.adopted else None
+        body = None if checkpoint is None else codec.encode_checkpoint(checkpoint)
+        await self._journal.keep([rows.of_batch(batch) for batch in ready.save], body)
 
     async def _follow(self, epoch: int, peer: str) -> None:
         """A peer was reset while we were away: follow it, if resets are allowed here at all."""
@@ -372,7 +389,8 @@ class Replicator:
             if replica.overtaken:
                 await self._renew(replica, "overtaken")
             await self._adopt()
-            await self._journal.keep([rows.of_batch(batch) for batch in ready.save])
+            await self._write_anew(replica)
+            await self._keep(replica, ready)
             if replica.joined and not self._told_joined:
                 await self._journal.set_meta(joined="1")
                 self._told_joined = True
@@ -399,7 +417,7 @@ class Replicator:
         now = self._clock.service()
         for batch in batches:
             for entry in batch.entries:
-                revocation = codec.decode_revocation(entry)
+                revocation = entries.decode_revocation(entry)
                 self._view.revocations.add(revocation, batch.origin.region, now)
 
     # Telling.

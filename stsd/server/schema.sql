@@ -8,7 +8,7 @@ CREATE TABLE meta (
   value TEXT NOT NULL
 ) WITHOUT ROWID;
 
--- One row per batch of every origin's log; what an origin stored in one commit is one batch.
+-- One row per batch of every origin's log; what an origin stored in one commit is one batch. Pruned ones are deleted.
 CREATE TABLE batches (
   origin TEXT NOT NULL,      -- region/node/incarnation
   first  INTEGER NOT NULL,   -- sequence of the first entry; an origin's sequences run from 1 without gaps
@@ -30,5 +30,11 @@ CREATE TABLE forks (
   other  BLOB NOT NULL
 ) WITHOUT ROWID;
 
-INSERT INTO meta VALUES ('format', '2');
+-- Where the logs begin that were pruned: one signed checkpoint, of which the signature is the checksum.
+CREATE TABLE checkpoint (
+  only INTEGER PRIMARY KEY CHECK (only = 1),
+  body BLOB NOT NULL
+);
+
+INSERT INTO meta VALUES ('format', '3');
 COMMIT;

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stsd.revocation import codec
+from stsd.revocation import codec, entries
 from stsd.revocation.codec import CodecError
 from stsd.revocation.messages import Ack, Announcement, Batch, Delta, Digest, Fetch, Head, Heartbeat, Origin, PeerNews
 from stsd.revocation.peer_set import MAX_RECORDS
@@ -34,8 +34,8 @@ announcements = st.lists(
     max_size=3,
     unique_by=lambda announcement: announcement.origin,
 ).map(tuple)
-entries = st.lists(st.binary(max_size=40), min_size=1, max_size=4).map(tuple)
-batches = st.builds(Batch, origins, st.integers(1, codec.MAX_SEQUENCE), entries, instants, hashes, hashes, signatures)
+contents = st.lists(st.binary(max_size=40), min_size=1, max_size=4).map(tuple)
+batches = st.builds(Batch, origins, st.integers(1, codec.MAX_SEQUENCE), contents, instants, hashes, hashes, signatures)
 messages = st.one_of(
     st.builds(Digest, counts, origins, heads, heartbeats, announcements),
     st.builds(Fetch, counts, sequences),
@@ -79,7 +79,7 @@ def test_a_batch_is_read_back_as_it_was_and_is_no_larger_than_it_said(batch):
 
 @given(revocations)
 def test_a_revocation_is_read_back_as_it_was_whatever_its_kind(revocation):
-    assert codec.decode_revocation(codec.encode_revocation(revocation)) == revocation
+    assert entries.decode_revocation(entries.encode_revocation(revocation)) == revocation
 
 
 @given(st.binary(max_size=60) | st.recursive(st.none() | counts | st.text(), st.lists).map(orjson.dumps))
@@ -180,5 +180,5 @@ def test_the_largest_batch_that_can_be_appended_can_be_read_by_a_peer_and_from_t
 
 @pytest.mark.parametrize("entry", [b"", b"?", b'{"v":2,"kind":"role"}', b'{"v":1,"kind":"role"}'])
 def test_an_entry_that_this_version_cannot_read_is_kept_as_unknown(entry):
-    assert codec.decode_revocation(entry).kind == "unknown"
-    assert codec.decode_revocation(entry) != codec.decode_revocation(entry + b" ")
+    assert entries.decode_revocation(entry).kind == "unknown"
+    assert entries.decode_revocation(entry) != entries.decode_revocation(entry + b" ")

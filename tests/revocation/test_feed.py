@@ -3,7 +3,7 @@
 import pytest
 
 from stsd.revocation import feed
-from stsd.revocation.codec import encode_revocation
+from stsd.revocation.entries import encode_revocation
 from stsd.revocation.messages import Batch, Delta, Origin
 from stsd.revocation.replica import Replica
 from stsd.revocation.revocation_set import Revocation

@@ -570,7 +570,7 @@ def test_heartbeats_of_living_origins_are_passed_on():
 def test_a_node_is_fresh_enough_when_everything_up_to_the_token_is_applied():
     a, b = replica(A), replica(B)
     first, second = write(a)[0], write(a)[0]
-    token = a.revocation_token(2)
+    token = a.token(2)
     assert a.fresh_enough(token)
     b.receive(A, Delta(0, (second,)), NOW)
     assert not b.fresh_enough(token)
@@ -580,8 +580,8 @@ def test_a_node_is_fresh_enough_when_everything_up_to_the_token_is_applied():
 
 def test_a_token_of_a_former_epoch_asks_for_nothing_and_one_of_a_later_is_never_reached():
     a = replica(A, epoch=1)
-    assert a.fresh_enough(replica(A).revocation_token(5))
-    assert not a.fresh_enough(replica(A, epoch=2).revocation_token(5))
+    assert a.fresh_enough(replica(A).token(5))
+    assert not a.fresh_enough(replica(A, epoch=2).token(5))
     with pytest.raises(TokenShapeError):
         a.fresh_enough("?")
 

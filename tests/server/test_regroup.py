@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from stsd.errors import ServiceUnavailable
-from stsd.revocation import codec
+from stsd.revocation import entries
 from stsd.revocation.identity import Identities, Signer, chain_of
 from stsd.revocation.messages import Batch, Delta, Origin, PeerNews
 from stsd.revocation.peer_records import Left, Peer, sign_left, sign_peer
@@ -25,7 +25,7 @@ def said(*revocations) -> Delta:
     """What eu-west-1 pushed, a batch for each."""
     identities, batches, previous = Identities(b"k" * 32), [], Identities(b"k" * 32).genesis(FOREIGN)
     for first, revocation in enumerate(revocations, 1):
-        batch = Batch(FOREIGN, first, (codec.encode_revocation(revocation),), float(NOW), previous)
+        batch = Batch(FOREIGN, first, (entries.encode_revocation(revocation),), float(NOW), previous)
         batch = replace(batch, chain=chain_of(batch))
         batches.append(replace(batch, signature=SIGNER.sign(identities.batch_content(batch))))
         previous = batch.chain

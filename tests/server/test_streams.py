@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from stsd.revocation import feed
-from stsd.revocation.codec import encode_revocation
+from stsd.revocation.entries import encode_revocation
 from stsd.revocation.messages import Batch, Delta, Origin
 from stsd.revocation.revocation_set import Revocation
 from stsd.server import http, streams

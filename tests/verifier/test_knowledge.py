@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stsd.revocation import feed, golomb
-from stsd.revocation.codec import encode_revocation
+from stsd.revocation.entries import encode_revocation
 from stsd.revocation.messages import Origin
 from stsd.revocation.replica import Replica
 from stsd.revocation.revocation_set import Revocation

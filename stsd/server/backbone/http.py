@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from stsd.revocation import codec
@@ -121,9 +121,19 @@ class HttpBackbone:
         well-formed."""
         header, messages = self._links.open(sealed)
         answers: list[bytes] = []
-        for message in list(map(codec.decode_sent, messages)):
+        for message in list(self._known(header.sender, messages)):
             answers += map(codec.encode_message, await answer(header.sender, message))
         return self._links.reply(header, answers)
+
+    def _known(self, peer: str, messages: Iterable[bytes]) -> Iterator[Sent]:
+        """A peer's messages, but those of a later version, which are told. Raises CodecError for a wrong one."""
+        for content in messages:
+            try:
+                yield codec.decode_sent(content)
+            except codec.CodecError as error:
+                if error.reason not in codec.LATER:
+                    raise
+                self._report("peer_message_refused", reason=error.reason, peer=peer)
 
     def _queue(self, peer: str, message: bytes, done: asyncio.Future[bool] | None = None) -> bool:
         """Whether there was room."""
@@ -170,8 +180,8 @@ class HttpBackbone:
         """One call and what it is answered."""
         reachable, reason = True, ""
         try:
-            for answer in await self._links.call(peer, url, [each.message for each in waiting]):
-                await self._deliver(peer, codec.decode_sent(answer))
+            for answer in self._known(peer, await self._links.call(peer, url, [each.message for each in waiting])):
+                await self._deliver(peer, answer)
         except (PeerUnavailable, ValueError) as error:
             reachable, reason = False, str(error)
         finally:

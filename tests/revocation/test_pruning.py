@@ -1,0 +1,396 @@
+"""What is forgotten, what never is, and how a node goes on that lacks what was forgotten everywhere."""
+
+from dataclasses import replace
+from math import inf
+
+import pytest
+
+from stsd.revocation import codec, entries, feed
+from stsd.revocation.identity import Identities
+from stsd.revocation.messages import MAX_KEPT_RANGES, Batch, Checkpoint, Delta, Fetch, Floor, Head, Origin
+from stsd.revocation.pruning import Pruning
+from stsd.revocation.replica import Replica, fault_of_checkpoint
+from stsd.revocation.revocation_set import Revocation, RevocationSet
+from tests.revocation.signed import digest, known, signed, signer
+
+NOW = 1_795_435_200.0
+A, B, C = (Origin(region, "1", "1" * 16) for region in ("eu-west-1", "us-east-1", "ap-southeast-1"))
+TAIL_S = 100.0
+LATER = NOW + 2 * TAIL_S
+
+
+def ends(entry: bytes) -> float:
+    """Entries of these tests: `over`, or `kept`, or the second in which they end."""
+    return {b"over": 0.0, b"kept": inf}.get(entry.split()[0]) or (float(entry) if entry.isdigit() else 0.0)
+
+
+def node(origin: Origin, *, joined: bool = True) -> Replica:
+    peers = [other.region for other in (A, B, C) if other != origin]
+    return Replica(
+        origin, peers, NOW, signer=signer(origin), identities=known(A, B, C), joined=joined,
+        pruning=Pruning(lambda entry: inf if entry.startswith(b"kept") else ends(entry), TAIL_S),
+    )  # fmt: skip
+
+
+def write(replica: Replica, *batches: str, now: float = NOW) -> None:
+    for text in batches:
+        replica.committed(replica.append([text.encode()], now), now)
+
+
+def take(replica: Replica, peer: str, *messages) -> None:
+    """Receive, with a disk that always works."""
+    for message in messages:
+        ready = replica.receive(peer, message, LATER)
+        if ready.stores:
+            replica.saved(ready, LATER)
+
+
+def answer(replica: Replica, after: int, origin: Origin = A) -> list:
+    return [message for _, message in replica.receive("us-east-1", Fetch(0, {origin: after}), LATER).send]
+
+
+def held(replica: Replica) -> list[str]:
+    return [entry.decode() for batch in replica.seen() for entry in batch.entries]
+
+
+def pruned(*batches: str) -> Replica:
+    """A node whose own log was pruned as far as it goes."""
+    replica = node(A)
+    write(replica, *batches)
+    while (step := replica.prune(LATER, limit=2)) and step.more:
+        pass
+    return replica
+
+
+def test_what_is_old_and_over_goes_and_what_is_not_over_stays():
+    replica = pruned("over 1", "kept 2", "over 3", "kept 4", "kept 5", "over 6")
+    assert held(replica) == ["kept 2", "kept 4", "kept 5"]
+    assert replica.checkpoint().floors[A].kept == ((2, 2), (4, 5))
+    assert replica.checkpoint().floors[A].head.sequence == 6 == replica.heads()[A]
+
+
+def test_nothing_younger_than_the_tail_goes_even_if_it_is_over():
+    replica = node(A)
+    write(replica, "over 1", "over 2", now=LATER - TAIL_S + 1)
+    assert replica.prune(LATER) is None
+    assert held(replica) == ["over 1", "over 2"]
+
+
+def test_what_was_kept_goes_when_its_end_has_come():
+    replica = pruned("over 1", str(int(LATER + 50)))
+    assert held(replica) == [str(int(LATER + 50))]
+    assert replica.prune(LATER + 49) is None
+    step = replica.prune(LATER + 50)
+    assert [batch.first for batch in step.dropped] == [2]
+    assert step.checkpoint.floors[A].kept == ()
+
+
+def test_a_step_looks_into_no_more_than_it_is_allowed_to():
+    replica = node(A)
+    write(replica, *(f"over {number}" for number in range(10)))
+    steps = [replica.prune(LATER, limit=4) for _ in range(4)]
+    assert [step and (len(step.dropped), step.more) for step in steps] == [(4, True), (4, True), (2, False), None]
+
+
+def test_a_step_that_was_not_stored_is_handed_out_again():
+    replica = node(A)
+    write(replica, "over 1")
+    step = replica.prune(LATER)
+    replica.not_pruned(step)
+    assert replica.prune(LATER).dropped == step.dropped
+    assert replica.prune(LATER) is None
+
+
+def test_without_being_told_what_is_over_nothing_is_ever_forgotten():
+    replica = Replica(A, (), NOW, signer=signer(A), identities=known(A))
+    write(replica, "over 1")
+    assert replica.prune(NOW + 1e9) is None
+
+
+def test_a_log_goes_on_after_everything_in_it_was_pruned():
+    replica = pruned("over 1", "over 2")
+    floor = replica.checkpoint().floors[A].head
+    batch = replica.append([b"next"], LATER)
+    replica.committed(batch, LATER)
+    assert (batch.first, batch.previous) == (3, floor.chain)
+    assert replica.heads() == {A: 3}
+
+
+def test_who_lacks_what_was_pruned_gets_the_checkpoint_and_what_is_kept():
+    replica = pruned("over 1", "kept 2", "over 3")
+    write(replica, "kept 4", now=LATER)
+    checkpoint, delta = answer(replica, after=0)
+    assert isinstance(checkpoint, Checkpoint)
+    assert [batch.first for batch in delta.batches] == [2, 4]
+    newcomer = node(B, joined=False)
+    take(newcomer, A.region, digest(A, replica.chained_heads()), checkpoint, delta)
+    assert newcomer.chained_heads() == replica.chained_heads()
+    assert newcomer.joined
+    assert newcomer.checkpoint().floors == checkpoint.floors
+    assert newcomer.checkpoint().maker == B
+
+
+def test_the_order_in_which_checkpoint_and_batches_come_does_not_matter():
+    replica = pruned("over 1", "kept 2", "over 3", "kept 4")
+    write(replica, "kept 5", now=LATER)
+    checkpoint, delta = answer(replica, after=0)
+    newcomer = node(B)
+    parts = [replace(delta, batches=(batch,)) for batch in delta.batches]
+    take(newcomer, A.region, parts[2], parts[1], checkpoint, parts[0])
+    assert newcomer.chained_heads() == replica.chained_heads()
+
+
+def test_a_floor_is_not_adopted_before_all_that_is_kept_below_it_is_held():
+    replica = pruned("over 1", "kept 2", "over 3", "kept 4")
+    checkpoint, delta = answer(replica, after=0)
+    newcomer = node(B)
+    take(newcomer, A.region, checkpoint, replace(delta, batches=delta.batches[1:]))
+    assert newcomer.heads() == {}
+    take(newcomer, A.region, digest(A, replica.chained_heads()))
+    asks = [message for _, message in newcomer.receive(A.region, digest(A, replica.chained_heads()), LATER + 9).send]
+    assert asks == [Fetch(0, {A: 1})]
+    take(newcomer, A.region, delta)
+    assert newcomer.chained_heads() == replica.chained_heads()
+
+
+def test_what_was_adopted_counts_when_it_is_on_disk():
+    replica = pruned("over 1", "kept 2", "over 3")
+    checkpoint, delta = answer(replica, after=0)
+    newcomer = node(B)
+    first = newcomer.receive(A.region, delta, LATER)
+    second = newcomer.receive(A.region, checkpoint, LATER)
+    assert second.adopted == {A: 3}
+    newcomer.saved(second, LATER)
+    assert newcomer.heads() == {}, "the batch that is kept is not on disk yet"
+    newcomer.failed(first)
+    again = newcomer.tick(LATER)
+    newcomer.saved(again, LATER)
+    assert newcomer.heads() == {A: 3}
+
+
+def test_an_adoption_that_could_not_be_stored_is_tried_again_with_the_next_tick():
+    replica = pruned("over 1", "over 2")
+    newcomer = node(B)
+    ready = newcomer.receive(A.region, *answer(replica, after=0)[:1], LATER)
+    newcomer.failed(ready)
+    again = newcomer.tick(LATER)
+    assert again.adopted == {A: 2}
+    assert newcomer.heads() == {}
+    newcomer.saved(again, LATER)
+    assert newcomer.heads() == {A: 2}
+
+
+def test_a_restart_finds_its_floors_and_what_it_keeps():
+    replica = pruned("over 1", "kept 2", "over 3")
+    write(replica, "kept 4", now=LATER)
+    again = node(A)
+    assert len(again.restore(list(replica.seen()), (), replica.checkpoint())) == 2
+    assert again.chained_heads() == replica.chained_heads()
+    assert again.checkpoint().floors == replica.checkpoint().floors
+    assert again.append([b"next"], LATER).first == 5
+
+
+def test_a_restart_without_the_checkpoint_is_repaired_from_a_peer():
+    origin, peer = pruned("over 1", "kept 2", "over 3"), node(B)
+    take(peer, A.region, *answer(origin, after=0))
+    damaged = node(C)
+    damaged.restore(list(peer.seen()), (), None, damaged=True)
+    assert damaged.overtaken
+    assert damaged.heads() == {}
+    damaged.renew("2" * 16)
+    take(damaged, B.region, *answer(peer, after=0))
+    assert damaged.heads() == {A: 3}
+
+
+def test_a_restart_that_lost_a_kept_batch_asks_for_it():
+    replica = pruned("over 1", "kept 2", "over 3")
+    peer = node(B)
+    take(peer, A.region, *answer(replica, after=0))
+    again = node(B)
+    again.restore([], (), peer.checkpoint(), damaged=True)
+    assert again.heads() == {}
+    take(again, A.region, *answer(replica, after=0))
+    assert again.heads() == {A: 3}
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda checkpoint: replace(checkpoint, floors={A: Floor(Head(9, bytes(32)))}),
+        lambda checkpoint: replace(checkpoint, floors={A: Floor(checkpoint.floors[A].head)}),
+        lambda checkpoint: replace(checkpoint, made_at=checkpoint.made_at + 1),
+        lambda checkpoint: replace(checkpoint, maker=C),
+        lambda checkpoint: replace(checkpoint, maker=Origin("eu-west-1", "1", "9" * 16)),
+        lambda checkpoint: replace(
+            checkpoint, signature=signer(A).sign(Identities(b"x" * 32).checkpoint_content(checkpoint))
+        ),
+        lambda checkpoint: replace(
+            checkpoint, signature=signer(A).sign(Identities(b"k" * 32, log="other").checkpoint_content(checkpoint))
+        ),
+    ],
+)
+def test_a_checkpoint_that_its_maker_did_not_sign_so_changes_nothing(forge):
+    checkpoint, delta = answer(pruned("over 1", "kept 2", "over 3"), after=0)
+    newcomer = node(B)
+    ready = newcomer.receive(A.region, forge(checkpoint), LATER)
+    assert ready.refused
+    assert not ready.stores
+    take(newcomer, A.region, delta)
+    assert newcomer.heads() == {}
+    assert fault_of_checkpoint(newcomer.identities, checkpoint) == ""
+
+
+def test_an_older_checkpoint_of_the_same_maker_does_not_replace_a_later_one():
+    replica = pruned("over 1", str(int(LATER + 50)), "over 3")
+    older = replica.checkpoint()
+    write(replica, "over 4", now=LATER)
+    replica.prune(LATER + 50)
+    later, delta = answer(replica, after=0)
+    assert later.made_at > older.made_at
+    assert later.floors[A].kept == ()
+    newcomer = node(B)
+    take(newcomer, A.region, later)
+    assert newcomer.heads() == {A: 3}
+    take(newcomer, A.region, older, delta)
+    assert newcomer.heads() == {A: 4}
+
+
+def test_a_claim_that_cannot_be_completed_any_more_is_replaced_by_its_makers_next_word():
+    replica = pruned("over 1", str(int(LATER + 50)), "over 3")
+    newcomer = node(B)
+    take(newcomer, A.region, replica.checkpoint())
+    assert newcomer.heads() == {}
+    replica.prune(LATER + 50)
+    take(newcomer, A.region, *answer(replica, after=0))
+    assert newcomer.heads() == {A: 3}
+
+
+def test_a_floor_that_contradicts_what_is_held_is_not_adopted():
+    replica = pruned("over 1", "over 2")
+    other = Floor(Head(2, b"x" * 32))
+    content = Checkpoint(0, C, LATER, {A: other})
+    lie = replace(content, signature=signer(C).sign(Identities(b"k" * 32).checkpoint_content(content)))
+    newcomer = node(B)
+    write(replica, "kept 3", now=LATER)
+    _, delta = answer(replica, after=0)
+    take(newcomer, A.region, delta)
+    take(newcomer, C.region, lie)
+    assert newcomer.heads() == {}
+    take(newcomer, A.region, replica.checkpoint())
+    assert newcomer.chained_heads() == replica.chained_heads()
+
+
+def test_a_batch_that_does_not_follow_the_floor_is_refused_by_name():
+    replica = pruned("over 1", "over 2")
+    newcomer = node(B)
+    take(newcomer, A.region, replica.checkpoint())
+    stray = signed(Batch(A, 3, (b"stray",), NOW), previous=b"x" * 32)
+    assert newcomer.receive(A.region, Delta(0, (stray,)), LATER).refused == (("other_history", A),)
+    straddling = signed(Batch(A, 2, (b"one", b"two"), NOW), previous=b"x" * 32)
+    assert newcomer.receive(A.region, Delta(0, (straddling,)), LATER).refused == (("other_history", A),)
+    assert held(newcomer) == []
+
+
+def test_what_was_pruned_does_not_come_back_when_it_is_sent_again():
+    replica = node(A)
+    write(replica, "over 1")
+    batch = next(replica.seen())
+    replica.prune(LATER)
+    ready = replica.receive(B.region, Delta(0, (batch,)), LATER)
+    assert not ready.stores
+    assert not ready.applied
+    assert not ready.refused
+    assert held(replica) == []
+
+
+def test_a_peer_that_is_below_the_floor_is_not_taken_for_another_history():
+    replica = pruned("over 1", "over 2", "over 3")
+    asks = replica.receive(B.region, digest(B, {A: Head(1, b"y" * 32)}), LATER).send
+    assert asks == ()
+
+
+def test_nodes_that_pruned_differently_have_equal_heads():
+    origin = node(A)
+    write(origin, "over 1", "kept 2", "over 3")
+    peer = node(B)
+    take(peer, A.region, Delta(0, tuple(origin.seen())))
+    origin.prune(LATER, limit=2)
+    peer.prune(LATER, limit=3)
+    assert origin.chained_heads() == peer.chained_heads()
+    assert origin.checkpoint().floors != peer.checkpoint().floors
+
+
+def test_a_checkpoint_never_names_more_than_a_message_holds(monkeypatch):
+    monkeypatch.setattr("stsd.revocation.pruning.MAX_KEPT_RANGES", 3)
+    replica = node(A)
+    write(replica, *(f"{'kept' if number % 2 else 'over'} {number}" for number in range(12)))
+    while (step := replica.prune(LATER, limit=1)) and step.more:
+        pass
+    assert len(replica.checkpoint().floors[A].kept) <= 3
+    assert len(held(replica)) > 3 + 2
+    assert MAX_KEPT_RANGES == 20_000
+
+
+def test_a_cursor_of_any_age_hears_all_that_is_still_in_force():
+    replica = Replica(A, (), NOW, signer=signer(A), identities=known(A), pruning=Pruning(entries.entry_over_at, TAIL_S))
+    for number, until in enumerate((1, None, 1, None)):
+        revocation = Revocation("access_key", f"ASIA{number}", 0, until)
+        replica.committed(replica.append([entries.encode_revocation(revocation)], NOW), NOW)
+    early = feed.after(replica, limit=1).cursor
+    replica.prune(LATER)
+    page = feed.after(replica, early)
+    assert [found["subject"] for found in page.revocations] == ["ASIA1", "ASIA3"]
+    assert page.cursor == feed.cursor(replica)
+    assert feed.after(replica, page.cursor).revocations == []
+    assert [found["subject"] for found in feed.after(replica).revocations] == ["ASIA1", "ASIA3"]
+
+
+@pytest.mark.parametrize("kind", ["access_key", "session", "source_identity", "role", "principal", "account"])
+def test_an_entry_is_over_when_the_set_has_forgotten_it_and_not_before(kind):
+    until = int(NOW) + 3600
+    revocation = Revocation(kind, "subject", 0 if kind == "access_key" else int(NOW) * 1000, until)
+    over_at = entries.entry_over_at(entries.encode_revocation(revocation))
+    revoked = RevocationSet()
+    revoked.add(revocation, "us-east-1", NOW)
+    revoked.forget(over_at - 0.001)
+    assert len(revoked) == 1
+    revoked.forget(over_at)
+    assert len(revoked) == 0
+    assert until < over_at < NOW + entries.TAIL_S
+
+
+@pytest.mark.parametrize("entry", [entries.encode_revocation(Revocation("access_key", "AKIA", 0, None)), b"later"])
+def test_a_long_term_keys_revocation_and_what_nobody_can_read_are_never_over(entry):
+    assert entries.entry_over_at(entry) == inf
+
+
+def test_a_checkpoint_is_read_back_as_it_was():
+    checkpoint = pruned("over 1", "kept 2", "over 3", "kept 4").checkpoint()
+    assert codec.decode_checkpoint(codec.encode_checkpoint(checkpoint)) == checkpoint
+
+
+@pytest.mark.parametrize(
+    "kept", [((3, 2),), ((0, 1),), ((1, 2), (2, 3)), ((4, 5), (1, 2)), ((1, 99),), ((1,),), (1, 2), ("12",)]
+)
+def test_ranges_that_are_none_are_refused(kept):
+    checkpoint = pruned("over 1", "kept 2", "over 3").checkpoint()
+    wrong = replace(checkpoint, floors={A: replace(checkpoint.floors[A], kept=kept)})
+    with pytest.raises(codec.CodecError, match="bad_shape"):
+        codec.decode_message(codec.encode_message(wrong))
+
+
+def test_another_kind_of_log_runs_on_the_same_machinery_and_believes_nothing_of_this_one():
+    """Two logs of one node with one key: what is signed for one does not hold in the other."""
+    ours = node(A)
+    other = Replica(A, (B.region,), NOW, signer=signer(A), identities=Identities(b"k" * 32, log="mfa-steps"))
+    batch = ours.append([b"entry"], NOW)
+    ours.committed(batch, NOW)
+    step = other.append([b"entry"], NOW)
+    assert (step.origin, step.first, step.entries) == (batch.origin, batch.first, batch.entries)
+    assert step.previous != batch.previous
+    assert node(B).receive(A.region, Delta(0, (step,)), NOW).refused == (("bad_signature", A),)
+    encoded = codec.encode_message(Delta(0, (step,)), "mfa-steps")
+    assert codec.decode_message(encoded, "mfa-steps") == Delta(0, (step,))
+    with pytest.raises(codec.CodecError, match="unknown_log"):
+        codec.decode_message(encoded)
+    assert codec.CodecError("unknown_log").reason in codec.LATER

@@ -8,6 +8,7 @@
 | `lost` | number of requests without a good answer that were due from `since` until `until` | check |
 | `lost_share` | the same as a share of all requests due then | check |
 | `p99_ratio` | p99 of the latency of requests due from `since` on ÷ that of those before | check |
+| `remote_calls` | calls to other regions that nodes made inside requests | check |
 | `restart_s` | seconds from the order to start a region until it was ready, the longest | check |
 | `recovery_s` | seconds from the beginning of `since` to when the last lost request was due, up to `until` | check |
 
@@ -28,6 +29,7 @@ from typing import Any
 
 from cluster import revocation_checks
 from cluster.history import Exchange, Run, percentile
+from cluster.node_metrics import NodeCounts
 from cluster.topology import RttTable
 
 
@@ -173,6 +175,18 @@ def _restart_s(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[t
     yield "", max((event.done_at - event.began_at for event in starts), default=None)
 
 
+def _remote_calls(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
+    """Nothing, where a node did not tell, or counts nothing at all and so proves nothing."""
+    counts = [run.nodes.get(region, NodeCounts()).remote_calls for run in runs for region in _regions(run)]
+    known = bool(counts) and all(count.get("background", 0) > 0 for count in counts)
+    yield "", sum(count["request"] for count in counts) if known else None
+
+
+def _regions(run: Run) -> set[str]:
+    """The regions that clients called."""
+    return {e.region for e in run.measured if e.region}
+
+
 def _window(check: Check, run: Run, since: float | None = None) -> list[Exchange]:
     """The selected exchanges due in the check's window; none when a fault that bounds it did not happen."""
     begin, end = revocation_checks.bounds(check, run)
@@ -209,6 +223,7 @@ KINDS: Mapping[str, Kind] = {
     "lost": Kind(_lost, (), ("since", "until", *_CLIENTS, *_BOUNDS)),
     "lost_share": Kind(_lost_share, (), ("since", "until", *_CLIENTS, *_BOUNDS)),
     "p99_ratio": Kind(_p99_ratio, ("since",), (*_CLIENTS, *_BOUNDS)),
+    "remote_calls": Kind(_remote_calls, (), _BOUNDS),
     "restart_s": Kind(_restart_s, (), _BOUNDS),
     "recovery_s": Kind(_recovery_s, ("since",), ("until", *_CLIENTS, *_BOUNDS)),
     **{

@@ -57,10 +57,12 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Revoking:
-    """Revocations beside the load: how many per second in each region, and how long to wait after the last one."""
+    """Revocations beside the load: how many per second in each region, how long to wait after the last one, and how
+    many there are before the load begins."""
 
     per_s: float
     settle_s: float
+    preloaded: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class Quick:
     at_s: tuple[float, ...]
     checks: str
     leaves_out: str
+    preloaded: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,7 @@ class Experiment:
             topology=self.quick.topology,
             seeds=self.quick.seeds,
             load=self.quick.load,
+            revoking=None if self.revoking is None else replace(self.revoking, preloaded=self.quick.preloaded),
             faults=tuple(replace(fault, at_s=at_s) for fault, at_s in zip(self.faults, self.quick.at_s, strict=True)),
             checks=tuple(check for check in self.checks if check.quick),
         )
@@ -125,17 +129,14 @@ class Experiment:
 
 
 def select(wanted: Iterable[str], experiments: Mapping[str, Experiment]) -> list[Experiment]:
-    """The experiments of slugs, numbers or `all`, each once, in the order given. Raises ExperimentError."""
-    names = {key: name for name, e in experiments.items() for key in (name, e.number.lower())}
+    """The experiments of slugs, numbers (all that have it) or `all`, each once, in the order given. Raises
+    ExperimentError."""
     chosen: dict[str, Experiment] = {}
     for word in wanted:
-        if word == "all":
-            chosen |= experiments
-        elif word.lower() in names:
-            name = names[word.lower()]
-            chosen[name] = experiments[name]
-        else:
+        found = {n: e for n, e in experiments.items() if word.lower() in ("all", n, e.number.lower())}
+        if not found:
             raise ExperimentError(
                 [f"experiment {word}: not known; choose {', '.join(experiments)}, their numbers or all"]
             )
+        chosen |= found
     return list(chosen.values())

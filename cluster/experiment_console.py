@@ -65,7 +65,7 @@ def load_all() -> dict[str, Experiment]:
         found = [experiment_file.parse(read_text(path, "experiment"), path.name) for path in EXPERIMENTS.glob("*.toml")]
     except ExperimentError as error:
         raise ClusterError(*error.faults) from error
-    return {one.name: one for one in sorted(found, key=lambda one: int(one.number[1:]))}
+    return {one.name: one for one in sorted(found, key=lambda one: (int(one.number[1:]), one.name))}
 
 
 def _chosen(names: Iterable[str]) -> list[Experiment]:

@@ -10,11 +10,12 @@
 | `[[faults]]` | `at_s`, `action`; `region` for kill, start, pause and resume; `region` and `to` for partition
   (`one_way`), slow (`ms`) and lose (`share`); nothing for heal; `every_s` for crash, a kill and a start of `region` or
   of a random one, again and again; `name`, by which checks tell faults of one action apart |
-| `[revocations]` | sessions made and revoked in each region: `per_s`, and `settle_s` after the last one |
+| `[revocations]` | sessions made and revoked in each region: `per_s`, `settle_s` after the last one, and how many
+  revocations there are before it all, in all regions together (`preloaded`) |
 | `[[checks]]` | `kind` and its members (see `checks`); `quick = false` leaves a check out of the quick form |
 | `seeds` | how many seeds a full run takes, from the given one on |
 | `[quick]` | what the quick form changes: `topology`, `seeds`, `arrivals_per_s`, `warm_up_s`, `duration_s`, times of
-  faults `at_s`; and in words what it still checks (`checks`) and what it does not (`leaves_out`) |
+  faults `at_s`, `preloaded`; and in words what it still checks (`checks`) and what it does not (`leaves_out`) |
 
 """
 
@@ -57,6 +58,7 @@ _SECONDS = {"type": "number", "minimum": 0}
 _POSITIVE = {"type": "number", "exclusiveMinimum": 0}
 _RATE = {"type": "number", "exclusiveMinimum": 0, "maximum": 200}
 _COUNT = {"type": "integer", "minimum": 1, "maximum": 100}
+_PRELOADED = {"type": "integer", "minimum": 0, "maximum": 1_000_000}
 _POLICY = {"enum": sorted(routing.POLICIES)}
 _SCHEMA = _object(
     {
@@ -88,6 +90,7 @@ _SCHEMA = _object(
                 "warm_up_s": _SECONDS,
                 "duration_s": _POSITIVE,
                 "at_s": {"type": "array", "items": _SECONDS},
+                "preloaded": _PRELOADED,
             },
         ),
     },
@@ -107,7 +110,7 @@ _SCHEMA = _object(
                 },
             ),
         },
-        "revocations": _object({"per_s": _RATE, "settle_s": _SECONDS}),
+        "revocations": _object({"per_s": _RATE, "settle_s": _SECONDS}, {"preloaded": _PRELOADED}),
     },
 )
 _CHECK_MEMBERS = {
@@ -238,6 +241,7 @@ def _build(document: Mapping[str, Any]) -> Experiment:
             at_s=tuple(map(float, quick.get("at_s", [fault.at_s for fault in faults]))),
             checks=quick["checks"],
             leaves_out=quick["leaves_out"],
+            preloaded=quick.get("preloaded", document.get("revocations", {}).get("preloaded", 0)),
         ),
         revoking=Revoking(**document["revocations"]) if "revocations" in document else None,
     )

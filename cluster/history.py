@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from cluster.node_metrics import NodeCounts
+
 Outcome = Literal["ok", "failed", "unknown"]
 Endpoint = Literal["global", "regional"]
 
@@ -107,6 +109,8 @@ class Run:
     ended_at: float = 0.0
     revocations: Sequence[Revocation] = ()
     untouched: Sequence[Untouched] = ()
+    nodes: Mapping[str, NodeCounts] = field(default_factory=dict)
+    """What each region's node had counted in the end."""
 
     @property
     def measured(self) -> list[Exchange]:

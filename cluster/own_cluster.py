@@ -11,17 +11,19 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from cluster import control, data_dir, probe
+from cluster import control, data_dir, node_metrics, probe
 from cluster.children import spawn, terminate
 from cluster.data_dir import ROUTER, DataDir
 from cluster.errors import ClusterError, Refused
 from cluster.files import parse_topology, topology_source
 from cluster.local import check_ports
+from cluster.node_metrics import NodeCounts
 from cluster.supervisor import POLL_S
 from cluster.topology import Topology, assign_ports
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
+EQUAL_WITHIN_S = 30.0
 FIRST_PORT, LAST_PORT = 20_000, 29_000
 PORT_ATTEMPTS = 50
 LOG_TAIL_LINES = 5
@@ -112,6 +114,35 @@ async def router_metrics(data: DataDir) -> str:
     if answer is None or answer[0] != 200:
         raise Refused("the router does not tell its metrics")
     return answer[1].decode()
+
+
+async def node_counts(data: DataDir) -> dict[str, NodeCounts]:
+    """What each region's node has counted; a node that does not say is left out."""
+    regions = data.topology.regions
+    answers = await asyncio.gather(*(probe.get(f"{data.url(region)}/metrics", timeout_s=5) for region in regions))
+    return {
+        region: node_metrics.parse(answer[1].decode())
+        for region, answer in zip(regions, answers, strict=True)
+        if answer is not None and answer[0] == 200
+    }
+
+
+async def heads_are_equal(data: DataDir) -> bool:
+    """Whether every region's node knows the same of every origin."""
+    found = await node_counts(data)
+    heads = [counts.heads for counts in found.values()]
+    return len(found) == len(data.topology.regions) and all(one == heads[0] for one in heads)
+
+
+async def until_heads_are_equal(data: DataDir, timeout_s: float = EQUAL_WITHIN_S) -> bool:
+    """Waits for it; whether it came to that in time."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + timeout_s
+    while loop.time() < until:
+        if await heads_are_equal(data):
+            return True
+        await asyncio.sleep(POLL_S)
+    return False
 
 
 def read_topology(name: str) -> Topology:

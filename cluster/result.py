@@ -6,6 +6,7 @@ A percentile is given only where at least 10 samples lie beyond it; else it is n
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -121,6 +122,8 @@ def _revocation_series(runs: Sequence[Run]) -> Iterable[dict[str, Any]]:
     counts = "policy seed origin sent acked unacked unacked_but_refused untouched untouched_but_refused"
     yield _table("revocations", counts, _revocation_counts(runs))
     yield _table("convergence", "policy origin observer revocations p50_ms p90_ms p99_ms p999_ms", _convergence(runs))
+    conditions = "policy condition revocations p50_ms p99_ms p999_ms"
+    yield _table("convergence by condition", conditions, _by_condition(runs))
 
 
 def _revocation_counts(runs: Iterable[Run]) -> Iterable[Row]:
@@ -145,6 +148,27 @@ def _convergence(runs: Iterable[Run]) -> Iterable[Row]:
     for group, times in sorted(found.items()):
         p999 = percentile(times, 0.999) if len(times) >= P999_SAMPLES_MIN else None
         yield [*group, len(times), *(_percentile(times, share) for share in (0.5, 0.9, 0.99)), p999]
+
+
+def _by_condition(runs: Iterable[Run]) -> Iterable[Row]:
+    """`healthy`: from when a revocation was sent, before the first fault, until another region refused. `after heal`:
+    from a heal until a region refused what had been acknowledged before the heal and could not reach it."""
+    found: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+    for run in runs:
+        first = min((event.began_at for event in run.events), default=math.inf)
+        heals = [event.began_at for event in run.events if event.action == "heal"]
+        for one in run.revocations:
+            if one.acked_at is None or one.sent_at is None:
+                continue
+            for refused_at in one.refused_at.values():
+                heal = next((at for at in heals if one.acked_at < at <= refused_at), None)
+                if heal is not None:
+                    found[run.policy, "after heal"].append((refused_at - heal) * 1000)
+                elif refused_at < first:
+                    found[run.policy, "healthy"].append((refused_at - one.sent_at) * 1000)
+    for group, times in sorted(found.items(), reverse=True):
+        p999 = percentile(times, 0.999) if len(times) >= P999_SAMPLES_MIN else None
+        yield [*group, len(times), _percentile(times, 0.5), _percentile(times, 0.99), p999]
 
 
 def _table(name: str, columns: str, rows: Iterable[Row]) -> dict[str, Any]:

@@ -7,6 +7,7 @@
 | `caught_up_s` | seconds from `since` (a heal) until every region refused all that was acknowledged before it |
 | `accepted_after_ack` | sessions accepted in the region that had acknowledged their revocation |
 | `lost_acked` | acknowledged revocations that some region does not hold in the end, or does not tell |
+| `differing_heads` | origins of which not all regions know the same in the end |
 | `phantoms` | sessions refused in the end that nobody revoked |
 | `unacked` | revocations without a good answer |
 
@@ -112,6 +113,18 @@ def _phantoms(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tu
     yield "", float(sum(any(one.refused_in_the_end.values()) for one in untouched)) if untouched else None
 
 
+def _differing_heads(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
+    differing = 0
+    for run in runs:
+        heads = [counts.heads for counts in run.nodes.values()]
+        origins = {origin for one in heads for origin in one}
+        if not origins or len(heads) < len({region for one in run.revocations for region in one.refused_in_the_end}):
+            yield "", None
+            return
+        differing += sum(len({one.get(origin) for one in heads}) > 1 for origin in origins)
+    yield "", float(differing) if runs else None
+
+
 def _unacked(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
     sent = [one for run in runs for one in _selected(check, run)]
     yield "", float(sum(one.acked_at is None for one in sent)) if sent else None
@@ -123,6 +136,7 @@ MEASURES: Mapping[str, tuple[Measure, tuple[str, ...], tuple[str, ...]]] = {
     "caught_up_s": (_caught_up_s, ("since",), ()),
     "accepted_after_ack": (_accepted_after_ack, (), ("since", "until", "origin")),
     "lost_acked": (_lost_acked, (), ("since", "until", "origin")),
+    "differing_heads": (_differing_heads, (), ()),
     "phantoms": (_phantoms, (), ()),
     "unacked": (_unacked, (), ("since", "until", "origin")),
 }

@@ -23,7 +23,8 @@ from cluster.history import Conditions, Event, Run
 from cluster.load import Generator, check_targets, groups, open_session, schedule
 from cluster.own_cluster import OwnCluster
 from cluster.revocation_load import Revoker
-from loadtest.places import DataDirError, read_places, read_role
+from cluster.revocation_preload import preload
+from loadtest.places import DataDirError, read_key, read_places, read_role
 
 TICK_S = 0.2
 HEAD_START_S = 0.2
@@ -62,6 +63,7 @@ class Runner:
             try:
                 await generator.prepare(session)
                 revoker = self._revoker(data, generator, session)
+                await self._preload(data, session, f"{policy}, seed {seed}")
                 generator.begin = time.monotonic() + load.warm_up_s + HEAD_START_S
                 async with self._ticking(generator, f"{policy}, seed {seed}"), asyncio.TaskGroup() as tasks:
                     tasks.create_task(generator.run(arrivals, session))
@@ -76,6 +78,7 @@ class Runner:
                 done = Run(policy, seed, generator.exchanges, events, measured, generator.now())
                 if revoker is not None:
                     done = replace(done, revocations=revoker.revocations, untouched=revoker.untouched)
+                done = replace(done, nodes=await own_cluster.node_counts(data))
                 self.runs.append(done)
         self._done_s += self._run_s
         self._progress(self._done_s, f"{policy}, seed {seed}: done")
@@ -91,6 +94,16 @@ class Runner:
             return None
         urls = {region: data.url(region) for region in self.topology.regions}
         return Revoker(urls, generator.role, settings, session, generator.now)
+
+    async def _preload(self, data: DataDir, session: aiohttp.ClientSession, what: str) -> None:
+        """What is in the journals before anything is measured."""
+        settings = self.experiment.revoking
+        if settings is not None and settings.preloaded:
+            self._progress(self._done_s, f"{what}: making {settings.preloaded} revocations")
+            urls = {region: data.url(region) for region in self.topology.regions}
+            await preload(urls, read_key(data.path, "admin"), settings.preloaded, session)
+            if not await own_cluster.until_heads_are_equal(data):
+                raise Refused("the experiment's regions did not agree on the revocations before it")
 
     async def _faults(self, data: DataDir, generator: Generator, events: list[Event], seed: int) -> None:
         for fault in self.experiment.drawn(seed, self.topology.regions):

@@ -94,7 +94,9 @@ async def _serve(settings: Config, limits: Limits) -> None:
         directory.settled()
 
         node = Node(view, forwarded.router_key(directory.cluster_key), resource_server_keys)
-        metrics = Metrics(lambda: view.keys, replicator.counts, replicator.staleness, clock.service)
+        metrics = Metrics(
+            lambda: view.keys, replicator.counts, replicator.staleness, lambda: backbone.calls.counts, clock.service
+        )
         replicator.on_refused = metrics.peer_message
         probes = Probes(view, metrics, replicator.staleness, clock, membership)
         gateway = Gateway(node, clock, metrics, log, secure=secure is not None)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -15,8 +15,8 @@ from urllib.parse import urlencode
 
 import aiohttp
 import yaml
-from prometheus_client.parser import text_string_to_metric_families
 
+from cluster import own_cluster
 from cluster.data_dir import DataDir
 from cluster.errors import ClusterError, Refused
 from cluster.load import open_session
@@ -29,9 +29,6 @@ from cluster.own_cluster import OwnCluster
 from loadtest.places import DataDirError, Key, read_key
 
 WORLD = Path(__file__).parent / "world.yaml"
-AGREE_WITHIN_S = 30.0
-"""After that the regions count as never having agreed; how soon they did is told."""
-POLL_S = 0.05
 ASKED_AT_ONCE = 500
 
 
@@ -78,14 +75,14 @@ async def _record(data: DataDir, http: aiohttp.ClientSession, count: int, steps:
         await Nemesis(data, http, recorder, now).run(steps)
         well_at = now()
         stop.set()
-        agreed_at = await _agreement(http, urls, now)
-    if agreed_at is not None and await _agreement(http, urls, now) is None:  # what was under way has ended only now
-        agreed_at = None
+        agreed = await own_cluster.until_heads_are_equal(data)
+        agreed_at = now()
+    agreed = agreed and await own_cluster.until_heads_are_equal(data)  # what was under way has ended only now
     final = {region: entries for region in regions if (entries := await _entries(http, urls[region])) is not None}
     refused = {region: await _refused(clients, region) for region in final}
     return History(
         regions, recorder.sessions, recorder.operations, recorder.faults, final, refused,
-        None if agreed_at is None else agreed_at - well_at, seed,
+        agreed_at - well_at if agreed else None, seed,
     )  # fmt: skip
 
 
@@ -100,27 +97,6 @@ def _roles() -> list[str]:
     """The ARNs of the world's roles."""
     (account,) = yaml.safe_load(WORLD.read_text())["Accounts"]
     return [f"arn:aws:iam::{account['Id']}:role/{role['RoleName']}" for role in account["Roles"]]
-
-
-async def _agreement(http: aiohttp.ClientSession, urls: Mapping[str, str], now: Callable[[], float]) -> float | None:
-    """When every region had the same heads; None if that took too long."""
-    until = now() + AGREE_WITHIN_S
-    while now() < until:
-        found = await asyncio.gather(*(_heads(http, url) for url in urls.values()))
-        if None not in found and all(heads == found[0] for heads in found):
-            return now()
-        await asyncio.sleep(POLL_S)
-    return None
-
-
-async def _heads(http: aiohttp.ClientSession, url: str) -> Mapping[str, float] | None:
-    """How much a node knows of each origin; None when it does not say."""
-    content = await _get(http, f"{url}/metrics")
-    if content is None:
-        return None
-    families = text_string_to_metric_families(content.decode())
-    samples = [sample for family in families if family.name == "stsd_revocations" for sample in family.samples]
-    return {sample.labels["origin"]: sample.value for sample in samples if sample.value}
 
 
 async def _entries(http: aiohttp.ClientSession, url: str) -> list[Entry] | None:

@@ -21,16 +21,18 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
 class Metrics(Collector):
-    """Counters of one node; `keys`, `revocations` and `staleness` are asked at scrape time."""
+    """Counters of one node; `keys` and what follows it is asked at scrape time."""
 
     def __init__(
         self,
         keys: Callable[[], KeySet],
         revocations: Callable[[], Mapping[str, int]],
         staleness: Callable[[], Mapping[str, float]],
+        remote_calls: Callable[[], Mapping[Any, int]],
         now: Callable[[], float],
     ) -> None:
         self._keys, self._revocations, self._staleness, self._now = keys, revocations, staleness, now
+        self._remote_calls = remote_calls
         self._requests: dict[tuple[str, str], int] = {}
         self._seconds: dict[str, list[float]] = {}
         self._verifications: dict[str, int] = {}
@@ -69,6 +71,8 @@ class Metrics(Collector):
         yield _counter(
             "stsd_peer_messages", "Replication messages received.", ("result",), _by_one(self._peer_messages)
         )
+        calls = _by_one(self._remote_calls())
+        yield _counter("stsd_remote_calls", "Calls to other regions, by what made them.", ("during",), calls)
         yield _gauge("stsd_revocations", "Revocations known, by origin.", self._revocations())
         yield _gauge("stsd_staleness_seconds", "Age of what is known of an origin.", self._staleness())
         yield self._key_ages()

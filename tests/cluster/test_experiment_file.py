@@ -84,7 +84,12 @@ def test_all_faults_are_told_at_once():
 def test_experiments_are_chosen_by_slug_number_or_all_and_each_once():
     known = load_all()
     chosen = select(["e2", "home-region-dies", "all"], known)
-    assert [experiment.number for experiment in chosen] == ["E2", "E1", "E4", "E5", "E10"]
+    assert [experiment.number for experiment in chosen] == ["E2", "E1", "E4", "E4", "E5", "E10"]
+
+
+def test_a_number_chooses_every_experiment_that_has_it():
+    chosen = select(["E4"], load_all())
+    assert [experiment.name for experiment in chosen] == ["revocation-convergence", "revocation-convergence-split"]
 
 
 def test_an_unknown_name_is_refused_with_the_names_that_exist():

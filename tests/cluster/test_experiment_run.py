@@ -97,6 +97,7 @@ timeout_s = 3
 [revocations]
 per_s = 4
 settle_s = 4
+preloaded = 50
 [[faults]]
 at_s = 1
 action = "partition"
@@ -158,6 +159,7 @@ async def test_no_acknowledged_revocation_is_lost_by_a_cut_a_pause_and_a_crash_a
     await runner.run()
     found = result(runner.experiment, runner.runs, runner.topology, seed=1, quick=False, commit="c", started_at=1)
     assert [check["holds"] for check in found["checks"]] == [True, True, True], found["answer"]
+    assert sum(next(iter(runner.runs[0].nodes.values())).heads.values()) >= 50
     series = {table["name"]: table for table in found["series"]}
     actions = [row[2] for row in series["faults"]["rows"]]
     assert actions == ["partition", "slow", "lose", "pause", "resume", "heal", "kill", "start"]
@@ -197,7 +199,10 @@ def _family(pid: int, at_least: int) -> list[psutil.Process]:
 def test_an_unknown_experiment_exits_2_with_the_known_ones():
     done = run("cluster", "experiment", "run", "E99", "--out", os.devnull)
     assert done.returncode == 2
-    names = "global-vs-regional, home-region-dies, revocation-convergence, kill-during-revocation, control-plane-outage"
+    names = (
+        "global-vs-regional, home-region-dies, revocation-convergence, revocation-convergence-split,"
+        " kill-during-revocation, control-plane-outage"
+    )
     assert done.stderr == f"cluster: experiment E99: not known; choose {names}, their numbers or all\n"
 
 

@@ -10,8 +10,9 @@ import pytest
 from cluster.checks import Check, judge
 from cluster.experiment_console import load_all
 from cluster.history import Event, Revocation, Run, Untouched
+from cluster.node_metrics import NodeCounts, parse
 from cluster.result import series
-from tests.cluster.histories import TABLE, exchange
+from tests.cluster.histories import TABLE, exchange, regional
 
 REGIONS = ("virginia", "dublin", "singapore")
 
@@ -133,3 +134,54 @@ def test_crashes_are_drawn_from_the_seed_and_end_with_the_load():
         times = [fault.at_s for fault in form.drawn(1, REGIONS)]
         assert times == sorted(times)
         assert times[-1] < form.load.duration_s
+
+
+HEADS = {"virginia/1/a": 7.0, "dublin/1/b": 3.0}
+
+
+def told(heads: dict[str, float] | None = None, **calls: float) -> NodeCounts:
+    return NodeCounts(HEADS if heads is None else heads, calls)
+
+
+def test_heads_differ_where_one_region_knows_less_of_an_origin_in_the_end():
+    equal = replace(run_of(revocation(1)), nodes=dict.fromkeys(REGIONS, told()))
+    assert measured(equal, "differing_heads") == 0
+    behind = replace(equal, nodes=dict(equal.nodes) | {"dublin": told(HEADS | {"virginia/1/a": 6.0})})
+    ignorant = replace(equal, nodes=dict(equal.nodes) | {"dublin": told({"virginia/1/a": 7.0})})
+    assert measured(behind, "differing_heads") == measured(ignorant, "differing_heads") == 1
+
+
+def test_heads_of_a_region_that_does_not_tell_are_not_known_to_be_equal():
+    silent = replace(run_of(revocation(1)), nodes={"virginia": told(), "dublin": told()})
+    assert measured(silent, "differing_heads") is None
+    assert measured(run_of(revocation(1)), "differing_heads") is None
+
+
+def test_calls_inside_requests_are_counted_over_all_regions_that_clients_called():
+    called = [regional(1.0, "virginia"), regional(1.0, "dublin")]
+    nodes = {"virginia": told(background=9, request=0), "dublin": told(background=9, request=2)}
+    assert measured(replace(run_of(), exchanges=called, nodes=nodes), "remote_calls") == 2
+
+
+@pytest.mark.parametrize("dublin", [None, NodeCounts(), told(background=0, request=0)])
+def test_a_counter_that_is_not_there_or_never_counted_proves_nothing(dublin):
+    called = [regional(1.0, "virginia"), regional(1.0, "dublin")]
+    nodes = {"virginia": told(background=9, request=0)} | ({} if dublin is None else {"dublin": dublin})
+    assert measured(replace(run_of(), exchanges=called, nodes=nodes), "remote_calls") is None
+
+
+def test_convergence_is_told_apart_for_a_healthy_network_and_after_a_heal():
+    healthy, waiting = revocation(1, 0.2), revocation(15, 5.5)
+    in_time, later = revocation(12, 0.1), revocation(30, 0.1)
+    run = run_of(healthy, waiting, in_time, later, events=(CUT, HEAL, AGAIN))
+    [table] = [t for t in series([run]) if t["name"] == "convergence by condition"]
+    rows = {row[1]: row[2:4] for row in table["rows"]}
+    assert rows == {"healthy": [2, 200.0], "after heal": [2, 500.0]}
+
+
+def test_what_a_node_counts_is_read_from_its_metrics():
+    text = (
+        '# TYPE stsd_revocations gauge\nstsd_revocations{origin="a/1/b"} 7\nstsd_revocations{origin="c/1/d"} 0\n'
+        '# TYPE stsd_remote_calls counter\nstsd_remote_calls_total{during="request"} 2\n'
+    )
+    assert parse(text) == NodeCounts({"a/1/b": 7.0}, {"request": 2.0})

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from stsd.revocation.messages import Delta, Fetch, PeerNews, Sent
+from stsd.server.backbone.calls import RemoteCalls
 
 Deliver = Callable[[str, Sent], Awaitable[None]]
 """Has the shell take in a peer's message."""
@@ -38,7 +39,9 @@ class Receipt:
 
 
 class Backbone(Protocol):
-    """One node's access. `peers` are the other regions of the peer set."""
+    """One node's access. `peers` are the other regions of the peer set; `calls` counts what leaves for them."""
+
+    calls: RemoteCalls
 
     @property
     def peers(self) -> tuple[str, ...]:

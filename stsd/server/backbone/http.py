@@ -15,6 +15,7 @@ from typing import NamedTuple
 from stsd.revocation import codec
 from stsd.revocation.messages import Delta, Fetch, PeerNews, Sent
 from stsd.server.backbone import BackboneUnavailable, Deliver, Receipt
+from stsd.server.backbone.calls import background
 from stsd.server.backbone.links import PeerLinks, PeerUnavailable
 from stsd.server.keeper import Report
 from stsd.server.membership import Membership
@@ -41,6 +42,7 @@ class HttpBackbone:
     """A node's calls to its peers; theirs to it arrive through `receive`."""
 
     def __init__(self, links: PeerLinks, membership: Membership, report: Report) -> None:
+        self.calls = links.calls
         self._links, self._membership, self._report = links, membership, report
         self._urls = membership.urls()
         self._outgoing: dict[str, asyncio.Queue[_Outgoing]] = {}
@@ -70,7 +72,7 @@ class HttpBackbone:
         for peer, url in before.items() - self._urls.items():
             self._end(peer)
             self._report("peer_left", peer=peer)
-            parting = asyncio.create_task(self._part(peer, url, farewell))
+            parting = background(self._part(peer, url, farewell))
             self._farewells.add(parting)
             parting.add_done_callback(self._farewells.discard)
         for peer, _ in self._urls.items() - before.items():
@@ -146,7 +148,7 @@ class HttpBackbone:
     def _begin(self, peer: str) -> None:
         self._outgoing[peer] = asyncio.Queue(MAX_QUEUED_MESSAGES)
         self._calling[peer] = 0
-        self._talks[peer] = asyncio.create_task(self._talk(peer, self._urls[peer]))
+        self._talks[peer] = background(self._talk(peer, self._urls[peer]))
 
     def _end(self, peer: str) -> None:
         self._talks.pop(peer).cancel()

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import aiohttp
 
+from stsd.server.backbone.calls import RemoteCalls
 from stsd.server.backbone.sealing import Sealing
 from stsd.wire import envelope
 from stsd.wire.envelope import EnvelopeError, Header
@@ -33,6 +34,7 @@ class PeerLinks:
     None: those of the operating system's authorities."""
 
     def __init__(self, sealing: Sealing, tls: ssl.SSLContext | None = None) -> None:
+        self.calls = RemoteCalls()
         self._sealing, self._tls = sealing, tls
         self._session: aiohttp.ClientSession | None = None
 
@@ -43,6 +45,7 @@ class PeerLinks:
             connector = aiohttp.TCPConnector(ssl=self._tls if self._tls is not None else True)
             self._session = aiohttp.ClientSession(timeout=timeout, auto_decompress=False, connector=connector)
         header, sealed = self._sealing.seal(peer, messages)
+        self.calls.count()
         try:
             async with self._session.post(url + PATH, data=sealed, allow_redirects=False) as answer:
                 content = await answer.content.read(envelope.MAX_BYTES + 1)

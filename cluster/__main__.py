@@ -15,6 +15,7 @@ from cluster import control, data_dir, experiment_cli, faults, local, routing
 from cluster.data_dir import DataDir, Wanted, check_not_running
 from cluster.errors import ClusterError, Refused
 from cluster.supervisor import RunFlags, Supervisor, check_not_supervised, command
+from cluster.topology import BACKBONES
 
 DATA = click.option(
     "--data-dir",
@@ -34,6 +35,11 @@ def filling(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--world", type=click.Path(path_type=Path), metavar="FILE", help="What the cluster starts from."),
         DATA,
         click.option("--base-port", type=int, metavar="N", help="The router's port; the others follow. 8700 at first."),
+        click.option(
+            "--backbone",
+            type=click.Choice(BACKBONES),
+            help="What carries the replication: the nodes' own calls, or NATS servers. http at first.",
+        ),
         click.option("--topology", metavar="NAME|FILE", help="Regions and distances. three_regions at first."),
     ):
         function = option(function)
@@ -55,6 +61,7 @@ def cluster() -> None:
 @HOOKS
 def up(
     topology: str | None,
+    backbone: str | None,
     base_port: int | None,
     data_dir: Path,
     world: Path | None,
@@ -64,9 +71,9 @@ def up(
 ) -> int:
     """Start every region and the router; Ctrl-C stops them.
 
-    Example: python -m cluster up --topology two_continents --base-port 9700 --data-dir /tmp/two
+    Example: python -m cluster up --topology two_continents --base-port 9700 --data-dir /tmp/two --backbone nats
     """
-    data = _prepare(data_dir, Wanted(topology, base_port, world), policy)
+    data = _prepare(data_dir, Wanted(topology, base_port, world, backbone), policy)
     check_not_running(data)
     local.check_ports(data.ports.named())
     return asyncio.run(local.Local(data, RunFlags(policy, seed, unsafe_test_hooks)).run())
@@ -81,6 +88,7 @@ def up(
 def supervise(
     name: str,
     topology: str | None,
+    backbone: str | None,
     base_port: int | None,
     data_dir: Path,
     world: Path | None,
@@ -88,11 +96,11 @@ def supervise(
     seed: int | None,
     unsafe_test_hooks: bool,
 ) -> int:
-    """Run one region, the links or the router under a supervisor: one line of the Procfile.
+    """Run one region, a NATS server, the links or the router under a supervisor: one line of the Procfile.
 
     Example: python -m cluster supervise us-east-1
     """
-    data = _prepare(data_dir, Wanted(topology, base_port, world), policy)
+    data = _prepare(data_dir, Wanted(topology, base_port, world, backbone), policy)
     _check_name(data, name)
     check_not_supervised(data, name)
     local.check_ports(data.ports.of(name))
@@ -151,7 +159,7 @@ def status(data_dir: Path) -> int:
 @click.argument("name", metavar="R")
 @DATA
 def kill(name: str, data_dir: Path) -> None:
-    """End the process of a region (or router, or links) at once, as a crash would.
+    """End the process of a region (or router, links, a NATS server) at once, as a crash would.
 
     Example: python -m cluster kill us-east-1
     """
@@ -166,7 +174,7 @@ def kill(name: str, data_dir: Path) -> None:
 @click.argument("name", metavar="R")
 @DATA
 def start(name: str, data_dir: Path) -> None:
-    """Start the process of a region (or router, or links) again and wait until it is ready.
+    """Start the process of a region (or router, links, a NATS server) again and wait until it is ready.
 
     Example: python -m cluster start us-east-1
     """
@@ -284,7 +292,16 @@ def _find(path: Path) -> DataDir:
 
 def _prepare(path: Path, wanted: Wanted, policy: str | None) -> DataDir:
     _policy(policy)
-    return data_dir.prepare(path, wanted)
+    if wanted.backbone == "nats":
+        from cluster import brokers
+
+        brokers.program()  # a missing one is told before anything is filled
+    data = data_dir.prepare(path, wanted)
+    if data.ports.nats:
+        from cluster import brokers
+
+        brokers.write(data)
+    return data
 
 
 def _policy(name: str | None) -> str:

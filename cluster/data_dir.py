@@ -6,6 +6,7 @@
            credentials config cluster.json
            run/            control sockets and locks of the supervisors
            router/ links/  the logs of the router and of the links
+           nats/           where NATS carries the replication: see `brokers`
            REGION/         that region's own state and its log
 
 Filling happens under the directory's lock. The marker is written first and says `complete: false`; a directory that
@@ -19,7 +20,7 @@ import os
 import shlex
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,8 @@ class Record:
     base_port: int
     world: str
     """SHA-256 of the world file's bytes, in hexadecimal."""
+    backbone: str = "http"
+    """What carries the replication; another one may be chosen at each start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class Wanted:
     topology: str | None = None
     base_port: int | None = None
     world: Path | None = None
+    backbone: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +87,13 @@ class DataDir:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The processes: every region, then the links and the router."""
-        return (*self.topology.regions, LINKS, ROUTER)
+        """The processes: every region, the NATS servers if there are any, then the links and the router."""
+        return (*self.topology.regions, *self.ports.brokers, LINKS, ROUTER)
+
+    @property
+    def nats(self) -> Path:
+        """Where the NATS servers' files and streams are."""
+        return self.path / "nats"
 
     @property
     def flag(self) -> str:
@@ -92,11 +101,16 @@ class DataDir:
         return "" if self.path == DEFAULT_PATH.absolute() else f" --data-dir {shlex.quote(str(self.path))}"
 
     def url(self, name: str) -> str:
-        """The URL of a region or of the router, without added latency."""
+        """The URL of a region, of the router or of a NATS server, without added latency."""
+        if name in self.ports.brokers:
+            return f"nats://{HOST}:{self.ports.broker(name)}"
         return _url(self.ports.router if name == ROUTER else self.ports.regions[name])
 
     def log(self, name: str) -> Path:
-        """The log of a region's node, of the links or of the router."""
+        """The log of a region's node, of a NATS server, of the links or of the router."""
+        if name in self.ports.brokers:
+            kind, _, region = name.partition("-")
+            return self.nats / region / f"{kind}.log"
         return self.path / name / (f"{name}.log" if name in (LINKS, ROUTER) else "node.log")
 
     def read_key(self) -> bytes:
@@ -134,7 +148,7 @@ def prepare(path: Path, wanted: Wanted) -> DataDir:
 def _open(path: Path, record: Record) -> DataDir:
     topology = parse_topology(record.topology, record.topology_text)
     try:
-        ports = assign_ports(topology, record.base_port)
+        ports = assign_ports(topology, record.base_port, record.backbone)
     except TopologyError as error:
         raise ClusterError(*error.faults) from error
     return DataDir(path, record, topology, ports)
@@ -183,13 +197,18 @@ def _continue(path: Path, record: Record, wanted: Wanted) -> DataDir:
         )
     data = _open(path, record)
     world = _sealed_world(data)
-    if wanted.base_port is None or wanted.base_port == record.base_port:
+    moved = replace(
+        record,
+        base_port=record.base_port if wanted.base_port is None else wanted.base_port,
+        backbone=wanted.backbone or record.backbone,
+    )
+    if moved == record:
         return data
     check_not_running(data)
-    moved = _open(path, Record(**(asdict(record) | {"base_port": wanted.base_port})))
-    _write_profiles(moved, world)
-    _write_record(path, moved.record)
-    return moved
+    moved_data = _open(path, moved)
+    _write_profiles(moved_data, world)
+    _write_record(path, moved)
+    return moved_data
 
 
 def _sealed_world(data: DataDir) -> dict[str, Any]:
@@ -215,7 +234,8 @@ def _fill(path: Path, record: Record | None, wanted: Wanted) -> DataDir:
     name, text = topology_source(wanted.topology or DEFAULT_TOPOLOGY)
     world_text, source = _world_text(wanted.world)
     base_port = DEFAULT_BASE_PORT if wanted.base_port is None else wanted.base_port
-    data = _open(path, Record(FORMAT, False, name, text, base_port, _digest(world_text)))
+    record = Record(FORMAT, False, name, text, base_port, _digest(world_text), wanted.backbone or "http")
+    data = _open(path, record)
     world = _materialise(world_text, source)
     path.chmod(0o700)
     _clear(path)
@@ -314,8 +334,8 @@ def begin_cluster_file(data: DataDir) -> None:
 
 
 def set_pid(data: DataDir, name: str, pid: int | None) -> None:
-    """Tells which process serves a region or is the router; None for none. The links are not in the file."""
-    if name == LINKS:
+    """Tells which process serves a region or is the router; None for none. Nothing else is in the file."""
+    if name != ROUTER and name not in data.topology.regions:
         return
     with locked(data.path):
         content = read_cluster_file(data) or _new_cluster_file(data)

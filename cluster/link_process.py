@@ -1,9 +1,9 @@
 """Every connection between nodes goes through this process: it delays, stalls and cuts bytes (see `faults`). (I/O)
 
 One loopback port for each ordered pair of regions: A's `--peer B=…` names the port of A to B, and what connects there
-is forwarded to B's node as a stream of bytes. Each piece of a stream waits for its own delay; pieces stay in order.
-The set-up of a connection is not delayed: nodes keep theirs. Faults are ordered over a socket in DATA/run and survive
-nothing: a process that starts anew starts healed.
+is forwarded to B's node as a stream of bytes; where NATS carries the replication, another port is for A's gateway to
+B's. Each piece of a stream waits for its own delay, the wish to connect too; pieces stay in order. Faults are ordered
+over a socket in DATA/run and survive nothing: a process that starts anew starts healed.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import asyncio
 import contextlib
 import json
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import permutations
 from random import Random
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 import uvloop
 
@@ -25,6 +25,7 @@ from cluster.data_dir import HOST, DataDir
 from cluster.delay import sleep_until
 from cluster.errors import ClusterError
 from cluster.faults import FaultError, Links, Pair
+from cluster.topology import Ports
 
 PIECE_BYTES = 65_536
 PIECES_ON_THE_WAY = 64
@@ -35,13 +36,20 @@ GIVE_UP_S = 15.0
 _Pieces = asyncio.Queue[tuple[float, bytes]]
 
 
-class LinkProcess:
-    """The links of one cluster. `upstreams` are the ports of the regions' nodes, `ports` those of the pairs."""
+class Way(NamedTuple):
+    """What connects at `port` comes from pair[0], and goes on to `upstream`, a port in pair[1]."""
 
-    def __init__(self, links: Links, upstreams: Mapping[str, int], ports: Mapping[Pair, int], seed: int | None) -> None:
+    pair: Pair
+    port: int
+    upstream: int
+
+
+class LinkProcess:
+    """The links of one cluster."""
+
+    def __init__(self, links: Links, ways: Iterable[Way], seed: int | None) -> None:
         self.links = links
-        self.ports = dict(ports)
-        self._upstreams = upstreams
+        self.ways = list(ways)
         self._rng = Random(seed)  # noqa: S311  latency is random, not secret
         self._open = {pair: asyncio.Event() for pair in permutations(links.regions, 2)}
         self._servers: list[asyncio.Server] = []
@@ -50,13 +58,13 @@ class LinkProcess:
 
     async def start(self) -> None:
         """Listens on every port. Raises OSError when one is not to be had; port 0 becomes what it became."""
-        for pair, port in self.ports.items():
+        for at, way in enumerate(self.ways):
 
-            async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pair: Pair = pair) -> None:
-                await self._carry(pair, reader, writer)
+            async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: Way = way) -> None:
+                await self._carry(way, reader, writer)
 
-            server = await asyncio.start_server(accept, HOST, port)
-            self.ports[pair] = int(server.sockets[0].getsockname()[1])
+            server = await asyncio.start_server(accept, HOST, way.port)
+            self.ways[at] = way._replace(port=int(server.sockets[0].getsockname()[1]))
             self._servers.append(server)
 
     async def stop(self) -> None:
@@ -85,33 +93,30 @@ class LinkProcess:
             else:
                 event.set()
 
-    async def _carry(self, pair: Pair, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection from the node of pair[0] to that of pair[1], until either side ends it."""
+    async def _carry(self, way: Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection, until either side ends it."""
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
         try:
-            await self._both_ways(pair, reader, writer)
+            await self._both_ways(way, reader, writer)
         except* (OSError, TimeoutError):
             pass  # one side is gone, or a cut lasted: the other side is told by the end of its connection
         finally:
             writer.transport.abort()
             self._tasks.discard(task)
 
-    async def _both_ways(self, pair: Pair, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = pair, (pair[1], pair[0])
+    async def _both_ways(self, way: Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = way.pair, (way.pair[1], way.pair[0])
         requests: _Pieces = asyncio.Queue(PIECES_ON_THE_WAY)
+        answers: _Pieces = asyncio.Queue(PIECES_ON_THE_WAY)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._read(there, reader, requests))
-            first = await requests.get()
-            await self._arrival(there, first[0])
-            if not first[1]:
-                return
-            far_reader, far_writer = await asyncio.open_connection(HOST, self._upstreams[pair[1]])
+            await self._arrival(there, monotonic() + self.links.delay_ms(*there, self._rng) / 1000)
+            far_reader, far_writer = await asyncio.open_connection(HOST, way.upstream)
             try:
                 async with asyncio.TaskGroup() as both:
-                    answers: _Pieces = asyncio.Queue(PIECES_ON_THE_WAY)
-                    both.create_task(self._write(there, requests, far_writer, first))
+                    both.create_task(self._write(there, requests, far_writer))
                     both.create_task(self._read(back, far_reader, answers))
                     both.create_task(self._write(back, answers, writer))
             finally:
@@ -127,12 +132,9 @@ class LinkProcess:
             if not piece:
                 return
 
-    async def _write(
-        self, pair: Pair, pieces: _Pieces, writer: asyncio.StreamWriter, first: tuple[float, bytes] | None = None
-    ) -> None:
+    async def _write(self, pair: Pair, pieces: _Pieces, writer: asyncio.StreamWriter) -> None:
         while True:
-            deadline, piece = first or await pieces.get()
-            first = None
+            deadline, piece = await pieces.get()
             await self._arrival(pair, deadline)
             if not piece:
                 writer.write_eof()
@@ -151,8 +153,14 @@ class LinkProcess:
 def run(data: DataDir, seed: int | None) -> int:
     """Serves until SIGINT or SIGTERM. Raises ClusterError."""
     links = Links(data.topology.regions, data.topology.between)
-    uvloop.run(_serve(data, LinkProcess(links, data.ports.regions, data.ports.links, seed)))
+    uvloop.run(_serve(data, LinkProcess(links, ways(data.ports), seed)))
     return 0
+
+
+def ways(ports: Ports) -> Iterator[Way]:
+    """From node to node, and from gateway to gateway."""
+    yield from (Way(pair, port, ports.regions[pair[1]]) for pair, port in ports.links.items())
+    yield from (Way(pair, port, ports.nats[pair[1]].gateway) for pair, port in ports.gateways.items())
 
 
 async def _serve(data: DataDir, process: LinkProcess) -> None:

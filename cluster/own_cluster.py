@@ -151,11 +151,11 @@ def read_topology(name: str) -> Topology:
 
 
 def free_base_port(topology: Topology) -> int:
-    """A base port with every port of the cluster free at this moment. Raises Refused."""
+    """A base port with every port that a cluster may need free at this moment. Raises Refused."""
     for _ in range(PORT_ATTEMPTS):
         base_port = random.randrange(FIRST_PORT, LAST_PORT, 10)  # noqa: S311  any port will do
         try:
-            check_ports(assign_ports(topology, base_port).named())
+            check_ports(assign_ports(topology, base_port, "nats").named())
         except ClusterError:
             continue
         return base_port

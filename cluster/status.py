@@ -28,12 +28,13 @@ class Row:
 
 
 async def rows(data: DataDir) -> list[Row]:
-    """Every region, then the links and the router."""
+    """Every process, in the order of their names in `data`."""
     content = read_cluster_file(data) or {}
-    names = [name for name in data.names if name != LINKS]
+    names = [*data.topology.regions, ROUTER]
     answers = await asyncio.gather(*(_readiness(data, name) for name in names))
-    found = [_row(data, name, answer, content) for name, answer in zip(names, answers, strict=True)]
-    return [*found[:-1], await asyncio.to_thread(_links_row, data), found[-1]]
+    served = [_row(data, name, answer, content) for name, answer in zip(names, answers, strict=True)]
+    brokers = await asyncio.gather(*(_broker_row(data, name) for name in data.ports.brokers))
+    return [*served[:-1], *brokers, await asyncio.to_thread(_links_row, data), served[-1]]
 
 
 def faults(data: DataDir) -> list[dict[str, str]] | None:
@@ -54,9 +55,22 @@ def _paused(data: DataDir, name: str) -> bool:
     return answer is not None and bool(answer["paused"])
 
 
+def _pid(data: DataDir, name: str) -> int | None:
+    """Asked of the supervisor."""
+    answer = control.ask(data.run, name, "status") if control.is_alive(data.run, name) else None
+    return None if answer is None else answer["pid"]
+
+
+async def _broker_row(data: DataDir, name: str) -> Row:
+    from cluster import brokers
+
+    pid = await asyncio.to_thread(_pid, data, name)
+    well = pid is not None and await brokers.serves(data, name)
+    return Row(name, data.url(name), "ready" if well else "down" if pid is None else "silent", "", pid)
+
+
 def _links_row(data: DataDir) -> Row:
-    supervisor = control.ask(data.run, LINKS, "status") if control.is_alive(data.run, LINKS) else None
-    pid = None if supervisor is None else supervisor["pid"]
+    pid = _pid(data, LINKS)
     known = None if pid is None else faults(data)
     health = "down" if pid is None else "silent" if known is None else "faults" if known else "ready"
     return Row(LINKS, "", health, "", pid)
@@ -82,9 +96,11 @@ def staleness(said: dict[str, Any]) -> str:
 def show(data: DataDir, found: list[Row]) -> None:
     """Prints the table."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("name", "url", "health", "staleness", "pid", title=f"{data.topology.name} in {data.path}")
+    table = Table(
+        Column("name", no_wrap=True), "url", "health", "staleness", "pid", title=f"{data.topology.name} in {data.path}"
+    )
     for row in found:
         table.add_row(row.name, row.url, row.health, row.staleness, str(row.pid or ""))
     console = Console()

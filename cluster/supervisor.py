@@ -22,7 +22,7 @@ from cluster.children import spawn, terminate
 from cluster.data_dir import HOST, ROUTER, DataDir
 from cluster.errors import ClusterError, Refused
 from cluster.files import locked
-from cluster.topology import LINKS
+from cluster.topology import CORE, JETSTREAM, LINKS
 
 READY_TIMEOUT_S = 30.0
 POLL_S = 0.05
@@ -40,7 +40,11 @@ class RunFlags:
 
 
 def command(data: DataDir, name: str, flags: RunFlags) -> list[str]:
-    """The command line of a region's node, of the links or of the router."""
+    """The command line of a region's node, of a NATS server, of the links or of the router."""
+    if name in data.ports.brokers:
+        from cluster import brokers
+
+        return brokers.command(data, name)
     hooks = ["--unsafe-test-hooks"] if flags.unsafe_test_hooks else []
     seed = ["--seed", str(flags.seed)] if flags.seed is not None else []
     if name == LINKS:
@@ -55,8 +59,16 @@ def command(data: DataDir, name: str, flags: RunFlags) -> list[str]:
         *("--host", HOST, "--port", str(data.ports.regions[name]), "--data-dir", str(data.path / name)),
         *("--issuer", data.url(ROUTER), "--cluster-key", str(data.key_file), "--log-format", "json"),
         *peers,
+        *_backbone(data, name),
         *hooks,
     ]
+
+
+def _backbone(data: DataDir, region: str) -> list[str]:
+    """Where a node finds its region's NATS servers: the one with the streams first."""
+    if not data.ports.nats:
+        return []
+    return ["--backbone", ",".join(data.url(f"{kind}-{region}") for kind in (JETSTREAM, CORE))]
 
 
 def check_not_supervised(data: DataDir, name: str) -> None:
@@ -123,8 +135,10 @@ class Supervisor:
     async def _start(self) -> str:
         """Starts the process and waits until it is ready; what went wrong, or nothing. A region whose folder is empty
         joins the cluster first."""
-        if rejoin.is_needed(self._data, self._name) and (fault := await rejoin.rejoin(self._data, self._name)):
-            return fault
+        if rejoin.is_needed(self._data, self._name):
+            if fault := await rejoin.rejoin(self._data, self._name):
+                return fault
+            await self._let_in()
         log = self._data.log(self._name)
         log.parent.mkdir(mode=0o700, exist_ok=True)
         self._log_from = log.stat().st_size if log.exists() else 0
@@ -142,9 +156,20 @@ class Supervisor:
             return f"{self._name}: not ready after {READY_TIMEOUT_S:.0f} s\n{self._log_tail()}"
         return f"{self._name}: ended {_how(process.returncode)} before it was ready\n{self._log_tail()}"
 
+    async def _let_in(self) -> None:
+        """A node that joined has a new key, which its region's NATS servers have to know."""
+        if self._data.ports.nats:
+            from cluster import brokers
+
+            await asyncio.to_thread(brokers.refresh, self._data)
+
     async def _serves(self) -> bool:
         if self._name == LINKS:
             return await asyncio.to_thread(control.ask, self._data.run, control.LINKS_FAULTS, "status") is not None
+        if self._name in self._data.ports.brokers:
+            from cluster import brokers
+
+            return await brokers.serves(self._data, self._name)
         answer = await probe.readiness(self._data.url(self._name))
         return answer is not None and answer[0]
 
@@ -206,6 +231,8 @@ class Supervisor:
                 return await self._start_again()
             if verb in ("pause", "resume"):
                 return self._pause(verb == "pause")
+            if verb == "reload":
+                return self._reload()
         return {"ok": False, "fault": "unknown verb"}
 
     async def _kill(self) -> dict[str, Any]:
@@ -222,6 +249,12 @@ class Supervisor:
             return {"ok": False, "fault": f"{self._name} is not running"}
         terminate(self._process, signal.SIGSTOP if paused else signal.SIGCONT)
         self._paused = paused
+        return {"ok": True, "pid": self._pid()}
+
+    def _reload(self) -> dict[str, Any]:
+        """Has a NATS server read its file again; one that is not running will anyway."""
+        if self._process is not None:
+            terminate(self._process, signal.SIGHUP)
         return {"ok": True, "pid": self._pid()}
 
     async def _start_again(self) -> dict[str, Any]:

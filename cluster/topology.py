@@ -31,6 +31,9 @@ FIRST_LOCATION_PORT = 20
 """What locations see begins at N+20: N+10 to N+19 stay free, among them 8711, where `stsd serve` listens."""
 LINKS = "links"
 """The name of the process that the links between regions are in."""
+CORE, JETSTREAM = "core", "jetstream"
+"""What the names of a region's NATS servers begin with: `core-us-east-1`."""
+BACKBONES = ("http", "nats")
 
 
 class TopologyError(ValueError):
@@ -76,6 +79,17 @@ class LocationPorts:
 
 
 @dataclass(frozen=True, slots=True)
+class RegionPorts:
+    """The ports of one region's NATS servers: the core's for clients, leaf nodes and gateways, and the jetstream
+    server's for clients."""
+
+    core: int
+    leaf: int
+    gateway: int
+    jetstream: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ports:
     """Every port of a cluster, told in `cluster.json` (contract 3)."""
 
@@ -84,6 +98,15 @@ class Ports:
     locations: Mapping[str, LocationPorts]
     links: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """Where the node of the first region reaches that of the second, through the link between them."""
+    nats: Mapping[str, RegionPorts] = field(default_factory=dict)
+    """The ports of each region's NATS servers, where they carry the replication."""
+    gateways: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """Where the core server of the first region reaches the gateway of the second, through the link."""
+
+    def broker(self, name: str) -> int:
+        """The port on which a NATS server serves clients, by its name."""
+        kind, _, region = name.partition("-")
+        return self.nats[region].core if kind == CORE else self.nats[region].jetstream
 
     def named(self) -> dict[int, str]:
         """What each port is for, in words, by port number."""
@@ -91,7 +114,14 @@ class Ports:
         for place, ports in self.locations.items():
             names[ports.global_port] = f"global endpoint seen from {place}"
             names |= {port: f"{region} seen from {place}" for region, port in ports.regional.items()}
+        for name in self.brokers:
+            names |= self._broker_names(name)
         return names | self._link_names()
+
+    @property
+    def brokers(self) -> tuple[str, ...]:
+        """The names of the NATS servers."""
+        return tuple(f"{kind}-{region}" for region in self.nats for kind in (CORE, JETSTREAM))
 
     def of(self, process: str) -> dict[int, str]:
         """The ports that a region's node, the links, or the router with all that is nobody else's, listens on."""
@@ -99,19 +129,37 @@ class Ports:
             return {self.regions[process]: process}
         if process == LINKS:
             return self._link_names()
-        others = {*self.regions.values(), *self.links.values()}
+        if process in self.brokers:
+            return self._broker_names(process)
+        brokers = {port for name in self.brokers for port in self._broker_names(name)}
+        others = {*self.regions.values(), *self._link_names(), *brokers}
         return {port: use for port, use in self.named().items() if port not in others}
 
     def _link_names(self) -> dict[int, str]:
-        return {port: f"link from {a} to {b}" for (a, b), port in self.links.items()}
+        names = {port: f"link from {a} to {b}" for (a, b), port in self.links.items()}
+        return names | {port: f"gateway link from {a} to {b}" for (a, b), port in self.gateways.items()}
+
+    def _broker_names(self, name: str) -> dict[int, str]:
+        kind, _, region = name.partition("-")
+        ports = self.nats[region]
+        if kind == JETSTREAM:
+            return {ports.jetstream: name}
+        return {ports.core: name, ports.leaf: f"{name} for leaf nodes", ports.gateway: f"{name} for gateways"}
 
 
-def assign_ports(topology: Topology, base_port: int) -> Ports:
+def assign_ports(topology: Topology, base_port: int, backbone: str = "http") -> Ports:
     """Router on N, the i-th region on N+i, everything else on N+20 and up. Raises TopologyError."""
     width = len(topology.regions) + 1
-    first_link = base_port + FIRST_LOCATION_PORT + width * len(topology.locations)
     pairs = list(permutations(topology.regions, 2))
-    last = first_link + len(pairs) - 1
+    first_link = base_port + FIRST_LOCATION_PORT + width * len(topology.locations)
+    first_broker = first_link + len(pairs)
+    brokers = {
+        region: RegionPorts(*range(first_broker + 4 * i, first_broker + 4 * i + 4))
+        for i, region in enumerate(topology.regions if backbone == "nats" else ())
+    }
+    first_gateway = first_broker + 4 * len(brokers)
+    gateways = {pair: first_gateway + i for i, pair in enumerate(pairs if brokers else ())}
+    last = first_gateway + len(gateways) - 1
     if not 1 <= base_port <= 65535 - (last - base_port):
         raise TopologyError([f"--base-port {base_port}: give a number from 1 to {65535 - (last - base_port)}"])
     locations = {}
@@ -120,7 +168,8 @@ def assign_ports(topology: Topology, base_port: int) -> Ports:
         regional = {region: first + 1 + i for i, region in enumerate(topology.regions)}
         locations[place] = LocationPorts(first, regional)
     regions = {region: base_port + 1 + i for i, region in enumerate(topology.regions)}
-    return Ports(base_port, regions, locations, {pair: first_link + i for i, pair in enumerate(pairs)})
+    links = {pair: first_link + i for i, pair in enumerate(pairs)}
+    return Ports(base_port, regions, locations, links, brokers, gateways)
 
 
 def parse_rtt_table(text: str) -> RttTable:

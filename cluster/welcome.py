@@ -27,6 +27,7 @@ def welcome(data: DataDir, flags: RunFlags) -> str:
         f"  global endpoint  {data.url(ROUTER)}",
         *(f"  {region:15}  {data.url(region)}" for region in regions),
         f"  with latency     the locations in {os.path.relpath(data.path / CLUSTER_FILE)}",
+        *_backbone(data),
         "",
         "Try, in another terminal:",
         "",
@@ -40,6 +41,14 @@ def welcome(data: DataDir, flags: RunFlags) -> str:
     if flags.unsafe_test_hooks:
         lines += ["UNSAFE: the test hooks are on. Whoever reaches this machine's loopback", "can reset everything.", ""]
     return "\n".join([*lines, "Ctrl-C stops everything."])
+
+
+def _backbone(data: DataDir) -> Iterator[str]:
+    if data.ports.nats:
+        from cluster import brokers
+
+        yield f"  replication      NATS, two servers for each region, files in {os.path.relpath(data.nats)}:"
+        yield f"                   {brokers.program().told}"
 
 
 def _set_up(data: DataDir) -> Iterator[str]:

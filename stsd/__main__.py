@@ -36,6 +36,12 @@ def cli() -> None:
 @click.option("--cluster-key", type=FILE, help="The cluster's key. Default: cluster.key in the data directory.")
 @click.option("--peer", "peers", multiple=True, metavar="REGION=URL",
               help="Where another region's node is, if not where it said when it joined; repeat for each.")  # fmt: skip
+@click.option(
+    "--backbone",
+    metavar="URL[,URL…]",
+    help="NATS servers of this region that replication goes through: nats://HOST:PORT on this machine, tls://HOST:PORT"
+    " elsewhere. Default: nodes call each other.",
+)
 @click.option("--tls-cert", type=FILE, help="Certificate chain (PEM): serve https.")
 @click.option("--tls-key", type=FILE, help="Private key of --tls-cert (PEM).")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
@@ -181,7 +187,7 @@ def _settings(options: dict[str, Any]) -> Config:
         raise ConfigError("--tls-cert and --tls-key: give both or neither")
     if options["unsafe_test_hooks"] and not config.is_loopback_host(options["host"]):
         raise ConfigError("--unsafe-test-hooks: only with a loopback --host, such as 127.0.0.1")
-    listen, issuer = options["metrics_listen"], options["issuer"]
+    listen, issuer, backbone = options["metrics_listen"], options["issuer"], options["backbone"]
     return Config(
         **options
         | {
@@ -189,6 +195,7 @@ def _settings(options: dict[str, Any]) -> Config:
             "port": port,
             "host": config.host(options["host"]),
             "peers": config.peers(options["peers"], region),
+            "backbone": () if backbone is None else config.backbone(backbone),
             "issuer": None if issuer is None else config.issuer(issuer),
             "metrics_listen": None if listen is None else config.address(listen),
         }

@@ -14,7 +14,7 @@ from typing import Any
 import uvloop
 from aiohttp import http_parser
 
-from stsd import config
+from stsd import config, nats_layout
 from stsd import world as worlds
 from stsd.config import Config, ConfigError
 from stsd.node import Node
@@ -24,11 +24,13 @@ from stsd.revocation.replica import Replica
 from stsd.revocation.revocation_set import RevocationSet
 from stsd.revocation.staleness import Limits
 from stsd.server import test_hooks, tls
+from stsd.server.backbone import Backbone
 from stsd.server.backbone.http import HttpBackbone
 from stsd.server.backbone.links import PATH as PEER_PATH
 from stsd.server.backbone.links import PeerLinks
 from stsd.server.backbone.sealing import Sealing
-from stsd.server.changes import Changes
+from stsd.server.backbone.snapshot_files import SnapshotFiles
+from stsd.server.changes import Changes, PeerCalls
 from stsd.server.clock import Clock, entropy
 from stsd.server.gateway import Gateway
 from stsd.server.http import HttpServer
@@ -44,7 +46,7 @@ from stsd.server.readers import Readers, Snapshots
 from stsd.server.replication import Replicator
 from stsd.server.sponsor import PATH as JOIN_PATH
 from stsd.server.sponsor import Sponsor
-from stsd.server.store import DataDirectory, open_directory
+from stsd.server.store import SNAPSHOTS_FOLDER, DataDirectory, open_directory
 from stsd.server.streams import Streams
 from stsd.view import View
 from stsd.wire import envelope, forwarded
@@ -77,8 +79,8 @@ async def _serve(settings: Config, limits: Limits) -> None:
             directory.path, files.peers, settings.region, files.signer.public_key, {**files.node.urls, **settings.peers}
         )
         sealing = Sealing(envelope.peer_key(directory.cluster_key), settings.region, files.signer, files.peers)
-        backbone = HttpBackbone(PeerLinks(sealing, tls.calling(settings)), membership, _reporter(log, clock))
         view = _view(settings, directory, clock, limits)
+        backbone = _backbone(settings, directory, membership, sealing, view, clock, _reporter(log, clock))
         replicator = Replicator(
             journal,
             backbone,
@@ -97,10 +99,11 @@ async def _serve(settings: Config, limits: Limits) -> None:
         metrics = Metrics(
             lambda: view.keys, replicator.counts, replicator.staleness, lambda: backbone.calls.counts, clock.service
         )
+        metrics.backbone, metrics.behind = backbone.state, replicator.behind
         replicator.on_refused = metrics.peer_message
         probes = Probes(view, metrics, replicator.staleness, clock, membership)
         gateway = Gateway(node, clock, metrics, log, secure=secure is not None)
-        changes = Changes(node, replicator, backbone, clock, metrics)
+        changes = Changes(node, replicator, clock, metrics)
         streams = Streams(view, clock)
         replicator.changed = streams.changed
         readers = Readers(node, Snapshots(view, clock), streams, clock)
@@ -109,12 +112,13 @@ async def _serve(settings: Config, limits: Limits) -> None:
         gateway.routes = {
             ("POST", "/v1/revocations"): changes.revoke,
             ("GET", "/v1/revocations"): readers.get,
-            ("POST", PEER_PATH): changes.peer,
             ("POST", JOIN_PATH): sponsor.join,
             ("GET", "/healthz"): probes.healthz,
             ("GET", "/readyz"): probes.readyz,
             ("GET", "/metrics"): probes.metrics,
         }
+        if isinstance(backbone, HttpBackbone):
+            gateway.routes |= {("POST", PEER_PATH): PeerCalls(replicator, backbone, metrics).receive}
         if settings.unsafe_test_hooks:
             gateway.routes |= {("POST", test_hooks.RESET): hooks.reset, ("POST", test_hooks.CLOCK): hooks.clock}
 
@@ -168,6 +172,24 @@ def _reporter(log: EventLog, clock: Clock) -> Report:
         log.emit(clock.wall(), {"event": event, **members})
 
     return report
+
+
+def _backbone(
+    settings: Config, directory: DataDirectory, membership: Membership, sealing: Sealing, view: View, clock: Clock,
+    report: Report,
+) -> Backbone:  # fmt: skip
+    """What --backbone asks for. Raises ConfigError when its library is not installed."""
+    if not settings.backbone:
+        snapshots = SnapshotFiles(directory.path / SNAPSHOTS_FOLDER)
+        return HttpBackbone(PeerLinks(sealing, tls.calling(settings)), membership, snapshots, report)
+    try:
+        from stsd.nats_user import User
+        from stsd.server.backbone.nats import NatsBackbone
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"--backbone: {error.name} is not installed: pip install 'stsd[nats]'") from error
+    user, cluster = User.of(directory.files.signer), nats_layout.cluster_name(directory.cluster_key)
+    report("backbone_user", user=user.public)
+    return NatsBackbone(settings.backbone, cluster, user, membership, sealing, view, clock, report)
 
 
 async def _listen(server: HttpServer, flag: str, host: str, port: int, secure: ssl.SSLContext | None) -> None:

@@ -33,7 +33,9 @@ class Config:
 
     `port` 0 takes any free port. `peers` maps other regions to URLs that go before those of the peer set.
     `cluster_key` None means `cluster.key` in the data directory. `issuer` None means the node's own URL.
-    `metrics_listen` is an extra `host:port` for /metrics, needed when the node does not listen on loopback.
+    `backbone` names the NATS servers that carry replication, in the order in which they are tried; none means that
+    nodes call each other. `metrics_listen` is an extra `host:port` for /metrics, needed when the node does not listen
+    on loopback.
     """
 
     region: str = DEFAULT_REGION
@@ -44,6 +46,7 @@ class Config:
     issuer: str | None = None
     cluster_key: Path | None = None
     peers: Mapping[str, str] = field(default_factory=dict)
+    backbone: tuple[str, ...] = ()
     tls_cert: Path | None = None
     tls_key: Path | None = None
     log_format: Literal["text", "json"] = "text"
@@ -102,6 +105,30 @@ def peers(texts: tuple[str, ...], own: str) -> dict[str, str]:
             raise ConfigError(f"--peer: region {name} is given twice or is this node's own")
         found[name] = url.rstrip("/")
     return found
+
+
+def backbone(text: str) -> tuple[str, ...]:
+    """The URLs of NATS servers, with commas between them. Raises ConfigError."""
+    urls = tuple(text.split(","))
+    for url in urls:
+        if fault := _fault_of_broker(url):
+            raise ConfigError(f"--backbone: {fault}; example: nats://127.0.0.1:4222,nats://127.0.0.1:4223")
+    return urls
+
+
+def _fault_of_broker(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in ("nats", "tls") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        known = False
+    if not known or parts.path or parts.query or parts.fragment:
+        return "each server is nats://HOST:PORT or tls://HOST:PORT"
+    if "@" in parts.netloc:
+        return "no user and no password: a node proves who it is with its own key"
+    if parts.scheme == "nats" and not is_loopback_host(parts.hostname or ""):
+        return f"{parts.hostname} is not on this machine: use tls://"
+    return ""
 
 
 def issuer(text: str) -> str:

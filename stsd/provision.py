@@ -136,7 +136,8 @@ def read_peers(content: bytes, directory: str) -> PeerSet:
     raise ProvisionError(f"{directory}: {PEERS_FILE} is damaged: restore it, or join anew with an empty directory")
 
 
-def _identity(cluster_key: bytes, content: bytes, directory: str) -> Signer:
+def read_identity(cluster_key: bytes, content: bytes, directory: str) -> Signer:
+    """The identity key of a node, from its file. Raises ProvisionError."""
     try:
         return Signer(bytes.fromhex(str(keyset.unseal(cluster_key, content))))
     except ValueError as error:
@@ -191,7 +192,7 @@ def read_node_files(cluster_key: bytes, files: Mapping[str, bytes], directory: s
         ) from error
     if not isinstance(world, dict):
         raise ProvisionError(f"{directory}: {WORLD_FILE} holds no world")
-    signer = _identity(cluster_key, files[IDENTITY_FILE], directory)
+    signer = read_identity(cluster_key, files[IDENTITY_FILE], directory)
     return NodeFiles(node, keys, world, signer, read_peers(files[PEERS_FILE], directory))
 
 

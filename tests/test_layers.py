@@ -15,7 +15,7 @@ LAYERS = (
     {"policy_values", "policy_variables", "policy_operators", "policy_principals", "policy_grammar", "policy"},
     {"directory"},
     {"wire", "tokens", "revocation", "world"},
-    {"provision", "view"},
+    {"provision", "view", "nats_layout", "nats_user"},
     {"authn", "authz", "verifier"},
     {"operations"},
     {"node"},

@@ -39,6 +39,11 @@ class Signer:
         """The signature, 64 bytes."""
         return bytes(_sign(content, self._secret)[:SIGNATURE_BYTES])
 
+    def derived_seed(self, purpose: bytes) -> bytes:
+        """32 secret bytes for a protocol whose other side chooses what is signed: the identity key signs nothing of
+        that sort, or a broker could have it sign a batch. `purpose` has at most 16 bytes."""
+        return blake2b(self._secret[:SEED_BYTES], digest_size=SEED_BYTES, person=purpose).digest()
+
 
 Limit = Callable[[Origin, bytes], int | None]
 """How far an origin that signs with a key is believed: None for no limit, 0 for not at all."""

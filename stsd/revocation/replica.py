@@ -339,6 +339,11 @@ class Replica:
         """The same, each with its chain hash."""
         return {origin: log.chained_head() for origin, log in self._logs.items() if log.head}
 
+    def applied(self, origin: Origin) -> tuple[int, float]:
+        """How far a log is applied here without a gap, and when its origin made the last batch of that."""
+        log = self._logs.get(origin)
+        return (0, 0.0) if log is None else (log.applied, log.applied_at)
+
     @property
     def all_told(self) -> bool:
         """Whether everything that is applied here without a gap is on disk too, so that `after` tells it."""

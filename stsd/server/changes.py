@@ -23,11 +23,8 @@ PEER_OPERATION = "peer_messages"
 class Changes:
     """The routes of one node that are not plain functions."""
 
-    def __init__(
-        self, node: Node, replicator: Replicator, backbone: HttpBackbone, clock: Clock, metrics: Metrics
-    ) -> None:
+    def __init__(self, node: Node, replicator: Replicator, clock: Clock, metrics: Metrics) -> None:
         self._node, self._replicator, self._clock, self._metrics = node, replicator, clock, metrics
-        self._backbone = backbone
 
     async def revoke(self, request: Request) -> Response:
         """POST /v1/revocations: durable here and effective here before the answer (contract 6)."""
@@ -46,7 +43,14 @@ class Changes:
         response.event = decided.event | told
         return response
 
-    async def peer(self, request: Request) -> Response:
+
+class PeerCalls:
+    """The route on which peers call, where nodes call each other."""
+
+    def __init__(self, replicator: Replicator, backbone: HttpBackbone, metrics: Metrics) -> None:
+        self._replicator, self._backbone, self._metrics = replicator, backbone, metrics
+
+    async def receive(self, request: Request) -> Response:
         """A peer's messages. What is not authentic, current and well-formed changes nothing, and is counted."""
         try:
             answer = await self._backbone.receive(request.body, self._replicator.answer)

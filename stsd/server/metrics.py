@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from stsd.server.backbone import State
 from stsd.tokens.keyset import KeySet
 
 BUCKETS_S = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -33,6 +34,8 @@ class Metrics(Collector):
     ) -> None:
         self._keys, self._revocations, self._staleness, self._now = keys, revocations, staleness, now
         self._remote_calls = remote_calls
+        self.backbone: Callable[[], State] = lambda: State("", False)
+        self.behind: Callable[[], Mapping[str, int]] = dict
         self._requests: dict[tuple[str, str], int] = {}
         self._seconds: dict[str, list[float]] = {}
         self._verifications: dict[str, int] = {}
@@ -76,6 +79,18 @@ class Metrics(Collector):
         yield _gauge("stsd_revocations", "Revocations known, by origin.", self._revocations())
         yield _gauge("stsd_staleness_seconds", "Age of what is known of an origin.", self._staleness())
         yield self._key_ages()
+        yield from self._backbone_state()
+
+    def _backbone_state(self) -> Iterable[Metric]:
+        state = self.backbone()
+        up = GaugeMetricFamily("stsd_backbone_up", "Whether anything of it answers.", labels=("backbone",))
+        up.add_metric((state.name,), float(state.up))
+        yield up
+        yield _counter(
+            "stsd_backbone_source_stalled", "Origins that its streams stopped bringing.", ("region",),
+            _by_one(state.stalls),
+        )  # fmt: skip
+        yield _gauge("stsd_backbone_behind_entries", "Told by others and not applied here.", self.behind())
 
     def _histogram(self) -> Metric:
         family = HistogramMetricFamily("stsd_request_seconds", "Time to answer.", labels=("operation",))

@@ -132,7 +132,7 @@ class Replicator:
 
     def start(self) -> None:
         """Begin to write, to talk to peers and to tick."""
-        self._backbone.tail(self._deliver)
+        self._backbone.tail(self._deliver, self.on_refused)
         jobs = (self._commits.run(), self._tick(), self._pruner.run())
         self._tasks = [asyncio.create_task(job) for job in jobs]
 
@@ -431,6 +431,12 @@ class Replicator:
         """Known revocations by origin."""
         replica = self._view.replica
         return {str(replica.origin): 0} | {str(origin): head for origin, head in replica.heads().items()}
+
+    def behind(self) -> dict[str, int]:
+        """How many entries of each origin others have told of that are not applied here."""
+        applied = self._view.replica.applied
+        told = self._backbone.heads().items()
+        return {str(origin): max(0, head.sequence - applied(origin)[0]) for origin, head in told}
 
     def _event(self, event: str, **members: Any) -> None:
         self._log.emit(self._clock.wall(), {"event": event, **members})

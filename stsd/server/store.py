@@ -25,6 +25,7 @@ LOCK_FILE = "lock"
 JOURNAL_FILE = "journal.db"
 LOG_FILE = "node.log"
 """What `python -m cluster` writes beside a node's state."""
+SNAPSHOTS_FOLDER = "snapshots"
 
 
 @dataclass(slots=True)

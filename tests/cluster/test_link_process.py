@@ -10,7 +10,7 @@ import pytest
 
 from cluster import link_process
 from cluster.faults import Links
-from cluster.link_process import LinkProcess
+from cluster.link_process import LinkProcess, Way
 from cluster.topology import RoundTrip
 from tests.cluster.fake_regions import eventually
 
@@ -44,7 +44,7 @@ async def linked(*dead: str) -> AsyncIterator[tuple[LinkProcess, dict[str, Echo]
         servers[region].close()
         await servers[region].wait_closed()
     links = Links(REGIONS, dict.fromkeys(PAIRS, RoundTrip(0, 0)))
-    process = LinkProcess(links, upstreams, dict.fromkeys(PAIRS, 0), seed=1)
+    process = LinkProcess(links, [Way(pair, 0, upstreams[pair[1]]) for pair in PAIRS], seed=1)
     await process.start()
     try:
         yield process, nodes
@@ -55,7 +55,9 @@ async def linked(*dead: str) -> AsyncIterator[tuple[LinkProcess, dict[str, Echo]
 
 
 async def connect(process: LinkProcess, first: str, second: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    return await asyncio.open_connection("127.0.0.1", process.ports[first, second])
+    return await asyncio.open_connection(
+        "127.0.0.1", next(way.port for way in process.ways if way.pair == (first, second))
+    )
 
 
 async def says(reader: asyncio.StreamReader, text: bytes) -> None:

@@ -21,6 +21,7 @@ from stsd.revocation.revocation_set import Revocation, RevocationSet
 from stsd.server.backbone.http import HttpBackbone
 from stsd.server.backbone.links import PeerLinks
 from stsd.server.backbone.sealing import Sealing
+from stsd.server.backbone.snapshot_files import SnapshotFiles
 from stsd.server.clock import Clock, entropy
 from stsd.server.journal import Journal, JournalConflict, JournalError
 from stsd.server.log import EventLog
@@ -61,7 +62,7 @@ async def replicator(path, *peers, known=None):
         revocations=RevocationSet(), entropy=entropy,
     )  # fmt: skip
     log = EventLog("us-east-1", "json", BytesIO())
-    backbone = HttpBackbone(links, membership, lambda event, **members: None)
+    backbone = HttpBackbone(links, membership, SnapshotFiles(path / "snapshots"), lambda event, **members: None)
     running = Replicator(
         journal, backbone, view, clock, log, signer=signer, cluster_key=b"k" * 32, membership=membership
     )

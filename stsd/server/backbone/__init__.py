@@ -7,15 +7,16 @@ their origins, everything else is authenticated with a key of the cluster.
 | backbone | batches travel | kept by |
 |---|---|---|
 | `http` | from node to node | the journals of the nodes |
+| `nats` | through streams, one for each region | the journals, and each region's JetStream for 37 h |
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from stsd.revocation.messages import Delta, Fetch, PeerNews, Sent
+from stsd.revocation.messages import Delta, Digest, Fetch, Head, Origin, PeerNews, Sent
 from stsd.server.backbone.calls import RemoteCalls
 
 Deliver = Callable[[str, Sent], Awaitable[None]]
@@ -30,12 +31,25 @@ class BackboneUnavailable(Exception):
         self.reason = reason
 
 
+SNAPSHOTS_KEPT = 3
+NOTHING = Head(0, b"")
+
+
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """Who else keeps a batch by now: names of regions, or of a stream. No copy is counted by it (contract 6): the
     replica counts receipts of peers, whose journals are synced."""
 
     kept_by: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """`up`: whether anything answers; `stalls`: how often origins of a region stalled (see `stalls`)."""
+
+    name: str
+    up: bool
+    stalls: Mapping[str, int] = field(default_factory=dict)
 
 
 class Backbone(Protocol):
@@ -47,8 +61,8 @@ class Backbone(Protocol):
     def peers(self) -> tuple[str, ...]:
         """Their names."""
 
-    def tail(self, deliver: Deliver) -> None:
-        """Begin: whatever arrives from now on goes to `deliver`."""
+    def tail(self, deliver: Deliver, refused: Callable[[str], None]) -> None:
+        """Begin: whatever arrives from now on goes to `deliver`; `refused` is told why something did not."""
 
     async def append(self, push: Delta) -> Receipt:
         """Offer a batch of our own log to everybody; returns when one other place keeps it. Raises
@@ -63,6 +77,18 @@ class Backbone(Protocol):
     def regroup(self, farewell: PeerNews) -> None:
         """The peer set changed, and `peers` with it; who is no peer any more is told `farewell`, which may get lost."""
 
+    def heads(self) -> Mapping[Origin, Head]:
+        """How far each log goes, as others have told."""
+
+    def state(self) -> State:
+        """What metrics say of it."""
+
+    async def snapshot_put(self, snapshot: bytes) -> None:
+        """Keep a snapshot for this region, beside the two before it. Raises BackboneUnavailable."""
+
+    async def snapshot_get(self) -> bytes | None:
+        """The newest whole snapshot kept for this region, None when there is none. Raises BackboneUnavailable."""
+
     @property
     def met(self) -> bool:
         """Whether every peer that answers has told what it knows."""
@@ -72,6 +98,24 @@ class Backbone(Protocol):
 
     async def stop(self) -> None:
         """Carry nothing any more."""
+
+
+class Heard:
+    """How far each log goes, from the digests that passed, all of one epoch."""
+
+    def __init__(self) -> None:
+        self.heads: dict[Origin, Head] = {}
+        self._epoch = 0
+
+    def note(self, message: Sent) -> None:
+        """A message of a peer; only digests count, and a newer epoch begins anew (contract 8)."""
+        if not isinstance(message, Digest) or message.epoch < self._epoch:
+            return
+        if message.epoch > self._epoch:
+            self._epoch, self.heads = message.epoch, {}
+        for origin, head in message.heads.items():
+            if head.sequence > self.heads.get(origin, NOTHING).sequence:
+                self.heads[origin] = head
 
 
 def by_message(send: Iterable[tuple[str, Sent]]) -> list[tuple[Sent, list[str]]]:

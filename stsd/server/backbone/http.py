@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from stsd.revocation import codec
-from stsd.revocation.messages import Delta, Fetch, PeerNews, Sent
-from stsd.server.backbone import BackboneUnavailable, Deliver, Receipt
+from stsd.revocation.messages import Delta, Fetch, Head, Origin, PeerNews, Sent
+from stsd.server.backbone import BackboneUnavailable, Deliver, Heard, Receipt, State
 from stsd.server.backbone.calls import background
 from stsd.server.backbone.links import PeerLinks, PeerUnavailable
+from stsd.server.backbone.snapshot_files import SnapshotFiles
 from stsd.server.keeper import Report
 from stsd.server.membership import Membership
 from stsd.wire import envelope
@@ -41,9 +42,10 @@ class _Outgoing(NamedTuple):
 class HttpBackbone:
     """A node's calls to its peers; theirs to it arrive through `receive`."""
 
-    def __init__(self, links: PeerLinks, membership: Membership, report: Report) -> None:
+    def __init__(self, links: PeerLinks, membership: Membership, snapshots: SnapshotFiles, report: Report) -> None:
         self.calls = links.calls
         self._links, self._membership, self._report = links, membership, report
+        self._snapshots, self._heard = snapshots, Heard()
         self._urls = membership.urls()
         self._outgoing: dict[str, asyncio.Queue[_Outgoing]] = {}
         self._calling: dict[str, int] = {}
@@ -60,9 +62,9 @@ class HttpBackbone:
         """The other regions of the peer set."""
         return tuple(self._urls)
 
-    def tail(self, deliver: Deliver) -> None:
+    def tail(self, deliver: Deliver, refused: Callable[[str], None]) -> None:
         """Begin to call."""
-        self._deliver = deliver
+        self._deliver, self._refused = deliver, refused
         for peer in self._urls:
             self._begin(peer)
 
@@ -101,6 +103,22 @@ class HttpBackbone:
         for peer in peers:
             self._queue(peer, content)
 
+    def heads(self) -> Mapping[Origin, Head]:
+        """How far each log goes, as peers have told."""
+        return self._heard.heads
+
+    def state(self) -> State:
+        """Up while any peer answers, or where there is none."""
+        return State("http", not self.peers or len(self._unreachable) < len(self.peers))
+
+    async def snapshot_put(self, snapshot: bytes) -> None:
+        """Keep a snapshot in the node's data directory."""
+        await self._snapshots.put(snapshot)
+
+    async def snapshot_get(self) -> bytes | None:
+        """The newest one there."""
+        return await self._snapshots.get()
+
     @property
     def met(self) -> bool:
         """Whether every peer that answers has told what it knows."""
@@ -124,6 +142,7 @@ class HttpBackbone:
         header, messages = self._links.open(sealed)
         answers: list[bytes] = []
         for message in list(self._known(header.sender, messages)):
+            self._heard.note(message)
             answers += map(codec.encode_message, await answer(header.sender, message))
         return self._links.reply(header, answers)
 
@@ -183,9 +202,13 @@ class HttpBackbone:
         reachable, reason = True, ""
         try:
             for answer in self._known(peer, await self._links.call(peer, url, [each.message for each in waiting])):
+                self._heard.note(answer)
                 await self._deliver(peer, answer)
-        except (PeerUnavailable, ValueError) as error:
-            reachable, reason = False, str(error)
+        except PeerUnavailable as error:
+            reachable, reason = False, error.reason
+        except codec.CodecError as error:
+            reachable, reason = False, error.reason
+            self._refused(reason)
         finally:
             for each in waiting:
                 _tell(each, answered=reachable)

@@ -29,9 +29,10 @@ class Sealing:
         header = Header(self.own, to, self._instance, next(self._numbers), answers)
         return header, envelope.seal(self._key, header, pack(messages), self._signer.sign)
 
-    def open(self, sealed: bytes) -> tuple[Header, list[bytes]]:
-        """A peer's call: who it is and its messages. Raises EnvelopeError; each call is taken once."""
-        header, body = envelope.open_(self._key, sealed, self.own, self._peers.signed_by)
+    def open(self, sealed: bytes, to: str = "") -> tuple[Header, list[bytes]]:
+        """A peer's call: who it is and its messages; `to` is whom it has to be for, by default this region. Raises
+        EnvelopeError; each call is taken once."""
+        header, body = envelope.open_(self._key, sealed, to or self.own, self._peers.signed_by)
         self._window.accept(header)
         return header, unpack(body)
 

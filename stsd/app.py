@@ -186,9 +186,10 @@ def _backbone(
         from stsd.nats_user import User
         from stsd.server.backbone.nats import NatsBackbone
     except ModuleNotFoundError as error:
-        raise ConfigError(f"--backbone: {error.name} is not installed: pip install 'stsd[nats]'") from error
+        missing = (error.name or "").partition(".")[0]
+        raise ConfigError(f"--backbone: {missing} is not installed: pip install 'stsd[nats]'") from error
     user, cluster = User.of(directory.files.signer), nats_layout.cluster_name(directory.cluster_key)
-    report("backbone_user", user=user.public)
+    report("backbone_user", user=user.public, cluster=cluster)
     return NatsBackbone(settings.backbone, cluster, user, membership, sealing, view, clock, report)
 
 

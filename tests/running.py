@@ -32,7 +32,7 @@ ROOT = Path(__file__).parent.parent
 START_TIMEOUT_S = 60
 
 
-def free_base_port(count: int = 40) -> int:
+def free_base_port(count: int = 64) -> int:
     """A port from which on `count` ports are free."""
     for base in range(21_000 + os.getpid() % 500 * 40, 60_000, count):
         if all(_is_free(port) for port in range(base, base + count)):

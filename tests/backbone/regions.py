@@ -51,7 +51,6 @@ ENGINES = {
     "nats-current": str(Path(sys.executable).parent / "nats-server"),
 }
 EVENTUALLY_S = 30.0
-PORTS = 90
 _keys = count(1)
 
 
@@ -180,7 +179,7 @@ class World:
     def __init__(self, path: Path, engine: str) -> None:
         self.engine = engine
         backbone = "http" if engine == "http" else "nats"
-        self.data = data_dir.prepare(path, Wanted(base_port=free_base_port(PORTS), backbone=backbone))
+        self.data = data_dir.prepare(path, Wanted(base_port=free_base_port(), backbone=backbone))
         self.regions = {name: Region(name, self.data) for name in self.data.topology.regions}
         distances = dict.fromkeys(permutations(self.regions, 2), RoundTrip(0, 0))
         self.links = LinkProcess(Links(self.regions, distances), link_process.ways(self.data.ports), seed=1)

@@ -172,6 +172,7 @@ async def test_a_cut_in_one_direction_is_passed_by_through_the_third_region_or_a
     await world.level()
 
 
+@pytest.mark.soak
 async def test_what_was_written_while_the_carrier_was_down_arrives(world):
     """The servers of one region are killed, or its node where nodes call each other."""
     home = world.regions[HOME]

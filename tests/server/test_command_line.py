@@ -66,6 +66,13 @@ def test_a_node_of_another_region_serves_its_own_profiles(tmp_path):
         (["--peer", "eu-west-1"], "--peer: 'eu-west-1' is not REGION=URL"),
         (["--peer", "us-east-1=http://x"], "is given twice or is this node's own"),
         (["--issuer", "ftp://x"], "--issuer: 'ftp://x' is not an http or https URL"),
+        (
+            ["--backbone", "127.0.0.1:4222"],
+            "--backbone: each server is nats://HOST:PORT or tls://HOST:PORT; example: nats",
+        ),
+        (["--backbone", "nats://127.0.0.1:1,"], "--backbone: each server is nats://HOST:PORT"),
+        (["--backbone", "nats://u:p@127.0.0.1:1"], "--backbone: no user and no password"),
+        (["--backbone", "nats://10.0.0.1:4222"], "--backbone: 10.0.0.1 is not on this machine: use tls://"),
         (["--metrics-listen", "9100"], "--metrics-listen: '9100' is not HOST:PORT"),
         (["--metrics-listen", "127.0.0.1:²"], "--metrics-listen: '127.0.0.1:²' is not HOST:PORT"),
         (["--host", "a..b"], "--host: 'a..b' is not a host name or an address"),
@@ -81,7 +88,6 @@ def test_a_node_of_another_region_serves_its_own_profiles(tmp_path):
         (["--peer", "eu-west-1=http://127.0.0.1:1"], "a node with peers needs its cluster's state"),
         (["--port", "99999"], "99999 is not in the range"),
         (["--workers", "2"], "No such option"),
-        (["--backbone", "nats://x"], "No such option"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -401,3 +407,24 @@ def test_the_wheel_holds_only_stsd_and_serves_alone(tmp_path):
         assert process.stdout.readline().startswith("try: ")  # whoever closes the pipe earlier breaks it
         process.terminate()
     assert process.returncode == 0
+
+
+def test_a_backbone_without_its_library_exits_2_with_what_to_install(tmp_path):
+    hidden = "import sys; sys.modules['nats'] = None; from stsd.__main__ import main; main()"
+    arguments = ["serve", "--port", "0", "--data-dir", str(tmp_path / "data"), "--backbone", "nats://127.0.0.1:1"]
+    result = subprocess.run(
+        [sys.executable, "-c", hidden, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=30
+    )
+    assert (result.returncode, result.stderr) == (
+        2, "stsd: --backbone: nats is not installed: pip install 'stsd[nats]'\n"
+    )  # fmt: skip
+
+
+def test_a_node_is_ready_without_its_broker(tmp_path):
+    with running_node(tmp_path / "data", "--backbone", "nats://127.0.0.1:1") as node:
+        assert requests.get(f"{node.url}/readyz", timeout=5).json()["ready"] is True
+        keys = node.keys("admin")
+        session = node.sts("admin").get_session_token()["Credentials"]
+        revoked = post_signed(node.url, "/v1/revocations", {"token": session["SessionToken"]}, keys, "us-east-1")
+        assert revoked.json()["copies"] == 1
+        assert 'stsd_backbone_up{backbone="nats"} 0.0' in requests.get(f"{node.url}/metrics", timeout=5).text

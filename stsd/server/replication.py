@@ -49,6 +49,7 @@ from stsd.server.keeper import Keeper
 from stsd.server.log import EventLog
 from stsd.server.membership import Membership
 from stsd.server.pruner import Pruner
+from stsd.server.snapshots import SnapshotKeeper
 from stsd.tokens.cache import VerifiedTokens
 from stsd.view import View
 
@@ -89,6 +90,7 @@ class Replicator:
         self._keeper = Keeper(journal, self._event)
         self._receipts = Receipts(view)
         self._pruner = Pruner(journal, view, clock, self._storing, lambda count: self._event("pruned", batches=count))
+        self.snapshots = SnapshotKeeper(backbone, view, self._deliver, self._event)
         self._tasks: list[asyncio.Task[None]] = []
         self._offers: set[asyncio.Task[None]] = set()
         self._orphans: list[Batch] = []
@@ -133,7 +135,8 @@ class Replicator:
     def start(self) -> None:
         """Begin to write, to talk to peers and to tick."""
         self._backbone.tail(self._deliver, self.on_refused)
-        jobs = (self._commits.run(), self._tick(), self._pruner.run())
+        snapshots = self.snapshots.run(empty=not self._view.replica.heads())
+        jobs = (self._commits.run(), self._tick(), self._pruner.run(), snapshots)
         self._tasks = [asyncio.create_task(job) for job in jobs]
 
     async def first_exchange(self) -> None:

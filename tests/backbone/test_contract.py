@@ -152,6 +152,21 @@ async def test_a_node_with_an_empty_disk_gets_everything_back(world):
     assert asia.view.replica.origin not in before
 
 
+async def test_an_empty_disk_is_filled_from_the_regions_snapshot_while_every_peer_is_away(world):
+    asia = world.regions[ASIA]
+    await asyncio.gather(*(region.revoke(10) for region in world.regions.values()))
+    await world.level()
+    before, revoked = asia.heads(), len(asia.view.revocations)
+    await asia.replicator.snapshots.put()
+    world.isolate(ASIA)
+    await asia.restart(empty=True)
+    await eventually(lambda: before.items() <= asia.heads().items(), "what the snapshot held")
+    assert len(asia.view.revocations) == revoked
+    assert not asia.view.replica.joined  # what others know meanwhile, it has still to hear
+    world.heal()
+    await world.level(joined=True)
+
+
 async def test_a_region_that_is_cut_off_goes_on_and_all_are_level_after_the_heal(world):
     home = world.regions[HOME]
     world.isolate(HOME)

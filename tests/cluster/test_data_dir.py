@@ -106,7 +106,7 @@ def test_a_wrong_world_leaves_the_directory_empty(path, tmp_path):
 @pytest.mark.parametrize(
     ("wanted", "words"),
     [
-        (Wanted(topology="four_regions"), "no such topology"),
+        (Wanted(topology="five_regions"), "no such topology"),
         (Wanted(topology="missing.toml"), "cannot be read"),
         (Wanted(world=Path("missing.yaml")), "--world missing.yaml: cannot be read"),
         (Wanted(base_port=0), "--base-port 0"),

@@ -323,7 +323,7 @@ def test_the_lines_of_a_procfile_fill_the_directory_once_and_run_the_cluster(tmp
     [
         (("up", "--policy", "weighted"), "--policy weighted: is not supported yet"),
         (("up", "--policy", "best"), "--policy best: is not a policy"),
-        (("up", "--backbone", "nats"), "--backbone"),
+        (("up", "--backbone", "kafka"), "--backbone"),
         (("up", "--workers", "2"), "--workers"),
         (("up", "--base-port", "many"), "--base-port"),
         (("partition", "us-east-1", "eu-west-1"), "no cluster is here"),

@@ -48,9 +48,9 @@ class PeerLinks:
         self.calls.count()
         try:
             async with self._session.post(url + PATH, data=sealed, allow_redirects=False) as answer:
-                content = await answer.content.read(envelope.MAX_BYTES + 1)
                 if answer.status != 200:
                     raise PeerUnavailable(f"status_{answer.status}")
+                content = await _whole(answer.content)
             return self._sealing.open_answer(content, header)
         except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError) as error:
             raise PeerUnavailable(type(error).__name__) from error
@@ -69,3 +69,13 @@ class PeerLinks:
         """Close connections."""
         if self._session is not None:
             await self._session.close()
+
+
+async def _whole(content: aiohttp.StreamReader) -> bytes:
+    """A body, in however many pieces it arrives. Raises EnvelopeError oversized."""
+    body = bytearray()
+    async for piece in content.iter_any():
+        body += piece
+        if len(body) > envelope.MAX_BYTES:
+            raise EnvelopeError("oversized")
+    return bytes(body)

@@ -24,6 +24,11 @@ class Clock:
         """Real time, moved by the test hook."""
         return time.time() + self.offset_s
 
+    def read(self) -> tuple[float, float]:
+        """Service time and real time of one instant."""
+        wall = time.time()
+        return wall + self.offset_s, wall
+
 
 class Entropy:
     """Random bytes from the operating system, drawn POOL_BYTES at a time: a system call for every id and secret costs

@@ -4,7 +4,7 @@ aiohttp starts a task for every request. Most of ours arrive in one piece, are a
 the connection open: those are answered inside `data_received`, which costs less than half. Everything else goes
 aiohttp's way: bodies that are still coming, answers that must wait for the journal, clients that do not read,
 `Connection: close`, upgrades, malformed requests. Order is kept, because the straight path is taken only while no
-request waits or is being answered.
+request waits, and none that the task was given is unanswered.
 
 The straight path relies on private members of aiohttp's RequestHandler; `STRAIGHT` is false when one of them is
 missing, and then every request goes aiohttp's way.
@@ -17,17 +17,22 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from aiohttp.http_parser import RawRequestMessage
-from aiohttp.streams import StreamReader
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 
+from stsd.server.outbox import Outbox
 from stsd.wire.messages import Headers
 
 RELIED_ON = (
-    "_buffer_paused", "_keepalive_handle", "_keepalive_timeout", "_messages", "_next_keepalive_close_time", "_parser",
-    "_paused", "_process_keepalive", "_waiter", "data_received", "peername",
+    "_buffer_paused", "_keepalive", "_keepalive_handle", "_keepalive_timeout", "_messages",
+    "_next_keepalive_close_time", "_parser", "_paused", "_process_keepalive", "_reading_paused", "_upgraded",
+    "_waiter", "data_received", "finish_response", "peername",
 )  # fmt: skip
-STRAIGHT = all(hasattr(RequestHandler, name) for name in RELIED_ON)
+RELIED_ON_OF_BODIES = ("_buffer", "is_eof")
+STRAIGHT = all(hasattr(RequestHandler, name) for name in RELIED_ON) and all(
+    hasattr(StreamReader, name) for name in RELIED_ON_OF_BODIES
+)
 
 
 class Head(NamedTuple):
@@ -40,21 +45,31 @@ class Head(NamedTuple):
     keep_alive: bool
 
 
-AtOnce = Callable[[Head, Callable[[], bytes]], bytes | None]
-"""Answers a request in one go, as the bytes of the whole answer; its body comes from the second argument. None, before
-the body was taken, when the answer has to wait for something."""
+AtOnce = Callable[[Head, bytes], bytes | None]
+"""Answers a request, given with its body, in one go, as the bytes of the whole answer; None when the answer has to wait
+for something."""
 
 
 class Connection(RequestHandler):
-    """aiohttp's connection. `at_once` answers on the straight path, `failure` makes answers to what is malformed."""
+    """aiohttp's connection. `at_once` answers on the straight path, where answers go to `outbox`; `failure` makes
+    answers to what is malformed."""
 
-    __slots__ = ("_at_once", "_failure", "_first_head", "_head_timeout_s", "_remote")
+    __slots__ = ("_at_once", "_failure", "_first_head", "_given", "_head_timeout_s", "_outbox", "_remote")
 
     def __init__(
-        self, *arguments: Any, at_once: AtOnce, failure: Callable[[int], Any], head_timeout_s: float, **options: Any
+        self,
+        *arguments: Any,
+        at_once: AtOnce,
+        failure: Callable[[int], Any],
+        head_timeout_s: float,
+        outbox: Outbox,
+        **options: Any,
     ) -> None:
         super().__init__(*arguments, **options)
         self._at_once, self._failure, self._head_timeout_s = at_once, failure, head_timeout_s
+        self._outbox = outbox
+        self._given = 0
+        """Requests that the task was given and has not answered; after one that ends the connection, for ever."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -67,20 +82,33 @@ class Connection(RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Answer what can be answered at once; hand the rest to the task that waits for requests."""
-        waiter = self._waiter
-        if not STRAIGHT or waiter is None or waiter.done() or self._messages:
+        """Answer what can be answered at once; give the rest to the task that waits for requests."""
+        messages = self._messages
+        if self._given or messages or not STRAIGHT:
+            waiting = len(messages)
             super().data_received(data)
+            self._given += len(messages) - waiting
             return
-        self._waiter = None  # so that parsing wakes nobody
+        waiter, self._waiter = self._waiter, None  # so that parsing wakes nobody
         try:
             super().data_received(data)
         finally:
             self._waiter = waiter
-        while self._messages and self._straight(*self._messages[0]):
-            self._messages.popleft()
-        if self._messages and not waiter.done():
-            waiter.set_result(None)
+        while messages and self._straight(*messages[0]):
+            messages.popleft()
+        if messages:
+            self._given = len(messages)
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
+
+    async def finish_response(self, request: BaseRequest, resp: Any, start_time: float | None) -> tuple[Any, bool]:
+        """The task's answer is written; unless it is the last one, the next request may go straight again. After an
+        upgrade was asked for none does: aiohttp then parses what waits behind it by itself."""
+        upgraded = self._upgraded
+        finished = await super().finish_response(request, resp, start_time)
+        if resp.keep_alive and not upgraded:
+            self._given -= 1
+        return finished
 
     def _straight(self, message: Any, payload: StreamReader) -> bool:
         """Answer the request that is first in line; whether that was possible."""
@@ -89,6 +117,7 @@ class Connection(RequestHandler):
             or self._parser is None
             or self._paused
             or self._buffer_paused
+            or self._reading_paused
             or type(message) is not RawRequestMessage
             or message.should_close
             or message.upgrade
@@ -96,16 +125,17 @@ class Connection(RequestHandler):
         ):
             return False
         head = Head(message.method, message.path, message.headers, self._remote, True)
-        answer = self._at_once(head, payload.read_nowait)
+        answer = self._at_once(head, _whole_body(payload))
         if answer is None:
             return False
         self._parser.message_consumed()
-        self.transport.write(answer)
+        self._outbox.put(self.transport, answer)
         self._stay_open()
         return True
 
     def _stay_open(self) -> None:
         """Begin the time after which an idle connection is closed anew, as aiohttp does after its answers."""
+        self._keepalive = True
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         if self._keepalive_handle is None:
             self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
@@ -121,3 +151,12 @@ class Connection(RequestHandler):
         if status >= 500 and exc is not None:
             self.log_exception("Error handling request", exc_info=exc)
         return self._failure(status)
+
+
+def _whole_body(payload: StreamReader) -> bytes:
+    """What a body that has ended holds. Reading it as a stream would have the connection parse once more, to go on
+    with what flow control held back; nothing was held back of this one."""
+    if payload is EMPTY_PAYLOAD:
+        return b""
+    pieces = payload._buffer
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -14,8 +14,8 @@ from time import perf_counter
 from stsd.node import Node
 from stsd.server.clock import Clock, request_id
 from stsd.server.connection import Head
-from stsd.server.http import Streamed, http_date, render, render_start
-from stsd.server.log import EventLog
+from stsd.server.http import Streamed, end_head, http_date, status_line
+from stsd.server.log import Answered, EventLog
 from stsd.server.metrics import Metrics
 from stsd.wire.messages import Request, Response
 
@@ -36,17 +36,22 @@ class Gateway:
     ) -> None:
         self._node, self._clock, self._metrics, self._log = node, clock, metrics, log
         self._secure = secure
+        self._moment: tuple[int, float, str] | None = None
+        self._starts: dict[tuple[int, str], str] = {}
         self.routes: dict[tuple[str, str], AsyncRoute] = {}
 
-    def at_once(self, head: Head, body: Callable[[], bytes]) -> bytes | None:
+    def at_once(self, head: Head, body: bytes) -> bytes | None:
         """Answer a request that changes nothing; None for those that wait for something (`routes`)."""
         started = perf_counter()
         path, _, query = head.target.partition("?")
         if (head.method, path) in self.routes:
             return None
-        request = self._request(head, path, query, body())
-        response = self._node.respond(request, self._clock.service(), self._clock.wall())
-        return self._finish(head, request, response, started)
+        request = self._request(head, path, query, body)
+        now, wall_now = self._clock.read()
+        response = self._node.respond(request, now, wall_now)
+        answer = self._answer(head, request, response, wall_now)
+        self._account(request, response, perf_counter() - started, wall_now)
+        return answer
 
     async def in_time(self, head: Head, body: bytes) -> bytes | Streamed:
         """Answer any request."""
@@ -54,76 +59,75 @@ class Gateway:
         path, _, query = head.target.partition("?")
         route = self.routes.get((head.method, path))
         request = self._request(head, path, query, body)
-        if route is None:
-            response = self._node.respond(request, self._clock.service(), self._clock.wall())
-        else:
-            response = await route(request)
+        response = await route(request) if route else self._node.respond(request, *self._clock.read())
+        wall_now = self._clock.wall()
         if response.parts is None:
-            return self._finish(head, request, response, started)
-        start = render_start(response.status, self._lines(request, response))
-        self._account(request, response, perf_counter() - started)
-        return Streamed(start + response.body, response.parts)
+            answer: bytes | Streamed = self._answer(head, request, response, wall_now)
+        else:
+            answer = Streamed(self._head(request, response, wall_now, None) + response.body, response.parts)
+        self._account(request, response, perf_counter() - started, wall_now)
+        return answer
 
     def _request(self, head: Head, path: str, query: str, body: bytes) -> Request:
         return Request(head.method, path, query, head.headers, body, request_id(), head.remote, self._secure)
 
-    def _finish(self, head: Head, request: Request, response: Response, started: float) -> bytes:
-        answer = self._answer(head, request, response)
-        self._account(request, response, perf_counter() - started)
-        return answer
+    def _answer(self, told: Head, request: Request, response: Response, wall_now: float) -> bytes:
+        head = self._head(request, response, wall_now, len(response.body), keep_alive=told.keep_alive)
+        return head if request.method == "HEAD" or response.status == 304 else head + response.body
 
-    def _answer(self, told: Head, request: Request, response: Response) -> bytes:
-        return render(
-            response.status,
-            self._lines(request, response),
-            response.body,
-            keep_alive=told.keep_alive,
-            body_allowed=request.method != "HEAD" and response.status != 304,
-        )
-
-    def _lines(self, request: Request, response: Response) -> str:
-        view = self._node.view
-        view.look(self._clock.wall())
-        head = (
-            f"Content-Type: {response.content_type}\r\nDate: {http_date()}\r\nx-amzn-RequestId: {request.id}\r\n"
-            f"x-stsd-region: {view.region}\r\nx-stsd-staleness-ms: {int(view.staleness_s * 1000)}\r\n"
-        )
-        if view.degraded:
-            head += f"x-stsd-degraded: {view.degraded}\r\n"
+    def _head(
+        self, request: Request, response: Response, wall_now: float, length: int | None, *, keep_alive: bool = False
+    ) -> bytes:
+        """Everything before the body; one without a `length` ends with its connection."""
+        lines = f"{self._start(response, wall_now)}x-amzn-RequestId: {request.id}\r\n"
         if request.path == "/":
-            head += f"x-amz-sts-extended-request-id: {self._extended_request_id(request.id)}\r\n"
+            lines += f"x-amz-sts-extended-request-id: {self._extended_request_id(request.id, wall_now)}\r\n"
             if "Origin" in request.headers:
-                head += CORS
+                lines += CORS
         for name, value in response.headers:
-            head += f"{name}: {value}\r\n"
-        return head
+            lines += f"{name}: {value}\r\n"
+        return end_head(lines, length, keep_alive=keep_alive)
 
-    def _extended_request_id(self, request_id: str) -> str:
+    def _start(self, response: Response, wall_now: float) -> str:
+        """The status line, and what answers of this kind share until the next second or look at the staleness."""
+        view = self._node.view
+        view.look(wall_now)
+        moment = (int(wall_now), view.staleness_s, view.level)
+        if moment != self._moment:
+            self._moment, self._starts = moment, {}
+        kind = (response.status, response.content_type)
+        start = self._starts.get(kind)
+        if start is None:
+            start = self._starts[kind] = (
+                f"{status_line(response.status)}Content-Type: {response.content_type}\r\nDate: {http_date()}\r\n"
+                f"x-stsd-region: {view.region}\r\nx-stsd-staleness-ms: {int(view.staleness_s * 1000)}\r\n"
+                + (f"x-stsd-degraded: {view.degraded}\r\n" if view.degraded else "")
+            )
+        return start
+
+    def _extended_request_id(self, request_id: str, wall_now: float) -> str:
         """Region, instant and eight alphanumerics, in base64 (spec 1.2); the request id is random enough for them."""
-        text = f"1:{self._node.view.region}:S:{int(self._clock.wall() * 1000)}:R:{request_id[-8:]}"
+        text = f"1:{self._node.view.region}:S:{int(wall_now * 1000)}:R:{request_id[-8:]}"
         return b2a_base64(text.encode(), newline=False).decode()
 
-    def _account(self, request: Request, response: Response, seconds: float) -> None:
+    def _account(self, request: Request, response: Response, seconds: float, wall_now: float) -> None:
         operation = response.operation or "unknown"
         self._metrics.request(operation, response.code or "OK", seconds)
-        if "tokens" in response.event:
-            self._metrics.verifications(response.event["tokens"])
-        if operation in UNLOGGED and not response.code:
-            return
-        self._log.emit(
-            self._clock.wall(),
-            {
-                "event": "request",
-                "request_id": request.id,
-                "operation": operation,
-                "status": response.status,
-                "code": response.code,
-                "ms": round(seconds * 1000, 3),
-                "source_ip": request.source_ip,
-                "endpoint": request.endpoint,
-                **response.event,
-            },
-        )
+        event = response.event
+        if "tokens" in event:
+            self._metrics.verifications(event["tokens"])
+        if response.code or operation not in UNLOGGED:
+            answered = Answered(
+                request.id,
+                operation,
+                response.status,
+                response.code,
+                seconds,
+                request.source_ip,
+                request.endpoint,
+                event,
+            )
+            self._log.emit(wall_now, answered)
 
 
 UNLOGGED = frozenset({"healthz", "readyz", "metrics", "peer_messages"})

@@ -20,6 +20,7 @@ from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
 from stsd.server.connection import Connection, Head
+from stsd.server.outbox import Outbox
 
 MAX_BODY_BYTES = 10_000_000
 MAX_HEAD_BYTES = 16_384
@@ -34,24 +35,33 @@ _REASONS = {status.value: status.phrase for status in HTTPStatus}
 class Handler(Protocol):
     """Who answers. Both get the head as it arrived and return the bytes of a whole answer (`render`)."""
 
-    def at_once(self, head: Head, body: Callable[[], bytes]) -> bytes | None:
-        """The answer, or None, before `body` was called, when it has to wait for something."""
+    def at_once(self, head: Head, body: bytes) -> bytes | None:
+        """The answer, or None when it has to wait for something."""
 
     async def in_time(self, head: Head, body: bytes) -> bytes | Streamed:
         """The answer to any request."""
 
 
-def render(status: int, head: str, body: bytes, *, keep_alive: bool, body_allowed: bool = True) -> bytes:
-    """A whole answer; `head` holds header lines, each with its line end."""
-    connection = "" if keep_alive else "Connection: close\r\n"
-    start = f"HTTP/1.1 {status} {_REASONS.get(status, '')}\r\n{head}Content-Length: {len(body)}\r\n{connection}\r\n"
-    return start.encode("latin-1", "replace") + (body if body_allowed else b"")
+def render(status: int, lines: str, body: bytes, *, keep_alive: bool) -> bytes:
+    """A whole answer; `lines` are header lines, each with its line end."""
+    return end_head(status_line(status) + lines, len(body), keep_alive=keep_alive) + body
 
 
-def render_start(status: int, head: str) -> bytes:
+def render_start(status: int, lines: str) -> bytes:
     """The start of an answer that ends with its connection (RFC 9112 section 6.3)."""
-    start = f"HTTP/1.1 {status} {_REASONS.get(status, '')}\r\n{head}Connection: close\r\n\r\n"
-    return start.encode("latin-1", "replace")
+    return end_head(status_line(status) + lines, None, keep_alive=False)
+
+
+def status_line(status: int) -> str:
+    """The first line of an answer."""
+    return f"HTTP/1.1 {status} {_REASONS.get(status, '')}\r\n"
+
+
+def end_head(start: str, length: int | None, *, keep_alive: bool) -> bytes:
+    """A head that begins with `start`, ended; `length` is that of the body, None when it ends with its connection."""
+    size = "" if length is None else f"Content-Length: {length}\r\n"
+    connection = "" if keep_alive else "Connection: close\r\n"
+    return f"{start}{size}{connection}\r\n".encode("latin-1", "replace")
 
 
 class Streamed:
@@ -139,6 +149,7 @@ class HttpServer:
     async def start(self, host: str, port: int, tls: SSLContext | None) -> None:
         """Bind and listen. Raises OSError when the address is not to be had."""
         loop = asyncio.get_running_loop()
+        self._outbox = Outbox(loop)
         self._server = Server(
             self._respond,
             access_log=None,
@@ -150,6 +161,7 @@ class HttpServer:
             at_once=self._handler.at_once,
             failure=failure,
             head_timeout_s=READ_TIMEOUT_S,
+            outbox=self._outbox,
         )
         self._listener = await loop.create_server(self._server, host, port, ssl=tls, backlog=1024)
 
@@ -163,6 +175,7 @@ class HttpServer:
         """Stop accepting, finish what is in flight, close."""
         if self._listener is not None and self._server is not None:
             self._listener.close()
+            self._outbox.flush()
             self._server.pre_shutdown()
             await self._server.shutdown(SHUTDOWN_TIMEOUT_S)
 

@@ -14,13 +14,43 @@ import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, NamedTuple
 
 import orjson
 
 Format = Literal["text", "json"]
 FLUSH_S = 0.1
 MAX_WAITING_CHUNKS = 200
+
+
+class Answered(NamedTuple):
+    """One answered request: what its event holds. Put together by the writer, not where the request is answered."""
+
+    request_id: str
+    operation: str
+    status: int
+    code: str
+    seconds: float
+    source_ip: str
+    endpoint: str
+    more: Mapping[str, object]
+
+    def event(self) -> dict[str, object]:
+        """The event's members in their order."""
+        return {
+            "event": "request",
+            "request_id": self.request_id,
+            "operation": self.operation,
+            "status": self.status,
+            "code": self.code,
+            "ms": round(self.seconds * 1000, 3),
+            "source_ip": self.source_ip,
+            "endpoint": self.endpoint,
+            **self.more,
+        }
+
+
+Event = Mapping[str, object] | Answered
 
 
 class EventLog:
@@ -30,14 +60,14 @@ class EventLog:
         self._region = region
         self._render = _json if form == "json" else _text
         self._stream = stream if stream is not None else sys.stderr.buffer
-        self._pending: list[tuple[float, Mapping[str, object]]] = []
-        self._chunks: queue.Queue[list[tuple[float, Mapping[str, object]]] | None] = queue.Queue(MAX_WAITING_CHUNKS)
+        self._pending: list[tuple[float, Event]] = []
+        self._chunks: queue.Queue[list[tuple[float, Event]] | None] = queue.Queue(MAX_WAITING_CHUNKS)
         self._dropped = 0
         self._timer: asyncio.TimerHandle | None = None
         self._thread = threading.Thread(target=self._write, name="event-log", daemon=True)
         self._thread.start()
 
-    def emit(self, at: float, event: Mapping[str, object]) -> None:
+    def emit(self, at: float, event: Event) -> None:
         """Record an event that happened at `at` (Unix seconds). Call from the event loop."""
         self._pending.append((at, event))
         if self._timer is None:
@@ -70,11 +100,11 @@ class EventLog:
             except (OSError, ValueError):
                 continue  # a closed terminal must not end the service
 
-    def _line(self, told: tuple[float, Mapping[str, object]]) -> bytes:
+    def _line(self, told: tuple[float, Event]) -> bytes:
         """One event; one that cannot be written as it is must not end the log of the others."""
         at, event = told
         try:
-            return self._render(at, self._region, event)
+            return self._render(at, self._region, event.event() if isinstance(event, Answered) else event)
         except (ValueError, TypeError, OverflowError):
             return self._render(0.0, self._region, {"event": "unwritable_event"})
 
@@ -84,11 +114,15 @@ def _json(at: float, region: str, event: Mapping[str, object]) -> bytes:
 
 
 def _text(at: float, region: str, event: Mapping[str, object]) -> bytes:
-    members = [f"{name}={value}" for name, value in event.items() if name != "event" and value != ""]
-    line = " ".join((_instant(at), region, str(event.get("event", "-")), *members))
-    if not line.isprintable() or line.count(" ") > len(members) + 2:
-        members = [f"{name}={_word(value)}" for name, value in event.items() if name != "event" and value != ""]
-        line = " ".join((_instant(at), region, str(event.get("event", "-")), *members))
+    start = f"{_instant(at)} {region} {event.get('event', '-')}"
+    tokens = event.get("tokens")
+    if isinstance(tokens, Mapping):
+        event = {**event, "tokens": ",".join([f"{result}:{count}" for result, count in tokens.items()])}
+    members = [f"{name}={value}" for name, value in event.items() if value != "" and name != "event"]
+    rest = " ".join(members)
+    if not rest.isprintable() or rest.count(" ") >= max(len(members), 1):
+        rest = " ".join([f"{name}={_word(value)}" for name, value in event.items() if value != "" and name != "event"])
+    line = f"{start} {rest}" if rest else start
     return line.encode("utf-8", "backslashreplace") + b"\n"
 
 

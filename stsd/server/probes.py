@@ -75,7 +75,7 @@ class MetricsListener:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
-    def at_once(self, head: Head, body: Callable[[], bytes]) -> bytes:
+    def at_once(self, head: Head, body: bytes) -> bytes:
         """The exposition, or 404."""
         found = head.method == "GET" and head.target == "/metrics"
         response = Response(200, self._metrics.render(), CONTENT_TYPE) if found else NOT_FOUND
@@ -84,4 +84,4 @@ class MetricsListener:
 
     async def in_time(self, head: Head, body: bytes) -> bytes:
         """The same, on aiohttp's way."""
-        return self.at_once(head, lambda: body)
+        return self.at_once(head, body)

@@ -223,7 +223,7 @@ class Echo:
         if head.target == "/wait":
             return None
         self.straight += 1
-        return http.render(200, "", body(), keep_alive=True)
+        return http.render(200, "", body, keep_alive=True)
 
     async def in_time(self, head, body):
         await asyncio.sleep(0)
@@ -289,6 +289,16 @@ async def test_the_order_of_pipelined_requests_is_kept_across_both_ways():
         ]
         writer.write(post("/", b"6"))
         assert await answered(reader) == b"6"
+    assert handler.straight == 2
+
+
+async def test_what_waits_behind_a_declined_upgrade_is_answered_in_order():
+    async with serving(Echo()) as (reader, writer, _):
+        upgrade = b"GET /wait HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        writer.write(upgrade + post("/wait", b"2") + post("/", b"3"))
+        assert [await answered(reader) for _ in range(3)] == [b"in time ", b"in time 2", b"in time 3"]
+        writer.write(post("/wait", b"4") + post("/", b"5"))
+        assert [await answered(reader) for _ in range(2)] == [b"in time 4", b"in time 5"]
 
 
 async def test_malformed_bytes_after_a_straight_answer_end_the_connection():

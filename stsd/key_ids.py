@@ -14,6 +14,7 @@ PREFIX_LENGTH = 4
 ACCESS_KEY_ID_LENGTH = 20
 UNIQUE_ID_LENGTH = 21
 
+_PAIRS = tuple(first + second for first in ALPHABET for second in ALPHABET)
 _VALUES = {character: value for value, character in enumerate(ALPHABET)}
 _HEAD_LENGTH = 8  # characters that hold nothing but the marker and the account's upper 39 bits
 _CARRIES_ACCOUNT = 1 << 47
@@ -67,4 +68,5 @@ def _head(account: str) -> tuple[str, int]:
 
 
 def _encode(value: int, length: int) -> str:
-    return "".join([ALPHABET[value >> shift & 31] for shift in range(5 * (length - 1), -1, -5)])
+    pairs = "".join([_PAIRS[value >> shift & 1023] for shift in range(5 * (length - 2), -1, -10)])
+    return pairs if length % 2 == 0 else pairs + ALPHABET[value & 31]

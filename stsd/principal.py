@@ -73,7 +73,7 @@ class Session:
         return bool(self.session_policies or self.session_policy_arns)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Caller:
     """The principal behind this request, with the credential it used; `session` is None for a long-term key."""
 

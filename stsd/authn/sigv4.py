@@ -76,10 +76,36 @@ def read(request: Request, now: float) -> Signature:
 
 
 def _read_header(headers: Headers, authorization: str, now: float) -> Signature:
-    algorithm, parts = _authorization(authorization)
+    usual = _USUAL.fullmatch(authorization)
     date = headers.get("X-Amz-Date")
-    if date is None:
-        date = headers.get("Date")
+    if usual is None or date is None:
+        return _read_unusual_header(headers, authorization, headers.get("Date") if date is None else date, now)
+    access_key_id, day, region, service, terminator, names, signature = usual.groups()
+    signed_headers = _names(names)
+    return Signature(
+        access_key_id,
+        day,
+        region,
+        service,
+        terminator,
+        signed_headers,
+        signature,
+        _judge_time(signed_headers, date, now),
+        headers.get("X-Amz-Security-Token"),
+        "x-amz-security-token" in signed_headers,
+        "header",
+    )
+
+
+_WORD = "([0-9A-Za-z_-]+)"
+_USUAL = re.compile(
+    f"{ALGORITHM} Credential={'/'.join([_WORD] * 5)}, ?SignedHeaders=([0-9a-z;:-]+), ?Signature={_WORD}"
+)
+"""How nearly every client writes the header; read at once, which finds the same as reading it part by part."""
+
+
+def _read_unusual_header(headers: Headers, authorization: str, date: str | None, now: float) -> Signature:
+    algorithm, parts = _authorization(authorization)
     if date is None or not ("Credential" in parts and "Signature" in parts and "SignedHeaders" in parts):
         raise _incomplete_header(algorithm, parts, date)
     signed_headers = _names(parts["SignedHeaders"])
@@ -250,13 +276,13 @@ def check_scope(signature: Signature, *, service: str, regions: Collection[str])
 
 def verify(request: Request, signature: Signature, secret_access_key: str, keys: SigningKeys) -> None:
     """Compare the signature with the one that the secret makes. Raises SignatureDoesNotMatch, MalformedInput."""
-    names = signature.signed_headers
+    names, headers = signature.signed_headers, request.headers
     body_sha256 = sha256(request.body).hexdigest()
     if not _well_formed(names):
         raise SignatureDoesNotMatch(SignatureDoesNotMatch.WRONG, reason="signed_headers")
-    if "x-amz-content-sha256" in names and _received(request.headers, "x-amz-content-sha256") != body_sha256:
+    if "x-amz-content-sha256" in names and _received(headers, "x-amz-content-sha256") != body_sha256:
         raise SignatureDoesNotMatch(SignatureDoesNotMatch.WRONG, reason="content_sha256")
-    lines = "".join([f"{name}:{_received(request.headers, name)}\n" for name in names])
+    lines = "".join([f"{name}:{_received(headers, name)}\n" for name in names])
     canonical = canonical_request.build(
         request.method, request.path, request.query, lines, ";".join(names), body_sha256
     )

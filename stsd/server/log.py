@@ -49,6 +49,19 @@ class Answered(NamedTuple):
             **self.more,
         }
 
+    def text(self) -> str | None:
+        """The members as text, several times faster than from the event; None where a value has to be quoted."""
+        code = f" code={self.code}" if self.code else ""
+        more = "".join(
+            [f" {name}={_counts(value) if name == 'tokens' else value}" for name, value in self.more.items()]
+        )
+        text = (
+            f"request_id={self.request_id} operation={self.operation} status={self.status}{code}"
+            f" ms={round(self.seconds * 1000, 3)} source_ip={self.source_ip} endpoint={self.endpoint}{more}"
+        )
+        plain = text.isprintable() and text.count(" ") == 5 + len(self.more) + bool(code)
+        return text if plain and "= " not in text and text[-1] != "=" else None
+
 
 Event = Mapping[str, object] | Answered
 
@@ -104,26 +117,36 @@ class EventLog:
         """One event; one that cannot be written as it is must not end the log of the others."""
         at, event = told
         try:
-            return self._render(at, self._region, event.event() if isinstance(event, Answered) else event)
+            return self._render(at, self._region, event)
         except (ValueError, TypeError, OverflowError):
             return self._render(0.0, self._region, {"event": "unwritable_event"})
 
 
-def _json(at: float, region: str, event: Mapping[str, object]) -> bytes:
-    return orjson.dumps({"at": _instant(at), "region": region, **event}, option=orjson.OPT_APPEND_NEWLINE, default=str)
+def _json(at: float, region: str, event: Event) -> bytes:
+    members = event.event() if isinstance(event, Answered) else event
+    told = {"at": _instant(at), "region": region, **members}
+    return orjson.dumps(told, option=orjson.OPT_APPEND_NEWLINE, default=str)
 
 
-def _text(at: float, region: str, event: Mapping[str, object]) -> bytes:
-    start = f"{_instant(at)} {region} {event.get('event', '-')}"
-    tokens = event.get("tokens")
-    if isinstance(tokens, Mapping):
-        event = {**event, "tokens": ",".join([f"{result}:{count}" for result, count in tokens.items()])}
-    members = [f"{name}={value}" for name, value in event.items() if value != "" and name != "event"]
-    rest = " ".join(members)
-    if not rest.isprintable() or rest.count(" ") >= max(len(members), 1):
-        rest = " ".join([f"{name}={_word(value)}" for name, value in event.items() if value != "" and name != "event"])
-    line = f"{start} {rest}" if rest else start
-    return line.encode("utf-8", "backslashreplace") + b"\n"
+def _text(at: float, region: str, event: Event) -> bytes:
+    if isinstance(event, Answered):
+        text = event.text()
+        if text is not None:
+            return f"{_instant(at)} {region} request {text}\n".encode("utf-8", "backslashreplace")
+        event = event.event()
+    members = {name: _counts(value) if name == "tokens" else value for name, value in event.items() if value != ""}
+    words = [f"{name}={_word(value)}" for name, value in members.items() if name != "event"]
+    return (
+        " ".join((_instant(at), region, str(event.get("event", "-")), *words)).encode("utf-8", "backslashreplace")
+        + b"\n"
+    )
+
+
+def _counts(tokens: object) -> object:
+    """How many tokens were judged how, as one word."""
+    return (
+        ",".join([f"{result}:{count}" for result, count in tokens.items()]) if isinstance(tokens, Mapping) else tokens
+    )
 
 
 def _word(value: object) -> str:

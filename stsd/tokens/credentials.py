@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from dataclasses import dataclass, field
 
 from stsd import key_ids
@@ -14,9 +14,10 @@ MAX_CHAIN = 16
 """A token names at most this many sessions that it was chained from (contract 6)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Credentials:
-    """What the caller receives; `expiration` is in Unix seconds."""
+    """What the caller receives; `expiration` is in Unix seconds. As all that is made for every request it is a value
+    that nobody changes and not frozen, which would make it several times slower to build."""
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
@@ -24,7 +25,7 @@ class Credentials:
     expiration: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Grant:
     """What a new session may be: for whom, for how long (seconds), narrowed by which session policies."""
 
@@ -38,13 +39,14 @@ def issue(
     grant: Grant, caller: Caller, *, keys: KeySet, issuer: str, region: str, entropy: Entropy, now: float
 ) -> Credentials:
     """New credentials for `grant`, signed with the active token key; expiry is issue second + duration (3.2.3)."""
+    active = keys.active
     access_key_id = key_ids.new_access_key_id("ASIA", grant.principal.account, entropy)
-    token_id = urlsafe_b64encode(entropy(15)).decode("ascii")
+    token_id = b2a_base64(entropy(15), newline=False).translate(session_token.TO_URL).decode("ascii")
     session = Session(
         access_key_id=access_key_id,
         principal=grant.principal,
         token_id=token_id,
-        key_id=keys.active.kid,
+        key_id=active.kid,
         issuer=issuer,
         region=region,
         issued_at_ms=int(now * 1000),
@@ -55,8 +57,8 @@ def issue(
     )
     return Credentials(
         access_key_id=access_key_id,
-        secret_access_key=session_token.secret_access_key(keys.active, access_key_id, token_id),
-        session_token=session_token.sign(session, keys.active),
+        secret_access_key=session_token.secret_access_key(active, access_key_id, token_id),
+        session_token=session_token.sign(session, active),
         expiration=session.expires_at,
     )
 
@@ -72,4 +74,6 @@ def lineage(caller: Caller) -> tuple[Ancestor, ...]:
 
 def chain_length(caller: Caller) -> int:
     """How many sessions a session made by `caller` would be chained from."""
-    return sum(1 for ancestor in lineage(caller) if ancestor.issued_at_ms)
+    if caller.session is None:
+        return 0
+    return 1 + sum([1 for ancestor in caller.session.ancestors if ancestor.issued_at_ms])

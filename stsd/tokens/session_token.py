@@ -17,7 +17,6 @@ Claims beside `iss sub iat exp jti` (RFC 7519):
 
 from __future__ import annotations
 
-from base64 import b64encode
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
 from hashlib import blake2b
@@ -53,10 +52,10 @@ class TokenError(Exception):
 def sign(session: Session, key: TokenKey) -> str:
     """The session token of `session`, signed with `key`."""
     payload = b2a_base64(orjson.dumps(_claims(session)), newline=False).rstrip(b"=")
-    signed = key.header.encode() + payload.translate(_TO_URL)
+    signed = key.header.encode() + payload.translate(TO_URL)
     signature = crypto_sign(signed, key.expanded)[:_SIGNATURE_BYTES]
     encoded = b2a_base64(signature, newline=False)[:_SIGNATURE_CHARACTERS]
-    return (signed + b"." + encoded.translate(_TO_URL)).decode("ascii")
+    return (signed + b"." + encoded.translate(TO_URL)).decode("ascii")
 
 
 def verify(token: str, keys: KeySet | PublishedKeys) -> tuple[Session, bytes]:
@@ -93,7 +92,8 @@ def check_time(session: Session, now: float) -> None:
 def secret_access_key(key: TokenKey, access_key_id: str, token_id: str) -> str:
     """The 40-character secret that belongs to a session token; only holders of the token key can derive it."""
     material = f"{access_key_id}/{token_id}".encode()
-    return b64encode(blake2b(material, key=key.secrets_key, digest_size=30).digest()).decode("ascii")
+    digest = blake2b(material, key=key.secrets_key, digest_size=30).digest()
+    return b2a_base64(digest, newline=False).decode("ascii")
 
 
 def _claims(session: Session) -> dict[str, object]:
@@ -181,7 +181,8 @@ def _why_bad(payload: str) -> Reason:
 
 
 _TEXT_FROM_URL = str.maketrans("-_", "+/")
-_TO_URL = bytes.maketrans(b"+/", b"-_")
+TO_URL = bytes.maketrans(b"+/", b"-_")
+"""From base64's alphabet to that of base64url (RFC 4648 section 5)."""
 _FROM_URL = bytes.maketrans(b"-_+/", b"+/\x00\x00")
 
 

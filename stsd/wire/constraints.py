@@ -56,12 +56,15 @@ class Text:
 
     def clauses(self, value: str, path: str) -> list[str]:
         """One clause for each constraint that `value` breaks."""
+        matches = self.pattern.regex.fullmatch(value) is not None
+        if matches and self.shortest <= len(value) and (self.longest is None or len(value) <= self.longest):
+            return []
         broken = []
         if len(value) < self.shortest:
             broken.append(_clause(value, path, f"Member must have length greater than or equal to {self.shortest}"))
         if self.longest is not None and len(value) > self.longest:
             broken.append(_clause(value, path, f"Member must have length less than or equal to {self.longest}"))
-        if self.pattern.regex.fullmatch(value) is None:
+        if not matches:
             broken.append(_clause(value, path, f"Member must satisfy regular expression pattern: {self.pattern.text}"))
         return broken
 
@@ -172,7 +175,9 @@ def validate(action: str, parameters: Parameters) -> dict[str, Any]:
         value = each.read(parameters)
         if value is not None:
             values[each.name] = value
-        broken += _clauses(each, value, each.path)
+            broken += each.clauses(value, each.path)  # type: ignore[arg-type]  what it read itself
+        elif each.required:
+            broken.append(_null(each.path))
     if broken:
         plural = "" if len(broken) == 1 else "s"
         text = f"{len(broken)} validation error{plural} detected: {'; '.join(broken)}"

@@ -10,7 +10,6 @@ exists is for the index of operations to say; `unknown_action` has the words.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -48,8 +47,10 @@ class Parameters:
         """A scalar's text."""
         return self._flat.get(name)
 
-    def roots(self, among: Collection[str]) -> list[str]:
+    def roots(self, among: frozenset[str]) -> list[str]:
         """Which of some top-level names were sent: `Tags` for `Tags.member.1.Key` too."""
+        if not self._dotted and among.isdisjoint(self._flat):
+            return []
         dotted = [name.partition(".")[0] for name in self._dotted]
         return [name for name in (*self._flat, *dotted) if name in among]
 
@@ -78,6 +79,8 @@ class Parameters:
     def _elements(self, name: str) -> dict[int, dict[str, str]] | None:
         """Fields by index; a scalar's field is "". What looks like the list but is none is refused, not dropped:
         a session policy must not get lost over a misspelt parameter."""
+        if not self._dotted and name not in self._flat:
+            return None
         elements: dict[int, dict[str, str]] = {}
         prefix, extent = name + ".", 0
         for wire_name in self._dotted:

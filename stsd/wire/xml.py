@@ -7,6 +7,7 @@ Timestamp  `2026-11-23T13:00:00Z` / number  list             one <member> each
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TypeAlias, Union
@@ -32,12 +33,13 @@ _SPECIAL = re.compile(f'[&<>"\t\n\r\x7f-\x9f\u2028{_INEXPRESSIBLE}]')
 _REPLACED = re.compile(f"[{_INEXPRESSIBLE}]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
-_MARK_SPECIAL = bytes(0 if _SPECIAL.match(chr(octet)) else 1 for octet in range(256))
+_PLAIN = bytes(octet for octet in range(128) if not _SPECIAL.match(chr(octet)))
 
 
 def render(action: str, members: Members, request_id: str, namespace: str = STS_NAMESPACE) -> bytes:
     """A successful answer, byte for byte in the layout of spec 1.2."""
-    result = [_element(name, value, "    ") for name, value in members]
+    result: list[str] = []
+    _add(members, "    ", result)
     return (
         f'<{action}Response xmlns="{namespace}">\n  <{action}Result>\n{"".join(result)}  </{action}Result>\n'
         f"  <ResponseMetadata>\n    <RequestId>{request_id}</RequestId>\n  </ResponseMetadata>\n</{action}Response>\n"
@@ -78,7 +80,7 @@ def render_error_json(error: StsError, request_id: str) -> bytes:
 def escape(text: str) -> str:
     """Text between tags (spec 1.2); what XML cannot express becomes U+FFFD, so that every answer stays readable."""
     # Nearly all text needs nothing. Of the ways to find out, a translation of the octets is the fastest by far.
-    if text.isascii() and 0 not in text.encode().translate(_MARK_SPECIAL):
+    if text.isascii() and not text.encode().translate(None, _PLAIN):
         return text
     return _SPECIAL.sub(_reference, text)
 
@@ -90,20 +92,19 @@ def _reference(match: re.Match[str]) -> str:
     return _ENTITIES.get(character) or f"&#x{ord(character):X};"
 
 
-def _element(name: str, value: Value, indent: str) -> str:
-    if isinstance(value, str):
-        return f"{indent}<{name}>{escape(value)}</{name}>\n"
-    if isinstance(value, int):
-        text = _iso(value) if isinstance(value, Timestamp) else value
-        return f"{indent}<{name}>{text}</{name}>\n"
-    if not value:
-        return f"{indent}<{name}/>\n"
-    deeper = indent + "  "
-    if isinstance(value, list):
-        content = [_element("member", item, deeper) for item in value]
-    else:
-        content = [_element(inner, item, deeper) for inner, item in value]
-    return f"{indent}<{name}>\n{''.join(content)}{indent}</{name}>\n"
+def _add(members: Iterable[tuple[str, Value]], indent: str, lines: list[str]) -> None:
+    """The elements, one to a line, added to `lines`."""
+    for name, value in members:
+        if isinstance(value, str):
+            lines.append(f"{indent}<{name}>{escape(value)}</{name}>\n")
+        elif isinstance(value, int):
+            lines.append(f"{indent}<{name}>{_iso(value) if isinstance(value, Timestamp) else value}</{name}>\n")
+        elif not value:
+            lines.append(f"{indent}<{name}/>\n")
+        else:
+            lines.append(f"{indent}<{name}>\n")
+            _add([("member", item) for item in value] if isinstance(value, list) else value, indent + "  ", lines)
+            lines.append(f"{indent}</{name}>\n")
 
 
 @lru_cache(maxsize=1024)

@@ -7,7 +7,7 @@ from io import BytesIO
 
 import pytest
 
-from stsd.server.log import EventLog
+from stsd.server.log import Answered, EventLog
 
 NOW = 1_795_435_200.25
 
@@ -48,3 +48,28 @@ async def test_an_event_that_cannot_be_written_does_not_end_the_log(form):
     found = await lines(form, (NOW, {"event": "x", "text": "\ud800"}), (1e30, {"event": "y"}), (NOW, {"event": "z"}))
     assert len(found) == 3
     assert "z" in found[-1]
+
+
+def answered(**more):
+    return Answered("id-1", "verify", 200, more.pop("code", ""), 0.0005, "127.0.0.1", "regional", more)
+
+
+@pytest.mark.parametrize(
+    ("event", "rest"),
+    [
+        (answered(), ""),
+        (answered(tokens={"active": 1, "expired": 2}), " tokens=active:1,expired:2"),
+        (answered(principal="arn:x:user/a b", reason=""), ' principal="arn:x:user/a b"'),
+        (answered(reason="", principal="p"), " principal=p"),
+        (answered(principal="a\nb"), ' principal="a\\nb"'),
+    ],
+)
+async def test_an_answered_request_reads_like_any_other_event(event, rest):
+    found = await lines("text", (NOW, event), (NOW, event.event()))
+    start = "2026-11-23T12:00:00.250Z us-east-1 request request_id=id-1 operation=verify status=200 ms=0.5"
+    assert found == [f"{start} source_ip=127.0.0.1 endpoint=regional{rest}"] * 2
+
+
+async def test_the_code_of_a_refusal_is_told():
+    (line,) = await lines("text", (NOW, answered(code="AccessDenied")))
+    assert " status=200 code=AccessDenied ms=0.5 " in line

@@ -30,7 +30,7 @@ MAX_POLICY_CHARACTERS = 131_072
 """What IAM takes in any policy (spec 7.3). A longer one cannot fit once packed and is not worth reading."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Result:
     """The assumed role, its credentials and, when a policy was passed, its packed size in percent."""
 
@@ -54,11 +54,16 @@ def run(call: Call, caller: Caller, request: Request, view: View, now: float) ->
         raise AccessDenied("Roles may not be assumed by root accounts.", reason="root_caller")
     # 2. to 5. The schema, the ARN's shape and the session policies.
     arguments = constraints.validate("AssumeRole", call.parameters)
-    role_arn = _well_formed(arguments["RoleArn"])
+    role_arn: str = arguments["RoleArn"]
+    role = view.directory.roles.get(role_arn)
+    if role is None:
+        _check_shape(role_arn)
     inline = _session_policy(arguments.get("Policy"))
     managed = tuple(entry["arn"] for entry in arguments.get("PolicyArns", ()))
     # 7. The role exists and both sides allow it; a missing role reads like a refusal.
-    role = _authorized(role_arn, arguments, caller, request, view, now)
+    if role is None:
+        raise authorize.not_authorized(caller, ACTION, role_arn, "no_such_role")
+    _authorize(role, arguments, caller, request, view, now)
     _check_managed(managed, role, view)
     # 9. and 10. Only now may the role's own limits show.
     duration_s = _duration(arguments, role, caller)
@@ -87,12 +92,11 @@ def assumed(role: Role, session_name: str) -> Principal:
     )
 
 
-def _well_formed(role_arn: str) -> str:
+def _check_shape(role_arn: str) -> None:
     try:
         arn.parse(role_arn)
     except ValueError:
         raise ValidationError(f"{role_arn} is invalid", reason="role_arn") from None
-    return role_arn
 
 
 def _session_policy(document: str | None) -> Policy | None:
@@ -112,12 +116,7 @@ def _too_large(percent: int) -> PackedPolicyTooLarge:
     )
 
 
-def _authorized(
-    role_arn: str, arguments: dict[str, Any], caller: Caller, request: Request, view: View, now: float
-) -> Role:
-    role = view.directory.roles.get(role_arn)
-    if role is None:
-        raise authorize.not_authorized(caller, ACTION, role_arn, "no_such_role")
+def _authorize(role: Role, arguments: dict[str, Any], caller: Caller, request: Request, view: View, now: float) -> None:
     keys = context.build(request, caller, view, now)
     keys["sts:rolesessionname"] = arguments["RoleSessionName"]
     keys["aws:resourceaccount"] = role.account
@@ -125,10 +124,9 @@ def _authorized(
         keys["sts:externalid"] = arguments["ExternalId"]
     authorize.by_trust(caller, ACTION, role, keys, view)
     if role.require_fresh and view.level == "hard":
-        raise authorize.not_authorized(caller, ACTION, role_arn, "require_fresh")
+        raise authorize.not_authorized(caller, ACTION, role.arn, "require_fresh")
     if chain_length(caller) > MAX_CHAIN:
         raise AccessDenied(f"Roles may not be chained more than {MAX_CHAIN} deep.", reason="chain_depth")
-    return role
 
 
 def _check_managed(policy_arns: tuple[str, ...], role: Role, view: View) -> None:

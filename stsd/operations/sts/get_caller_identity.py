@@ -11,7 +11,7 @@ from stsd.wire.query import Call
 from stsd.wire.xml import Members
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Result:
     """Identity strings of spec 2.7.3."""
 

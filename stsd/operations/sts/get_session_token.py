@@ -17,7 +17,7 @@ DEFAULT_DURATION_S = 43_200
 ROOT_DURATION_S = 3_600
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Result:
     """Credentials only."""
 

@@ -175,7 +175,7 @@ def validate(action: str, parameters: Parameters) -> dict[str, Any]:
         value = each.read(parameters)
         if value is not None:
             values[each.name] = value
-            broken += each.clauses(value, each.path)  # type: ignore[arg-type]  what it read itself
+            broken += _clauses(each, value, each.path)
         elif each.required:
             broken.append(_null(each.path))
     if broken:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
-from cluster import control, data_dir, experiment_cli, faults, local, routing
+from cluster import command_line, control, data_dir, experiment_cli, faults, local, routing
 from cluster.data_dir import DataDir, Wanted, check_not_running
 from cluster.errors import ClusterError, Refused
 from cluster.supervisor import RunFlags, Supervisor, check_not_supervised, command
@@ -312,22 +310,5 @@ def _policy(name: str | None) -> str:
     return name or routing.DEFAULT_POLICY
 
 
-def main() -> NoReturn:
-    """The command line: one clear line per fault on stderr, never a traceback for what the user can mend."""
-    os.umask(0o077)
-    try:
-        code = cluster.main(prog_name="python -m cluster", standalone_mode=False)
-    except ClusterError as error:
-        for fault in error.faults:
-            click.echo(f"cluster: {fault}", err=True)
-        sys.exit(error.exit_code)
-    except click.ClickException as error:
-        click.echo(f"cluster: {error.format_message()}", err=True)
-        sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
-    sys.exit(code or 0)
-
-
 if __name__ == "__main__":
-    main()
+    command_line.main(cluster, "python -m cluster", "cluster")

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
-import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
+from cluster import command_line
 from cluster.errors import ClusterError
 from cluster.experiment_console import commit
 from cluster.files import write_whole
@@ -116,22 +114,5 @@ def _replay(settings: Settings, seed: int) -> str:
     )
 
 
-def main() -> NoReturn:
-    """The command line: one clear line per fault on stderr, never a traceback for what the user can mend."""
-    os.umask(0o077)
-    try:
-        code = nemesis.main(prog_name="python -m cluster.nemesis", standalone_mode=False)
-    except ClusterError as error:
-        for fault in error.faults:
-            click.echo(f"nemesis: {fault}", err=True)
-        sys.exit(error.exit_code)
-    except click.ClickException as error:
-        click.echo(f"nemesis: {error.format_message()}", err=True)
-        sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
-    sys.exit(code or 0)
-
-
 if __name__ == "__main__":
-    main()
+    command_line.main(nemesis, "python -m cluster.nemesis", "nemesis")

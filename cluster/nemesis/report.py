@@ -3,7 +3,7 @@
 | member | |
 |---|---|
 | `seed`, `minutes`, `topology`, `commit`, `started_at` | what was run; histories have seeds from `seed` on |
-| `histories` | how many were recorded and checked |
+| `histories`, `seconds` | how many were recorded and checked, and how long they took together |
 | `faults` | how many of each kind |
 | `operations` | by action and outcome (`ok`, `fail`: surely nothing happened, `info`: nobody knows) |
 | `sessions`, `acknowledged`, `copies` | sessions made; revocations acknowledged, and by copies when they were |
@@ -32,6 +32,7 @@ class Totals:
     """Grows by one history after the other."""
 
     histories: int = 0
+    seconds: float = 0.0
     faults: Counter[str] = field(default_factory=Counter)
     operations: dict[str, Counter[str]] = field(default_factory=dict)
     copies: Counter[int] = field(default_factory=Counter)
@@ -43,6 +44,7 @@ class Totals:
     def add(self, history: History, violations: Sequence[Violation], replay: str) -> None:
         """One history and what is wrong with it."""
         self.histories += 1
+        self.seconds += max((one.ended_at for one in history.operations), default=0.0)
         self.faults.update(fault.verb for fault in history.faults)
         for one in history.operations:
             self.operations.setdefault(one.action, Counter())[one.outcome] += 1
@@ -66,6 +68,7 @@ class Totals:
         return {
             **about,
             "histories": self.histories,
+            "seconds": round(self.seconds, 1),
             "faults": dict(sorted(self.faults.items())),
             "operations": {action: dict(sorted(found.items())) for action, found in sorted(self.operations.items())},
             "sessions": self.sessions,

@@ -19,7 +19,7 @@ def totals_of(*violations: Violation) -> Totals:
 
 def test_totals_count_what_happened():
     told = totals_of().told(seed=7)
-    assert told["histories"] == 1
+    assert (told["histories"], told["seconds"]) == (1, 4.0)
     assert told["faults"] == {"kill": 1}
     assert told["operations"] == {"revoke": {"info": 1, "ok": 1}}
     assert (told["acknowledged"], told["copies"]) == (1, {"2": 1})

@@ -1,0 +1,182 @@
+"""Three kinds of results become one small record, and the record becomes the README's table. Pure.
+
+| result | made by |
+|---|---|
+| simulation | `python -m cluster.sim --json` |
+| histories | `python -m cluster.nemesis --json`, for each engine |
+| convergence | `python -m cluster experiment run revocation-convergence`, for each engine |
+
+A result that is not valid, or in which something did not hold, is refused: it is no evidence of what the table says.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+BEGIN = "<!-- replication, made by `python -m cluster.evidence render`: begin -->"
+END = "<!-- replication: end -->"
+CONDITIONS = ("healthy", "after heal")
+COUNTED = ("lost", "resurrected", "false_denials")
+SIMULATION = (
+    *("seed", "commit", "worlds", "virtual_hours", "faults", "acknowledged", "verifications", "denied"),
+    *(*COUNTED, "convergence"),
+)
+HISTORIES = (
+    "seed",
+    "commit",
+    "histories",
+    "seconds",
+    "faults",
+    "operations",
+    "acknowledged",
+    "copies",
+    "unsafe",
+    *COUNTED,
+)
+Record = Mapping[str, Any]
+
+
+class EvidenceError(ValueError):
+    """A result that cannot be used; the text says why and how to mend it."""
+
+
+def simulation(found: Record) -> dict[str, Any]:
+    """What is kept of a simulation. Raises EvidenceError."""
+    if found.get("broken"):
+        raise EvidenceError(f"simulation: invariants were broken: {found['broken'][0]}")
+    return _kept(found, SIMULATION, "simulation")
+
+
+def histories(found: Record, engine: str) -> dict[str, Any]:
+    """What is kept of the histories of one engine. Raises EvidenceError."""
+    if found.get("broken") or found.get("aborted"):
+        raise EvidenceError(f"histories of {engine}: {found.get('aborted') or found['broken'][0]}")
+    return _kept(found, HISTORIES, f"histories of {engine}")
+
+
+def convergence(found: Record, engine: str) -> dict[str, Any]:
+    """What is kept of an experiment on convergence. Raises EvidenceError."""
+    if not found.get("valid") or not all(check["holds"] for check in found["checks"]):
+        raise EvidenceError(f"convergence of {engine}: {found.get('answer')} Run it again, on a quiet machine")
+    tables = [table for table in found["series"] if table["name"] == "convergence by condition"]
+    if not tables:
+        raise EvidenceError(f"convergence of {engine}: has no convergence by condition; is it revocation-convergence?")
+    rows = [dict(zip(tables[0]["columns"], row, strict=True)) for row in tables[0]["rows"]]
+    conditions = {
+        row["condition"]: {
+            "samples": row["revocations"], **{name: row[name] for name in ("p50_ms", "p99_ms", "p999_ms")}
+        }
+        for row in rows
+    }  # fmt: skip
+    regions, seeds = len(found["topology"]["regions"]), found["parameters"]["seeds"]
+    return {"commit": found["commit"], "regions": regions, "seeds": seeds, **conditions}
+
+
+def _kept(found: Record, members: Iterable[str], what: str) -> dict[str, Any]:
+    if missing := [member for member in members if member not in found]:
+        raise EvidenceError(f"{what}: {', '.join(missing)} is missing: was it made by the command of this version?")
+    return {member: found[member] for member in members}
+
+
+def into(readme: str, table: str) -> str:
+    """The README with the table between its markers. Raises EvidenceError."""
+    before, begin, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise EvidenceError(f"README.md: the markers are missing: {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n{table}{END}{after}"
+
+
+def between(readme: str) -> str:
+    """What is between the markers now."""
+    return readme.partition(BEGIN + "\n")[2].partition(END)[0]
+
+
+def render(data: Record) -> str:
+    """Both tables, as Markdown."""
+    return "\n".join([*_faults(data), "", *_times(data)]) + "\n"
+
+
+def _faults(data: Record) -> list[str]:
+    simulated, real = data["simulation"], data["histories"]
+    columns = [*(["virtual time"] if simulated else []), *(f"processes, {engine}" for engine in real)]
+    found = [*([_of_simulation(simulated)] if simulated else []), *map(_of_histories, real.values())]
+    lines = [_row(["", *columns]), _row(["---", *["---:"] * len(columns)])]
+    lines += [_row([name, *(str(one[name]) for one in found)]) for name in found[0]]
+    sums = [("virtual time", simulated["faults"])] if simulated else []
+    if real:
+        sums.append(("processes", sum((Counter(one["faults"]) for one in real.values()), Counter())))
+    return [*lines, *(f"\nFaults in {where}: {_listed(faults)}." for where, faults in sums)]
+
+
+def _of_simulation(one: Record) -> dict[str, object]:
+    return {
+        "histories, a seed each": _number(one["worlds"]),
+        "hours of them": f"{one['virtual_hours']:,.2f}",
+        **_common(one, one["verifications"]),
+    }
+
+
+def _of_histories(one: Record) -> dict[str, object]:
+    asked = sum(one["operations"].get(action, {}).get("ok", 0) for action in ("verify", "use"))
+    return {
+        "histories, a seed each": _number(one["histories"]),
+        "hours of them": f"{one['seconds'] / 3600:,.2f}",
+        **_common(one, asked),
+    }
+
+
+def _common(one: Record, asked: int) -> dict[str, object]:
+    return {
+        "faults": _number(sum(one["faults"].values())),
+        "revocations acknowledged": _number(one["acknowledged"]),
+        "answers about sessions": _number(asked),
+        "**lost acknowledged revocations**": _number(one["lost"]),
+        "**resurrections**": _number(one["resurrected"]),
+        "**false denials**": _number(one["false_denials"]),
+    }
+
+
+def _times(data: Record) -> list[str]:
+    heads = ["", "regions"]
+    for condition in CONDITIONS:
+        heads += [f"{condition}: p50 ms", "p99 ms", "p99.9 ms", "samples"]
+    lines = [_row(heads), _row(["---", *["---:"] * (len(heads) - 1)])]
+    for engine, one in data["convergence"].items():
+        lines.append(_row([f"processes, {engine}", str(one["regions"]), *_cells(one)]))
+    for regions, one in sorted(_virtual(data["simulation"]).items()):
+        lines.append(_row(["virtual time", str(regions), *_cells(one)]))
+    return lines
+
+
+def _virtual(simulated: Record | None) -> dict[int, dict[str, Any]]:
+    """Convergence in virtual time, by number of regions and condition."""
+    found: dict[int, dict[str, Any]] = {}
+    for one in (simulated or {}).get("convergence", ()):
+        found.setdefault(one["regions"], {})[one["condition"]] = one
+    return found
+
+
+def _cells(one: Record) -> Iterable[str]:
+    for condition in CONDITIONS:
+        measured = one.get(condition, {})
+        yield from (_ms(measured.get(name)) for name in ("p50_ms", "p99_ms", "p999_ms"))
+        yield _number(measured.get("samples", 0))
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _number(value: int) -> str:
+    return f"{value:,}"
+
+
+def _ms(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def _listed(faults: Mapping[str, int]) -> str:
+    return ", ".join(f"{_number(count)} {kind.replace('_', ' ')}" for kind, count in sorted(faults.items()))

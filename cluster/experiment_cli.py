@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from cluster.topology import BACKBONES
+
 DEFAULT_SEED = 1
 
 
@@ -37,12 +39,14 @@ def list_experiments() -> None:
 @click.option("--quick", is_flag=True, help="The short form; `list` says what it leaves out.")
 @click.option("--seed", type=click.IntRange(0), default=DEFAULT_SEED, show_default=True,
               help="Of arrivals and latencies.")  # fmt: skip
+@click.option("--backbone", type=click.Choice(BACKBONES), default="http", show_default=True,
+              help="What carries the replication.")  # fmt: skip
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Where results go.")
-def run_experiments(names: tuple[str, ...], quick: bool, seed: int, out: Path) -> int:
+def run_experiments(names: tuple[str, ...], quick: bool, seed: int, backbone: str, out: Path) -> int:
     """Run experiments by name or number; exit 0 only if all are valid and every check holds.
 
     Example: python -m cluster experiment run E1 --quick --out out/
     """
     from cluster import experiment_console
 
-    return experiment_console.run_all(names, quick=quick, seed=seed, out=out)
+    return experiment_console.run_all(names, quick=quick, seed=seed, out=out, backbone=backbone)

@@ -43,13 +43,13 @@ def _folded(line: str, width: int | None) -> str:
     return line if width is None else textwrap.fill(line, width, subsequent_indent=" " * 5)
 
 
-def run_all(names: Iterable[str], *, quick: bool, seed: int, out: Path) -> int:
+def run_all(names: Iterable[str], *, quick: bool, seed: int, out: Path, backbone: str = "http") -> int:
     """Runs experiments one after the other; 0 if all are valid and every check held, else 1. Raises ClusterError."""
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     code, chosen = 0, _chosen(names)
     _check_writable(out)
     for one in chosen:
-        found, stopped = _run(one.shortened() if quick else one, quick, seed)
+        found, stopped = _run(one.shortened() if quick else one, quick, seed, backbone)
         path = _write(out, found)
         show(console, one, found, path)
         if not found["valid"] or not all(check["holds"] for check in found["checks"]):
@@ -75,15 +75,17 @@ def _chosen(names: Iterable[str]) -> list[Experiment]:
         raise ClusterError(*error.faults) from error
 
 
-def _run(one: Experiment, quick: bool, seed: int) -> tuple[dict[str, Any], bool]:
+def _run(one: Experiment, quick: bool, seed: int, backbone: str) -> tuple[dict[str, Any], bool]:
     """The result of one experiment, and whether it was stopped by a signal."""
     started_at, broken, stopped = int(time.time()), None, False
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as progress:
         bar = progress.add_task(one.number, total=one.seconds)
-        runner = Runner(
-            one, seed, lambda done, what: progress.update(bar, completed=done, description=f"{one.number} {what}")
-        )
+
+        def show_progress(done_s: float, what: str) -> None:
+            progress.update(bar, completed=done_s, description=f"{one.number} {what}")
+
+        runner = Runner(one, seed, show_progress, backbone)
         try:
             asyncio.run(_until_terminated(runner))
         except (KeyboardInterrupt, asyncio.CancelledError):
@@ -97,6 +99,7 @@ def _run(one: Experiment, quick: bool, seed: int) -> tuple[dict[str, Any], bool]
             runner.topology,
             seed=seed,
             quick=quick,
+            backbone=backbone,
             commit=commit(),
             started_at=started_at,
             broken=broken,

@@ -33,6 +33,7 @@ def result(
     commit: str,
     started_at: int,
     broken: str | None = None,
+    backbone: str = "http",
 ) -> dict[str, Any]:
     """The content of `result.json`. `broken` says why the experiment did not come to its end, None when it did."""
     reasons = [broken] if broken else []
@@ -52,7 +53,7 @@ def result(
             "home": topology.home,
             "locations": list(topology.locations),
         },
-        "parameters": parameters(experiment, quick),
+        "parameters": parameters(experiment, quick, backbone),
         "checks": [asdict(verdict) for verdict in verdicts],
         "series": series(runs),
     }
@@ -86,10 +87,11 @@ def shown(measured: float | None) -> str:
     return "nothing" if measured is None else f"{measured:.4g}"
 
 
-def parameters(experiment: Experiment, quick: bool) -> dict[str, Any]:
+def parameters(experiment: Experiment, quick: bool, backbone: str) -> dict[str, Any]:
     """Everything that shaped the run; times in seconds."""
     return {
         "form": "quick" if quick else "full",
+        "backbone": backbone,
         "policies": list(experiment.policies),
         "seeds": experiment.seeds,
         "load": {"kind": "open", **asdict(experiment.load), "operations": list(experiment.load.operations)},

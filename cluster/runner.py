@@ -36,9 +36,10 @@ Progress = Callable[[float, str], None]
 class Runner:
     """One experiment with one seed to begin from. `runs` is what was recorded so far."""
 
-    def __init__(self, experiment: Experiment, seed: int, progress: Progress) -> None:
+    def __init__(self, experiment: Experiment, seed: int, progress: Progress, backbone: str = "http") -> None:
         self.experiment = experiment
         self.seed = seed
+        self.backbone = backbone
         self.topology = own_cluster.read_topology(experiment.topology)
         self.runs: list[Run] = []
         self._progress = progress
@@ -49,7 +50,8 @@ class Runner:
         for seed in range(self.seed, self.seed + self.experiment.seeds):
             for policy in self.experiment.policies:
                 self._progress(self._done_s, f"{policy}, seed {seed}: starting")
-                async with OwnCluster(self.experiment.topology, policy, seed) as data:
+                flags = ("--backbone", self.backbone)
+                async with OwnCluster(self.experiment.topology, policy, seed, *flags) as data:
                     await self._load(data, policy, seed)
 
     async def _load(self, data: DataDir, policy: str, seed: int) -> None:

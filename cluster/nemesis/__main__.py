@@ -7,7 +7,9 @@ import json
 import shutil
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,6 +22,7 @@ from cluster.nemesis.checker import Violation, check
 from cluster.nemesis.harness import Settings, record
 from cluster.nemesis.report import Totals, line
 from cluster.own_cluster import read_topology
+from cluster.topology import BACKBONES
 
 SHOWN = 20
 EXAMPLE = "python -m cluster.nemesis --minutes 10 --seed 7 --json nemesis.json"
@@ -33,6 +36,8 @@ EXAMPLE = "python -m cluster.nemesis --minutes 10 --seed 7 --json nemesis.json"
               help="How long each history is disturbed.")  # fmt: skip
 @click.option("--clients", type=click.IntRange(1, 64), default=8, show_default=True, help="At work at once.")
 @click.option("--topology", default="three_regions", show_default=True, metavar="NAME|FILE", help="Its regions.")
+@click.option("--backbone", type=click.Choice(BACKBONES), default="http", show_default=True,
+              help="What carries the replication.")  # fmt: skip
 @click.option("--only", type=click.Choice(plan.VERBS), multiple=True, help="These faults alone; all, if left out.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
               help="Where totals go.")  # fmt: skip
@@ -44,6 +49,7 @@ def nemesis(
     seconds: float,
     clients: int,
     topology: str,
+    backbone: str,
     only: tuple[str, ...],
     json_file: Path | None,
     keep: Path | None,
@@ -54,18 +60,19 @@ def nemesis(
     regions = read_topology(topology).regions
     if len(regions) < 2:
         raise ClusterError(f"--topology {topology}: has one region; two at least are needed")
-    settings = Settings(seconds, clients, topology, only or plan.VERBS)
+    settings = Settings(seconds, clients, topology, only or plan.VERBS, backbone)
     about = {
-        "seed": seed, "minutes": minutes, "topology": topology, "commit": commit(), "started_at": int(time.time()),
+        "seed": seed, "minutes": minutes, "topology": topology, "backbone": backbone, "commit": commit(),
+        "started_at": int(time.time()),
     }  # fmt: skip
     totals = Totals()
+    _write(json_file, totals.told(**about))
     try:
         _run(settings, seed, minutes, totals, keep)
     except KeyboardInterrupt:
         totals.aborted = "interrupted"
     finally:
-        if json_file is not None:
-            write_whole(json_file, json.dumps(totals.told(**about), indent=1).encode() + b"\n")
+        _write(json_file, totals.told(**about))
     click.echo(f"{totals.histories} histories, {sum(totals.faults.values())} faults: {len(totals.broken)} violations")
     return 0 if totals.sound else 1
 
@@ -89,6 +96,15 @@ def _run(settings: Settings, seed: int, minutes: float, totals: Totals, keep: Pa
                 _show(history.told(), violations, Path(folder), keep, number)
 
 
+def _write(path: Path | None, told: Mapping[str, Any]) -> None:
+    """Raises ClusterError; done first without results, so that nobody waits for a file that cannot be written."""
+    try:
+        if path is not None:
+            write_whole(path, json.dumps(told, indent=1).encode() + b"\n")
+    except OSError as error:
+        raise ClusterError(f"--json {path}: cannot be written: {error.strerror}") from error
+
+
 def _show(told: object, violations: list[Violation], folder: Path, keep: Path | None, seed: int) -> None:
     for one in violations[:SHOWN]:
         click.echo(f"  invariant {one.invariant}: {one.text}", err=True)
@@ -110,7 +126,7 @@ def _replay(settings: Settings, seed: int) -> str:
     only = "".join(f" --only '{verb}'" for verb in settings.verbs) if settings.verbs != plan.VERBS else ""
     return (
         f"python -m cluster.nemesis --minutes 0.1 --seed {seed} --seconds {settings.seconds:g}"
-        f" --clients {settings.clients} --topology {settings.topology}{only}"
+        f" --clients {settings.clients} --topology {settings.topology} --backbone {settings.backbone}{only}"
     )
 
 

@@ -40,8 +40,7 @@ class Settings:
     clients: int = 8
     topology: str = "three_regions"
     verbs: Sequence[str] = plan.VERBS
-    flags: Sequence[str] = ()
-    """More flags of `cluster up`."""
+    backbone: str = "http"
 
 
 async def record(settings: Settings, seed: int, logs: Path, steps: Sequence[Step] | None = None) -> History:
@@ -49,7 +48,7 @@ async def record(settings: Settings, seed: int, logs: Path, steps: Sequence[Step
 
     Raises ClusterError when the cluster does not start or does not obey.
     """
-    flags = ("--world", str(WORLD), "--unsafe-test-hooks", *settings.flags)
+    flags = ("--world", str(WORLD), "--unsafe-test-hooks", "--backbone", settings.backbone)
     async with OwnCluster(settings.topology, "nearest-failover", seed, *flags) as data, open_session(TIMEOUT_S) as http:
         try:
             if steps is None:

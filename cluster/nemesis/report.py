@@ -2,7 +2,7 @@
 
 | member | |
 |---|---|
-| `seed`, `minutes`, `topology`, `commit`, `started_at` | what was run; histories have seeds from `seed` on |
+| `seed`, `minutes`, `topology`, `backbone`, `commit`, `started_at` | what was run, with seeds from `seed` on |
 | `histories`, `seconds` | how many were recorded and checked, and how long they took together |
 | `faults` | how many of each kind |
 | `operations` | by action and outcome (`ok`, `fail`: surely nothing happened, `info`: nobody knows) |

@@ -62,7 +62,8 @@ async def test_a_disturbed_cluster_keeps_every_promise(tmp_path):
 
 
 def test_a_fault_or_number_that_does_not_exist_is_bad_usage():
-    for wrong in (("--only", "flood"), ("--minutes", "0"), ("--seconds", "many"), ("--topology", "nowhere")):
+    bad = ("--only", "flood"), ("--minutes", "0"), ("--seconds", "many"), ("--topology", "nowhere"), ("--json", "/no/t")
+    for wrong in bad:
         answer = nemesis(*wrong, timeout_s=30)
         assert answer.returncode == 2, wrong
         assert answer.stderr.startswith("nemesis: ")

@@ -41,6 +41,8 @@ class Check:
     name: str
     policies: tuple[str, ...]
     quick: bool = True
+    backbone: str = ""
+    """What has to carry the replication for the check to count; empty for any."""
     location: str = ""
     endpoint: str = ""
     region: str = ""

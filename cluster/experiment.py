@@ -107,6 +107,10 @@ class Experiment:
             checks=tuple(check for check in self.checks if check.quick),
         )
 
+    def on(self, backbone: str) -> Experiment:
+        """With the checks that count on this backbone."""
+        return replace(self, checks=tuple(check for check in self.checks if check.backbone in ("", backbone)))
+
     @property
     def seconds(self) -> float:
         """How long its load lasts in all, starts of clusters not counted."""

@@ -49,7 +49,7 @@ def run_all(names: Iterable[str], *, quick: bool, seed: int, out: Path, backbone
     code, chosen = 0, _chosen(names)
     _check_writable(out)
     for one in chosen:
-        found, stopped = _run(one.shortened() if quick else one, quick, seed, backbone)
+        found, stopped = _run((one.shortened() if quick else one).on(backbone), quick, seed, backbone)
         path = _write(out, found)
         show(console, one, found, path)
         if not found["valid"] or not all(check["holds"] for check in found["checks"]):

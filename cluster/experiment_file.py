@@ -12,7 +12,8 @@
   of a random one, again and again; `name`, by which checks tell faults of one action apart |
 | `[revocations]` | sessions made and revoked in each region: `per_s`, `settle_s` after the last one, and how many
   revocations there are before it all, in all regions together (`preloaded`) |
-| `[[checks]]` | `kind` and its members (see `checks`); `quick = false` leaves a check out of the quick form |
+| `[[checks]]` | `kind` and its members (see `checks`); `quick = false` leaves a check out of the quick form,
+  `backbone` out of runs on another one |
 | `seeds` | how many seeds a full run takes, from the given one on |
 | `[quick]` | what the quick form changes: `topology`, `seeds`, `arrivals_per_s`, `warm_up_s`, `duration_s`, times of
   faults `at_s`, `preloaded`; and in words what it still checks (`checks`) and what it does not (`leaves_out`) |
@@ -31,6 +32,7 @@ from jsonschema.exceptions import ValidationError
 from cluster import routing
 from cluster.checks import KINDS, Check
 from cluster.experiment import Experiment, ExperimentError, Fault, Load, Quick, Revoking
+from cluster.topology import BACKBONES
 
 OPERATIONS = ("AssumeRole", "GetCallerIdentity", "verify")
 NEEDS: Mapping[str, tuple[str, ...]] = {
@@ -117,6 +119,7 @@ _CHECK_MEMBERS = {
     "kind": {"enum": sorted(KINDS)},
     "name": _TEXT,
     "quick": {"type": "boolean"},
+    "backbone": {"enum": list(BACKBONES)},
     "policies": {"type": "array", "items": _POLICY, "minItems": 1},
     "location": _TEXT,
     "endpoint": {"enum": ["global", "regional"]},
@@ -130,6 +133,9 @@ _CHECK_MEMBERS = {
     "at_least": {"type": "number"},
     "at_most": {"type": "number"},
 }
+
+
+_COMMON = ("kind", "name", "quick", "backbone", "policies")
 
 
 def parse(text: str, source: str) -> Experiment:
@@ -156,9 +162,7 @@ def _check_faults(checks: Any) -> list[str]:
         if not isinstance(check, dict):
             continue
         kind = KINDS.get(str(check.get("kind")))
-        known = (
-            {*_CHECK_MEMBERS} if kind is None else {"kind", "name", "quick", "policies", *kind.required, *kind.allowed}
-        )
+        known = {*_CHECK_MEMBERS} if kind is None else {*_COMMON, *kind.required, *kind.allowed}
         needed = ("kind", "name", "policies") if kind is None else ("kind", "name", "policies", *kind.required)
         schema = _object({m: _CHECK_MEMBERS[m] for m in needed}, {m: _CHECK_MEMBERS[m] for m in sorted(known)})
         for error in Draft202012Validator(schema).iter_errors(check):

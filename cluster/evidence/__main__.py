@@ -8,8 +8,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,8 @@ class Step:
     name: str
     command: tuple[str, ...]
     result: Path
+    kept: Callable[[Mapping[str, Any]], dict[str, Any]] = field(repr=False)
+    """What of its result is kept. Raises EvidenceError."""
     environment: Mapping[str, str] = field(repr=False)
 
 
@@ -71,6 +74,7 @@ def engines(chosen: tuple[str, ...]) -> list[Engine]:
     return [known[name]() for name in chosen]
 
 
+GO_ON = "what was measured before is kept, run it again to go on"
 DEBIAN_NATS = Path("/usr/sbin/nats-server")
 ENGINES = ("http", "nats", "nats-debian")
 
@@ -110,7 +114,7 @@ def measure(
         if not wanted or step.name in wanted:
             _run(step)
     if all(step.result.exists() for step in steps):
-        write_whole(DATA, json.dumps(_collected(out.absolute(), found), indent=1).encode() + b"\n")
+        write_whole(DATA, json.dumps(_collected(steps, found), indent=1).encode() + b"\n")
         DATA.chmod(0o644)
         _render()
     else:
@@ -130,19 +134,21 @@ def _steps(out: Path, found: list[Engine], minutes: float, seed: int, quick: boo
     python, form = sys.executable, ("--quick",) if quick else ()
     common = ("--minutes", f"{minutes:g}", "--seed", str(seed), "--json")
     simulated = out / "simulation.json"
-    steps = [Step("simulation", (python, "-m", "cluster.sim", *common, str(simulated)), simulated, os.environ)]
+    command: tuple[str, ...] = (python, "-m", "cluster.sim", *common, str(simulated))
+    steps = [Step("simulation", command, simulated, table.simulation, os.environ)]
     for engine in found:
         path = out / f"histories-{engine.name}.json"
         command = (python, "-m", "cluster.nemesis", *common, str(path), *engine.flags)
-        steps.append(Step(f"histories-{engine.name}", command, path, engine.environment))
+        kept = partial(table.histories, engine=engine.name)
+        steps.append(Step(f"histories-{engine.name}", command, path, kept, engine.environment))
     for engine in found:
         folder = out / f"convergence-{engine.name}"
         command = (
             *(python, "-m", "cluster", "experiment", "run", EXPERIMENT, "--seed", str(seed), "--out", str(folder)),
             *(*form, *engine.flags),
         )
-        path = folder / EXPERIMENT / "result.json"
-        steps.append(Step(f"convergence-{engine.name}", command, path, engine.environment))
+        path, kept = folder / EXPERIMENT / "result.json", partial(table.convergence, engine=engine.name)
+        steps.append(Step(f"convergence-{engine.name}", command, path, kept, engine.environment))
     return steps
 
 
@@ -154,31 +160,27 @@ def _run(step: Step) -> None:
     step.result.parent.mkdir(parents=True, exist_ok=True)
     click.echo(f"{step.name}: {' '.join(step.command[1:])}")
     done = subprocess.run(step.command, cwd=ROOT, env=dict(step.environment), check=False)  # noqa: S603  ours
-    if done.returncode == 0 and step.result.exists():
-        return
-    if step.result.exists():
-        shutil.move(step.result, step.result.with_suffix(".bad.json"))
-    raise Refused(f"{step.name}: exit code {done.returncode}; what was measured before is kept, run it again to go on")
-
-
-def _collected(out: Path, found: list[Engine]) -> dict[str, Any]:
-    """Raises Refused for results that are no evidence."""
+    if not step.result.exists():
+        raise Refused(f"{step.name}: exit code {done.returncode} and no result; {GO_ON}")
     try:
-        return {
-            "simulation": table.simulation(_read(out / "simulation.json")),
-            "histories": {
-                engine.label: table.histories(_read(out / f"histories-{engine.name}.json"), engine.name)
-                for engine in found
-            },
-            "convergence": {
-                engine.label: table.convergence(
-                    _read(out / f"convergence-{engine.name}" / EXPERIMENT / "result.json"), engine.name
-                )
-                for engine in found
-            },
-        }
+        step.kept(_read(step.result))
+    except table.EvidenceError as error:
+        bad = step.result.with_suffix(".bad.json")
+        shutil.move(step.result, bad)
+        raise Refused(f"{error}", f"{step.name}: its result is moved to {bad}; {GO_ON}") from error
+
+
+def _collected(steps: list[Step], found: list[Engine]) -> dict[str, Any]:
+    """What is kept of the results of all steps. Raises Refused for results that are no evidence."""
+    try:
+        kept = {step.name: step.kept(_read(step.result)) for step in steps}
     except table.EvidenceError as error:
         raise Refused(str(error)) from error
+    return {
+        "simulation": kept["simulation"],
+        "histories": {engine.label: kept[f"histories-{engine.name}"] for engine in found},
+        "convergence": {engine.label: kept[f"convergence-{engine.name}"] for engine in found},
+    }
 
 
 def _read(path: Path) -> dict[str, Any]:

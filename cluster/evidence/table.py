@@ -6,7 +6,8 @@
 | histories | `python -m cluster.nemesis --json`, for each engine |
 | convergence | `python -m cluster experiment run revocation-convergence`, for each engine |
 
-A result that is not valid, or in which something did not hold, is refused: it is no evidence of what the table says.
+A result that is not valid, or in which something that must never happen did, is refused: it is no evidence of what the
+tables say. A time that was longer than required is told below them.
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ HISTORIES = (
     "unsafe",
     *COUNTED,
 )
+NEVER = "at most 0"
+"""The requirement of what must not happen even once; others are times."""
+SAMPLES_NEEDED = {"p50_ms": 1, "p99_ms": 1_000, "p999_ms": 20_000}
+"""A percentile from fewer is not told (multiregion 0.1)."""
 Record = Mapping[str, Any]
 
 
@@ -58,7 +63,8 @@ def histories(found: Record, engine: str) -> dict[str, Any]:
 
 def convergence(found: Record, engine: str) -> dict[str, Any]:
     """What is kept of an experiment on convergence. Raises EvidenceError."""
-    if not found.get("valid") or not all(check["holds"] for check in found["checks"]):
+    missed = [check for check in found["checks"] if not check["holds"]]
+    if not found.get("valid") or any(check["required"] == NEVER or check["measured"] is None for check in missed):
         raise EvidenceError(f"convergence of {engine}: {found.get('answer')} Run it again, on a quiet machine")
     tables = [table for table in found["series"] if table["name"] == "convergence by condition"]
     if not tables:
@@ -71,7 +77,8 @@ def convergence(found: Record, engine: str) -> dict[str, Any]:
         for row in rows
     }  # fmt: skip
     regions, seeds = len(found["topology"]["regions"]), found["parameters"]["seeds"]
-    return {"commit": found["commit"], "regions": regions, "seeds": seeds, **conditions}
+    late = [{name: check[name] for name in ("name", "measured", "required")} for check in missed]
+    return {"commit": found["commit"], "regions": regions, "seeds": seeds, **conditions, "late": late}
 
 
 def _kept(found: Record, members: Iterable[str], what: str) -> dict[str, Any]:
@@ -148,7 +155,14 @@ def _times(data: Record) -> list[str]:
         lines.append(_row([f"processes, {engine}", str(one["regions"]), *_cells(one)]))
     for regions, one in sorted(_virtual(data["simulation"]).items()):
         lines.append(_row(["virtual time", str(regions), *_cells(one)]))
-    return lines
+    return lines + [f"\n{late}" for engine, one in data["convergence"].items() for late in _late(engine, one)]
+
+
+def _late(engine: str, one: Record) -> Iterable[str]:
+    """What took longer than its experiment requires."""
+    for check in one.get("late", ()):
+        name = check["name"].partition(": ")[2]
+        yield f"Late on {engine}: {name}: {check['measured']:.3g}, required {check['required']}."
 
 
 def _virtual(simulated: Record | None) -> dict[int, dict[str, Any]]:
@@ -162,8 +176,10 @@ def _virtual(simulated: Record | None) -> dict[int, dict[str, Any]]:
 def _cells(one: Record) -> Iterable[str]:
     for condition in CONDITIONS:
         measured = one.get(condition, {})
-        yield from (_ms(measured.get(name)) for name in ("p50_ms", "p99_ms", "p999_ms"))
-        yield _number(measured.get("samples", 0))
+        samples = measured.get("samples", 0)
+        for name, needed in SAMPLES_NEEDED.items():
+            yield _ms(measured.get(name) if samples >= needed else None)
+        yield _number(samples)
 
 
 def _row(cells: Iterable[str]) -> str:

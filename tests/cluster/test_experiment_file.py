@@ -34,6 +34,14 @@ def test_the_quick_form_is_shorter_and_keeps_the_order_of_faults():
     assert all(fault.at_s < quick.load.duration_s for fault in quick.faults)
 
 
+def test_a_check_of_one_backbone_counts_on_no_other():
+    experiment = load_all()["revocation-convergence"]
+    on_http, on_nats = experiment.on("http"), experiment.on("nats")
+    assert {check.backbone for check in on_http.checks} == {"", "http"}
+    assert {check.backbone for check in on_nats.checks} == {"", "nats"}
+    assert [check.name for check in on_http.checks] == [check.name for check in on_nats.checks]
+
+
 def test_the_quick_form_leaves_out_checks_that_say_so():
     full = load_all()["global-vs-regional"]
     assert {check.kind for check in full.checks} - {check.kind for check in full.shortened().checks} == {

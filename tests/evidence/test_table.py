@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,9 @@ EXPERIMENT: dict[str, Any] = {
         }
     ],
 }  # fmt: skip
+LOST = {"name": "p: lost", "holds": False, "measured": 1.0, "required": "at most 0"}
+UNKNOWN = {"name": "p: seconds", "holds": False, "measured": None, "required": "at most 3"}
+LATE = {"name": "p: seconds until it is seen", "holds": False, "measured": 9.629, "required": "at most 5"}
 DATA = {
     "simulation": table.simulation(SIMULATION),
     "histories": {"http": table.histories(HISTORIES, "http")},
@@ -81,6 +86,19 @@ def test_counts_faults_and_times_stand_in_their_columns():
     assert [line.split(" | ")[1] for line in rows] == ["6", "12"]
 
 
+def test_a_percentile_from_too_few_samples_is_not_told():
+    for samples, told in ((999, ["88", "–", "–", "999"]), (19_999, ["88", "201", "–", "19,999"])):
+        healthy = {"samples": samples, "p50_ms": 88.4, "p99_ms": 201.0, "p999_ms": 400.0}
+        text = table.render(DATA | {"convergence": {"http": {"regions": 3, "healthy": healthy}}})
+        assert cells(text, "processes, http")[1:5] == told
+
+
+def test_a_time_that_is_too_long_is_told_below_the_table():
+    late = table.convergence(EXPERIMENT | {"checks": [LATE]}, "NATS 2.9.10")
+    text = table.render(DATA | {"convergence": {"NATS 2.9.10": late}})
+    assert text.endswith("\nLate on NATS 2.9.10: seconds until it is seen: 9.63, required at most 5.\n")
+
+
 def test_the_table_is_well_formed():
     width = 0
     for line in table.render(DATA).splitlines():
@@ -99,7 +117,8 @@ def test_the_table_is_well_formed():
         (lambda found: table.histories(found, "http"), HISTORIES, {"broken": [{"invariant": 1}]}, "invariant"),
         (lambda found: table.histories(found, "http"), HISTORIES, {"aborted": "did not start"}, "did not start"),
         (lambda found: table.convergence(found, "http"), EXPERIMENT, {"valid": False}, "Run it again"),
-        (lambda found: table.convergence(found, "http"), EXPERIMENT, {"checks": [{"holds": False}]}, "Run it again"),
+        (lambda found: table.convergence(found, "http"), EXPERIMENT, {"checks": [LOST]}, "Run it again"),
+        (lambda found: table.convergence(found, "http"), EXPERIMENT, {"checks": [UNKNOWN]}, "Run it again"),
         (lambda found: table.convergence(found, "http"), EXPERIMENT, {"series": []}, "no convergence by condition"),
     ],
 )
@@ -150,25 +169,26 @@ def test_a_bad_result_changes_neither_the_data_nor_the_readme(measured):
     assert table.between((measured / "README.md").read_text()) == ""
 
 
-def test_a_step_that_fails_is_moved_aside_and_the_others_stay(measured, monkeypatch):
+@pytest.mark.parametrize(
+    ("result", "said"), [("", "exit code 1 and no result"), ('{"aborted": "did not start"}', "did not start")]
+)
+def test_a_step_without_a_good_result_is_not_used_and_the_others_stay(measured, monkeypatch, result, said):
     path = measured / "out" / "histories-http.json"
     path.unlink()
-    fails = f"import pathlib, sys; pathlib.Path({str(path)!r}).write_text('{{}}'); sys.exit(1)"
+    program = f"import pathlib, sys; {result!r} and pathlib.Path({str(path)!r}).write_text({result!r}); sys.exit(1)"
     real = command._steps
 
     def steps(*arguments: Any) -> list[command.Step]:
-        return [
-            command.Step(one.name, (command.sys.executable, "-c", fails), one.result, one.environment)
-            for one in real(*arguments)
-        ]
+        return [replace(one, command=(sys.executable, "-c", program)) for one in real(*arguments)]
 
     monkeypatch.setattr(command, "_steps", steps)
     answer = invoke("measure", "--out", str(measured / "out"), "--engine", "http")
     assert isinstance(answer.exception, ClusterError)
-    assert "histories-http: exit code 1" in str(answer.exception)
-    assert path.with_suffix(".bad.json").exists()
+    assert said in str(answer.exception)
+    assert path.with_suffix(".bad.json").exists() == bool(result)
     assert not path.exists()
     assert (measured / "out" / "simulation.json").exists()
+    assert not (measured / "data.json").exists()
 
 
 def test_an_unknown_step_is_bad_usage(measured):

@@ -16,6 +16,7 @@ from cluster.nemesis import checker
 from cluster.nemesis.clients import session_of
 from cluster.nemesis.harness import Settings, record
 from cluster.nemesis.plan import VERBS, Step
+from cluster.topology import BACKBONES
 from tests.nemesis import test_totals
 from tests.running import ROOT, run
 
@@ -123,10 +124,22 @@ def test_a_broken_history_is_told_kept_and_ends_with_1(tmp_path, monkeypatch):
 
 
 @pytest.mark.soak
-def test_an_hour_of_histories(tmp_path):
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_an_hour_of_histories(backbone, tmp_path):
     minutes = os.environ.get("STSD_NEMESIS_MINUTES", "60")
     path = tmp_path / "totals.json"
-    command = ["-m", "cluster.nemesis", "--minutes", minutes, "--seed", "1000", "--json", str(path)]
+    command = [
+        "-m",
+        "cluster.nemesis",
+        "--minutes",
+        minutes,
+        "--seed",
+        "1000",
+        "--json",
+        str(path),
+        "--backbone",
+        backbone,
+    ]
     answer = subprocess.run([sys.executable, *command], cwd=ROOT, check=False)
     assert answer.returncode == 0
     assert set(json.loads(path.read_text())["faults"]) == {*VERBS}

@@ -44,6 +44,7 @@ class Request:
     target: Session
     origin: Origin | None = None
     sequence: int = 0
+    stored_at: float | None = None
     acked_at: float | None = None
     holders: tuple[str, ...] = ()
     token: str = ""

@@ -76,6 +76,7 @@ class Invariants:
                 if entry not in node.process.known:
                     node.process.known.add(entry)
                     self._enforced(node, self._world.requests[entry])
+                    self._world.arrived(node, self._world.requests[entry])
 
     def forged(self, node: SimNode, sender: str, message: Message, forgery: Message) -> None:
         """A relay's forgery arrives (11). What it could not touch, the heads, is news only once."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from random import Random
 
 from cluster.sim.relay import forged
 from cluster.sim.scheduler import Scheduler
@@ -13,6 +14,8 @@ from stsd.revocation.messages import Checkpoint, Delta, Message
 
 Deliver = Callable[[str, str, Message], None]
 Forged = Callable[[str, str, Message, Message], None]
+Delay = Callable[[Random, str, str], float]
+"""How long one message takes from one region to another, in seconds, instead of the weather's delay."""
 TAMPERED = 0.3
 DROPPED = 0.05
 STALE = 0.2
@@ -42,7 +45,10 @@ class Network:
     and repeats what was said before; `forged` gets a message and what the relay makes of it.
     """
 
-    def __init__(self, scheduler: Scheduler, deliver: Deliver, forged: Forged, *, encoded: bool) -> None:
+    def __init__(
+        self, scheduler: Scheduler, deliver: Deliver, forged: Forged, *, encoded: bool, delay_s: Delay | None = None
+    ) -> None:
+        self._delay_s = delay_s
         self.weather = USUAL
         self.evil = False
         self._forged = forged
@@ -70,8 +76,12 @@ class Network:
             self._tamper(sender, receiver, message)
         carried = decode_message(encode_message(message)) if self._encoded else message
         for _ in range(1 + (chance.random() < self.weather.duplicates)):
-            delay_s = self.weather.delay_s + chance.random() * self.weather.jitter_s
-            self._scheduler.after(delay_s, lambda: self._arrive(sender, receiver, carried))
+            self._scheduler.after(self._takes_s(sender, receiver), lambda: self._arrive(sender, receiver, carried))
+
+    def _takes_s(self, sender: str, receiver: str) -> float:
+        if self._delay_s is not None:
+            return self._delay_s(self._scheduler.random, sender, receiver)
+        return self.weather.delay_s + self._scheduler.random.random() * self.weather.jitter_s
 
     def cut(self, links: Sequence[tuple[str, str]]) -> None:
         """Stop these directions; cuts of the same link add up."""

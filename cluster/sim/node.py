@@ -246,7 +246,7 @@ class SimNode:
 
     def _number(self, process: Process, requests: list[Request], batch: Batch) -> None:
         for sequence, asked in enumerate(requests, batch.first):
-            asked.origin, asked.sequence = batch.origin, sequence
+            asked.origin, asked.sequence, asked.stored_at = batch.origin, sequence, self.world.scheduler.now
             asked.token = process.replica.token(sequence)
         waiting = _Waiting(batch.last, requests, self.world.scheduler.now + WAIT_FOR_COPY_S)
         process.waiting.append(waiting)

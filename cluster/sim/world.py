@@ -6,6 +6,7 @@ CONVERGES_WITHIN_S all nodes agree. Time is virtual seconds; nodes see Unix seco
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -14,7 +15,7 @@ from cluster.sim.client import Issued, Request
 from cluster.sim.disk import Disk
 from cluster.sim.faults import FAULTS, Undo
 from cluster.sim.invariants import Invariants
-from cluster.sim.network import MAX_ROUND_TRIP_S, Network
+from cluster.sim.network import FAIR, MAX_ROUND_TRIP_S, Delay, Network
 from cluster.sim.node import SimNode
 from cluster.sim.scheduler import Scheduler
 from stsd.principal import Session
@@ -61,17 +62,31 @@ class Tally:
 
 
 class World:
-    """`size` nodes, each a region. `replay` is the command that shows this run again."""
+    """`size` nodes, each a region. `replay` is the command that shows this run again.
+
+    With `delay_s` the links are those of real `regions`, and there is no bad luck but what the caller makes.
+    """
 
     def __init__(
-        self, seed: int, *, size: int = 3, kinds: Kinds | None = None, replay: str = "", skew_s_max: float = 0.9
+        self,
+        seed: int,
+        *,
+        size: int = 3,
+        kinds: Kinds | None = None,
+        replay: str = "",
+        skew_s_max: float = 0.9,
+        regions: Sequence[str] = (),
+        delay_s: Delay | None = None,
     ) -> None:
         self.seed, self.replay, self.skew_s_max = seed, replay, skew_s_max
         self.kinds = kinds or Kinds()
         self.scheduler = Scheduler(seed)
         self.checks = Invariants(self)
-        self.network = Network(self.scheduler, self._deliver, self._forged, encoded=seed % 8 == 0)
-        self.names = NAMES[:size]
+        encoded = seed % 8 == 0 and delay_s is None
+        self.network = Network(self.scheduler, self._deliver, self._forged, encoded=encoded, delay_s=delay_s)
+        self.names = tuple(regions) or NAMES[:size]
+        self.arrived: Callable[[SimNode, Request], None] = lambda node, asked: None
+        """Hears when a node enforces what another one stored."""
         self.history: list[tuple[float, str, str]] = []
         self.sessions: list[Issued] = []
         self.requests: dict[bytes, Request] = {}
@@ -83,7 +98,10 @@ class World:
         for node in self.nodes.values():
             node.start()
             self.scheduler.after(self.scheduler.soon(BETWEEN_REQUESTS_S), partial(self._client, node))
-        self.scheduler.after(self.scheduler.soon(BETWEEN_FAULTS_S), self._trouble)
+        if delay_s is None:
+            self.scheduler.after(self.scheduler.soon(BETWEEN_FAULTS_S), self._trouble)
+        else:
+            self.network.weather = FAIR
 
     @property
     def unix_now(self) -> float:

@@ -1,6 +1,7 @@
-"""The simulator has to be able to fail: each of these bugs must be caught within 60 seeds, by the named invariant."""
+"""The simulator has to be able to fail: each of these bugs must be caught within 100 seeds, by the named invariant."""
 
 from dataclasses import replace
+from math import inf
 
 import pytest
 
@@ -8,14 +9,17 @@ from cluster.sim.client import SESSION_S_MAX
 from cluster.sim.invariants import InvariantBroken
 from cluster.sim.node import SimNode
 from cluster.sim.world import Kinds, World
+from stsd.revocation.entries import decode_revocation
 from stsd.revocation.freshness import Freshness
 from stsd.revocation.identity import Identities, chain_of
 from stsd.revocation.log import Log
-from stsd.revocation.messages import Ack, Head
+from stsd.revocation.messages import Ack, Floor, Head, Ready
+from stsd.revocation.pruning import Pruning
 from stsd.revocation.replica import Replica
 from stsd.revocation.revocation_set import RevocationSet
 
-SEEDS = 60
+SEEDS = 100
+TROUBLED_S = 30.0
 
 
 class AnswersBeforeSync(SimNode):
@@ -190,13 +194,104 @@ class AllowsForSkewAtHome(RevocationSet):
 
 class LetsTheLastWriterWin(RevocationSet):
     def add(self, revocation, origin_region, now):
-        self._revoked[revocation.kind].pop(revocation.subject, None)
+        self._revoked.get(revocation.kind, {}).pop(revocation.subject, None)
         super().add(revocation, origin_region, now)
 
 
 class ForgetsEarly(RevocationSet):
     def check(self, session, now):
         return super().check(session, now + SESSION_S_MAX)
+
+
+class PrunesWhatIsInForce(Pruning):
+    """Whatever is older than the tail."""
+
+    def _batch_over_at(self, batch):
+        return batch.made_at + self.tail_s
+
+
+class ForgetsDescendants(Pruning):
+    """Takes a revocation for over when the token that it names has expired."""
+
+    def _batch_over_at(self, batch):
+        until = [decode_revocation(entry).applies_until for entry in batch.entries]
+        return inf if None in until else max(until)
+
+
+class ForgetsKeysThatLiveForEver(Pruning):
+    def _batch_over_at(self, batch):
+        until = [decode_revocation(entry).applies_until or 0 for entry in batch.entries]
+        return max(until) + SESSION_S_MAX * 3
+
+
+class LooksAtTheFirstEntryOnly(Pruning):
+    def _batch_over_at(self, batch):
+        return self.over_at(batch.entries[0])
+
+
+class AdoptsAFloorAtOnce(Log):
+    """Without what is kept below it."""
+
+    def claim(self, maker, made_at, floor):
+        super().claim(maker, made_at, Floor(floor.head))
+
+
+class CountsAnAdoptionBeforeItIsSaved(Log):
+    def adopt(self):
+        adopted = super().adopt()
+        if adopted:
+            self._unsaved.clear()
+            self.saved_floor(self.floor.sequence)
+        return adopted
+
+
+class TellsNothingOfWhatItKeeps(Log):
+    def after(self, sequence):
+        return super().after(max(sequence, self.floor.sequence))
+
+
+def with_log(kind):
+    """A replica whose logs are of another kind."""
+
+    class Planted(Replica):
+        def _log(self, origin):
+            return self._logs.setdefault(origin, kind(origin, self.identities.genesis(origin)))
+
+    Planted.__name__ = kind.__name__
+    return Planted
+
+
+class BelievesAnyCheckpoint(Replica):
+    def _believe(self, peer, checkpoint, now):
+        self._claim(checkpoint)
+        adopted = self._adopt(checkpoint.floors, now)
+        return Ready(adopted=adopted, answer_to=peer if adopted else "")
+
+
+class SendsNoCheckpoint(Replica):
+    def _answers(self, after):
+        return self._pages(after)
+
+
+class ForgetsItsFloors(Replica):
+    def restore(self, rows, forks=(), checkpoint=None, **damage):
+        return super().restore(rows, forks, None, **damage)
+
+
+class NeverStoresWhatItAdopts(Replica):
+    def _believe(self, peer, checkpoint, now):
+        ready = super()._believe(peer, checkpoint, now)
+        return replace(ready, adopted={}, answer_to="")
+
+
+class DeletesBeforeTheCheckpointIsStored(SimNode):
+    def store_pruned(self, process, pruned):
+        self.disk.write((), lambda ok: None, gone=pruned.dropped)
+
+
+class LosesWhatItCannotWriteAnew(Replica):
+    def orphans(self, now):
+        return ()
 
 
 BUGS = [
@@ -226,13 +321,26 @@ BUGS = [
     (Kinds(revocations=AllowsForSkewAtHome), {7}),
     (Kinds(revocations=LetsTheLastWriterWin), {4, 6}),
     (Kinds(revocations=ForgetsEarly), {4, 6}),
+    (Kinds(pruning=PrunesWhatIsInForce), {1, 2, 4, 5, 6}),
+    (Kinds(pruning=ForgetsDescendants), {1, 2, 4, 5, 6}),
+    (Kinds(pruning=ForgetsKeysThatLiveForEver), {1, 2, 4, 5, 6}),
+    (Kinds(pruning=LooksAtTheFirstEntryOnly), {1, 2, 4, 5, 6}),
+    (Kinds(replica=with_log(AdoptsAFloorAtOnce)), {1, 2}),
+    (Kinds(replica=with_log(CountsAnAdoptionBeforeItIsSaved)), {2, 3, 8}),
+    (Kinds(replica=with_log(TellsNothingOfWhatItKeeps)), {3}),
+    (Kinds(replica=BelievesAnyCheckpoint), {11}),
+    (Kinds(replica=SendsNoCheckpoint), {3}),
+    (Kinds(replica=ForgetsItsFloors), {3, 5, 8}),
+    (Kinds(replica=NeverStoresWhatItAdopts), {3}),
+    (Kinds(node=DeletesBeforeTheCheckpointIsStored), {2, 3, 5, 8}),
+    (Kinds(replica=LosesWhatItCannotWriteAnew), {1}),
 ]
 
 
 def name(kinds) -> str:
     default = Kinds()
-    planted = [kinds.node, kinds.replica, kinds.revocations, kinds.identities]
-    usual = [default.node, default.replica, default.revocations, default.identities]
+    planted = [kinds.node, kinds.replica, kinds.revocations, kinds.identities, kinds.pruning]
+    usual = [default.node, default.replica, default.revocations, default.identities, default.pruning]
     return next(kind.__name__ for kind, known in zip(planted, usual, strict=True) if kind is not known)
 
 
@@ -241,7 +349,7 @@ def first_broken(kinds: Kinds) -> InvariantBroken:
     for seed in range(SEEDS):
         world = World(seed, kinds=kinds, replay="replay the seed")
         try:
-            world.run(until=15.0)
+            world.run(until=TROUBLED_S)
             world.heal()
             world.eventually_all_agree()
         except InvariantBroken as broken:

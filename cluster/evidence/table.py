@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from textwrap import fill
 from typing import Any
 
 BEGIN = "<!-- replication, made by `python -m cluster.evidence render`: begin -->"
@@ -40,6 +41,7 @@ NEVER = "at most 0"
 """The requirement of what must not happen even once; others are times."""
 SAMPLES_NEEDED = {"p50_ms": 1, "p99_ms": 1_000, "p999_ms": 20_000}
 """A percentile from fewer is not told (multiregion 0.1)."""
+WIDTH = 120
 Record = Mapping[str, Any]
 
 
@@ -115,7 +117,7 @@ def _faults(data: Record) -> list[str]:
     sums = [("virtual time", simulated["faults"])] if simulated else []
     if real:
         sums.append(("processes", sum((Counter(one["faults"]) for one in real.values()), Counter())))
-    return [*lines, *(f"\nFaults in {where}: {_listed(faults)}." for where, faults in sums)]
+    return [*lines, *(f"\n{fill(f'Faults in {where}: {_listed(faults)}.', WIDTH)}" for where, faults in sums)]
 
 
 def _of_simulation(one: Record) -> dict[str, object]:

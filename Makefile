@@ -31,7 +31,7 @@ up: install
 	@exec $(BIN)/python -m cluster up $(ARGS)
 
 test: install $(AWSCLI)
-	$(BIN)/python -m pytest -m 'not soak' $(ARGS)
+	$(BIN)/python -m pytest -m 'not soak' --numprocesses 2 --dist loadfile $(ARGS)
 
 lint: install
 	$(BIN)/ruff format --check .

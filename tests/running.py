@@ -33,8 +33,9 @@ START_TIMEOUT_S = 60
 
 
 def free_base_port(count: int = 64) -> int:
-    """A port from which on `count` ports are free."""
-    for base in range(21_000 + os.getpid() % 500 * 40, 60_000, count):
+    """A port from which on `count` ports are free; test processes that run side by side look in different places."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    for base in range(21_000 + worker * 4_000 + os.getppid() % 25 * 160, 60_000, count):
         if all(_is_free(port) for port in range(base, base + count)):
             return base
     raise RuntimeError("no free ports")

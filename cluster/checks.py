@@ -12,7 +12,8 @@
 | `restart_s` | seconds from the order to start a region until it was ready, the longest | check |
 | `recovery_s` | seconds from the beginning of `since` to when the last lost request was due, up to `until` | check |
 
-Kinds for revocations are in `revocation_checks`. A p99 needs 1,000 samples (multiregion 0.1).
+Kinds for revocations are in `revocation_checks`, for overload in `load_checks`. With `than` a value is divided by that
+of another variant. A p99 needs 1,000 samples (multiregion 0.1).
 
 `location`, `endpoint`, `region` and `not_region` select clients. A window that begins at a fault begins when the fault
 was done, and one that ends at a fault ends when its execution began, so that requests in between judge nothing.
@@ -24,11 +25,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from statistics import mean, median
 from typing import Any
 
-from cluster import revocation_checks
-from cluster.history import Exchange, Run, percentile
+from cluster import load_checks, revocation_checks
+from cluster.history import Exchange, Run, labelled, percentile
 from cluster.node_metrics import NodeCounts
 from cluster.topology import RttTable
 
@@ -40,6 +42,9 @@ class Check:
     kind: str
     name: str
     policies: tuple[str, ...]
+    variants: tuple[str, ...] = ("",)
+    than: str = ""
+    """The variant whose measured value divides that of each of `variants`; empty to judge the value itself."""
     quick: bool = True
     backbone: str = ""
     """What has to carry the replication for the check to count; empty for any."""
@@ -52,13 +57,15 @@ class Check:
     since: str = "begin"
     until: str = "end"
     pair_ms: float = 0.0
+    level: float = 0.0
     at_least: float | None = None
     at_most: float | None = None
 
     @classmethod
     def of(cls, members: Mapping[str, Any]) -> Check:
         """The check of validated members of a file."""
-        return cls(**{**members, "policies": tuple(members["policies"])})
+        lists = {member: tuple(members[member]) for member in ("policies", "variants") if member in members}
+        return cls(**{**members, **lists})
 
     @property
     def required(self) -> str:
@@ -92,16 +99,30 @@ Measure = Callable[[Check, Sequence[Run], RttTable], Iterable[tuple[str, float |
 
 
 def judge(checks: Iterable[Check], runs: Sequence[Run], table: RttTable) -> list[Verdict]:
-    """Every check over the runs of its policies; one verdict per location or pair where the kind has several."""
+    """Every check over the runs of its policies and variants; one verdict per location or pair where the kind has
+    several."""
     verdicts = []
     for check in checks:
-        for policy in check.policies:
-            own = [run for run in runs if run.policy == policy]
-            for subject, value in KINDS[check.kind].measure(check, own, table):
-                name = f"{policy}: {check.name}" + (f" ({subject})" if subject else "")
+        for policy, variant in product(check.policies, check.variants):
+            for subject, value in _measured(check, policy, variant, runs, table):
+                name = f"{labelled(policy, variant)}: {check.name}" + (f" ({subject})" if subject else "")
                 measured = None if value is None else round(value, 4)
                 verdicts.append(Verdict(name, check.holds(measured), measured, check.required))
     return verdicts
+
+
+def _measured(
+    check: Check, policy: str, variant: str, runs: Sequence[Run], table: RttTable
+) -> Iterable[tuple[str, float | None]]:
+    """What the kind measures of one variant, divided by the same of another one where the check says so."""
+    measure = KINDS[check.kind].measure
+    found = measure(check, [run for run in runs if (run.policy, run.variant) == (policy, variant)], table)
+    if not check.than:
+        yield from found
+        return
+    others = dict(measure(check, [run for run in runs if (run.policy, run.variant) == (policy, check.than)], table))
+    for subject, value in found:
+        yield subject, load_checks.ratio(value, others.get(subject))
 
 
 def _latency_ratio(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
@@ -165,7 +186,7 @@ def _p99_ratio(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[t
     for run in runs:
         event = run.event(check.since)
         if event is not None:
-            answered = [e for e in run.measured if e.outcome == "ok" and _selected(check, e)]
+            answered = [e for e in run.measured if e.outcome == "ok" and load_checks.selected(check, e)]
             before += [e.latency_ms for e in answered if e.due_at < event.began_at]
             after += [e.latency_ms for e in answered if e.due_at >= event.done_at]
     enough = min(len(before), len(after)) >= revocation_checks.P99_SAMPLES_MIN
@@ -193,14 +214,7 @@ def _window(check: Check, run: Run, since: float | None = None) -> list[Exchange
     """The selected exchanges due in the check's window; none when a fault that bounds it did not happen."""
     begin, end = revocation_checks.bounds(check, run)
     begin = begin if since is None else since
-    return [e for e in run.measured if begin <= e.due_at < end and _selected(check, e)]
-
-
-def _selected(check: Check, exchange: Exchange) -> bool:
-    wanted = ((check.location, exchange.location), (check.endpoint, exchange.endpoint), (check.region, exchange.region))
-    return all(not want or want == have for want, have in wanted) and (
-        not check.not_region or check.not_region != exchange.region
-    )
+    return [e for e in run.measured if begin <= e.due_at < end and load_checks.selected(check, e)]
 
 
 def _answered(runs: Sequence[Run]) -> list[Exchange]:
@@ -228,6 +242,10 @@ KINDS: Mapping[str, Kind] = {
     "remote_calls": Kind(_remote_calls, (), _BOUNDS),
     "restart_s": Kind(_restart_s, (), _BOUNDS),
     "recovery_s": Kind(_recovery_s, ("since",), ("until", *_CLIENTS, *_BOUNDS)),
+    **{
+        kind: Kind(measure, required, ("until", *_CLIENTS, *_BOUNDS))
+        for kind, (measure, required) in load_checks.MEASURES.items()
+    },
     **{
         kind: Kind(measure, required, (*allowed, *_BOUNDS))
         for kind, (measure, required, allowed) in revocation_checks.MEASURES.items()

@@ -59,7 +59,7 @@ def invalid(runs: Iterable[Run], *, latency: bool) -> list[str]:
     reasons = []
     for run in runs:
         found = [*_machine(run.conditions, latency), *_generator(run, latency)]
-        reasons += [f"{run.policy}, seed {run.seed}: {reason}" for reason in found]
+        reasons += [f"{run.label}, seed {run.seed}: {reason}" for reason in found]
     return reasons
 
 

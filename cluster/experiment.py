@@ -19,15 +19,39 @@ class ExperimentError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """From `at_s` on, arrivals come `times` as often as the load says. `name` is what checks call its beginning."""
+
+    at_s: float
+    times: float
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One of several ways that are compared, each on clusters of its own. `clients` is their behaviour (see
+    `behaviour`)."""
+
+    name: str = ""
+    clients: str = "plain"
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
-    """An open-loop load; see the module's table."""
+    """An open-loop load; see `experiment_file`."""
 
     operations: tuple[str, ...]
-    regional: Literal["own", "all"]
+    regional: Literal["none", "own", "all"]
     arrivals_per_s: float
     warm_up_s: float
     duration_s: float
     timeout_s: float
+    steps: tuple[Step, ...] = ()
+    """In order. Before the first one, and in the warm-up, arrivals come as often as `arrivals_per_s` says."""
+
+    def times(self, at_s: float) -> float:
+        """How many times as often as usual requests arrive then."""
+        return next((step.times for step in reversed(self.steps) if step.at_s <= at_s), 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +118,7 @@ class Experiment:
     checks: tuple[Check, ...]
     quick: Quick
     revoking: Revoking | None = None
+    variants: tuple[Variant, ...] = (Variant(),)
 
     def shortened(self) -> Experiment:
         """The quick form: fewer seeds, shorter load, earlier faults, and only the checks that fit it."""
@@ -115,7 +140,12 @@ class Experiment:
     def seconds(self) -> float:
         """How long its load lasts in all, starts of clusters not counted."""
         settle_s = 0.0 if self.revoking is None else self.revoking.settle_s
-        return self.seeds * len(self.policies) * (self.load.warm_up_s + self.load.duration_s + settle_s)
+        return (
+            self.seeds
+            * len(self.policies)
+            * len(self.variants)
+            * (self.load.warm_up_s + self.load.duration_s + settle_s)
+        )
 
     def drawn(self, seed: int, regions: Sequence[str]) -> list[Fault]:
         """All faults in order, every crash drawn: the same for the same seed."""

@@ -23,6 +23,7 @@ from cluster import experiment_file
 from cluster.errors import ClusterError
 from cluster.experiment import Experiment, ExperimentError, select
 from cluster.files import read_text, write_whole
+from cluster.history import labelled
 from cluster.result import result, shown
 from cluster.runner import Runner
 
@@ -152,11 +153,11 @@ def show(console: Console, one: Experiment, found: Mapping[str, Any], path: Path
     """Prints latency and losses under each policy, the checks, and the answer."""
     console.print(f"\n[bold]{one.number} {one.name}[/bold]: {one.question}", highlight=False)
     latency = next(series for series in found["series"] if series["name"] == "latency")
-    for policy in one.policies:
+    for label in [labelled(policy, variant.name) for policy in one.policies for variant in one.variants]:
         rows = [
-            [place, region or endpoint, *rest] for p, place, endpoint, region, *rest in latency["rows"] if p == policy
+            [place, region or endpoint, *rest] for by, place, endpoint, region, *rest in latency["rows"] if by == label
         ]
-        console.print(_table(f"{policy}: what clients saw", ["clients", "endpoint", *latency["columns"][4:]], rows))
+        console.print(_table(f"{label}: what clients saw", ["clients", "endpoint", *latency["columns"][4:]], rows))
     rows = [[c["name"], shown(c["measured"]), c["required"], "yes" if c["holds"] else "NO"] for c in found["checks"]]
     console.print(_table("checks", ["check", "measured", "required", "holds"], rows))
     console.print(f"{found['answer']}\n{path}", highlight=False, soft_wrap=True, markup=False)

@@ -5,6 +5,7 @@
 | `number`, `name`, `question` | E1, its slug, and what is to be found out |
 | `latency` | true when its checks judge times: then idle CPU and generator lag decide whether a run is valid |
 | `topology`, `policies` | a topology of `cluster/topologies`; one cluster is started per router policy and seed |
+| `[[variants]]` | what is compared, each on clusters of its own: `name`, `clients` (a behaviour of `behaviour`) |
 | `[load]` | `kind` open: `arrivals_per_s` requests arrive from each location at each endpoint, whatever the service
   does; `regional` is `own` (the nearest) or `all`; `warm_up_s`, `duration_s`, `timeout_s`; `operations`, drawn evenly |
 | `[[faults]]` | `at_s`, `action`; `region` for kill, start, pause and resume; `region` and `to` for partition
@@ -23,15 +24,17 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from cluster import routing
+from cluster.behaviour import BEHAVIOURS
 from cluster.checks import KINDS, Check
-from cluster.experiment import Experiment, ExperimentError, Fault, Load, Quick, Revoking
+from cluster.experiment import Experiment, ExperimentError, Fault, Load, Quick, Revoking, Step, Variant
 from cluster.topology import BACKBONES
 
 OPERATIONS = ("AssumeRole", "GetCallerIdentity", "verify")
@@ -75,12 +78,18 @@ _SCHEMA = _object(
             {
                 "kind": {"enum": ["open"]},
                 "operations": {"type": "array", "items": {"enum": list(OPERATIONS)}, "minItems": 1},
-                "regional": {"enum": ["own", "all"]},
+                "regional": {"enum": ["own", "all", "none"]},
                 "arrivals_per_s": _RATE,
                 "warm_up_s": _SECONDS,
                 "duration_s": _POSITIVE,
                 "timeout_s": _POSITIVE,
-            }
+            },
+            {
+                "steps": {
+                    "type": "array",
+                    "items": _object({"at_s": _SECONDS, "times": {"type": "number", "minimum": 0}, "name": _TEXT}),
+                }
+            },
         ),
         "checks": {"type": "array", "items": {"type": "object"}, "minItems": 1},
         "quick": _object(
@@ -92,11 +101,20 @@ _SCHEMA = _object(
                 "warm_up_s": _SECONDS,
                 "duration_s": _POSITIVE,
                 "at_s": {"type": "array", "items": _SECONDS},
+                "steps_at_s": {"type": "array", "items": _SECONDS},
                 "preloaded": _PRELOADED,
             },
         ),
     },
     {
+        "variants": {
+            "type": "array",
+            "items": _object(
+                {"name": {"type": "string", "pattern": "^[a-z0-9][a-z0-9 .-]*$"}},
+                {"clients": {"enum": sorted(BEHAVIOURS)}},
+            ),
+            "minItems": 2,
+        },
         "faults": {
             "type": "array",
             "items": _object(
@@ -121,6 +139,8 @@ _CHECK_MEMBERS = {
     "quick": {"type": "boolean"},
     "backbone": {"enum": list(BACKBONES)},
     "policies": {"type": "array", "items": _POLICY, "minItems": 1},
+    "variants": {"type": "array", "items": _TEXT, "minItems": 1},
+    "than": _TEXT,
     "location": _TEXT,
     "endpoint": {"enum": ["global", "regional"]},
     "region": _TEXT,
@@ -130,12 +150,13 @@ _CHECK_MEMBERS = {
     "since": _TEXT,
     "until": _TEXT,
     "pair_ms": _SECONDS,
+    "level": {"type": "number", "minimum": 0, "maximum": 1},
     "at_least": {"type": "number"},
     "at_most": {"type": "number"},
 }
 
 
-_COMMON = ("kind", "name", "quick", "backbone", "policies")
+_COMMON = ("kind", "name", "quick", "backbone", "policies", "variants", "than")
 
 
 def parse(text: str, source: str) -> Experiment:
@@ -174,29 +195,50 @@ def _check_faults(checks: Any) -> list[str]:
 
 def _mismatches(document: Mapping[str, Any]) -> Iterable[str]:
     """What a schema cannot say: members that must fit each other."""
-    faults = document.get("faults", [])
+    faults, steps, quick = document.get("faults", []), document["load"].get("steps", []), document["quick"]
     for index, fault in enumerate(faults):
         if missing := [member for member in NEEDS[fault["action"]] if member not in fault]:
             yield f"faults[{index}]: {', '.join(missing)} is missing; {fault['action']} needs it"
-    actions = list(dict.fromkeys(word for fault in faults for word in (fault.get("name"), fault["action"]) if word))
-    times, quick_times = [f["at_s"] for f in document.get("faults", [])], document["quick"].get("at_s")
-    for where, given in (("faults", times), ("quick.at_s", quick_times or [])):
-        if given != sorted(given):
-            yield f"{where}: times must not go back; allowed are rising at_s"
-    if quick_times is not None and len(quick_times) != len(times):
-        yield f"quick.at_s: has {len(quick_times)} times for {len(times)} faults; allowed is one for each"
     full_s = document["load"]["duration_s"]
-    quick_s = document["quick"].get("duration_s", full_s)
-    for form, given, duration in (("faults", times, full_s), ("quick.at_s", quick_times or times, quick_s)):
-        if any(at_s >= duration for at_s in given):
-            yield f"{form}: a fault comes after the load; allowed is at_s below {duration:g}"
+    quick_s = quick.get("duration_s", full_s)
+    for one, what, entries, member in (
+        ("fault", "faults", faults, "at_s"),
+        ("step", "load.steps", steps, "steps_at_s"),
+    ):
+        times = [entry["at_s"] for entry in entries]
+        yield from _mistimed(what, one, times, full_s)
+        yield from _mistimed(f"quick.{member}", one, quick.get(member, times), quick_s)
+        if len(given := quick.get(member, entries)) != len(entries):
+            yield f"quick.{member}: has {len(given)} times for {len(entries)} {what}; allowed is one for each"
+    yield from _unknown_words(document, faults, steps)
+
+
+def _mistimed(where: str, one: str, times: Sequence[float], load_s: float) -> Iterable[str]:
+    if times != sorted(times):
+        yield f"{where}: times must not go back; allowed are rising at_s"
+    if any(at_s >= load_s for at_s in times):
+        yield f"{where}: a {one} comes after the load; allowed is at_s below {load_s:g}"
+
+
+def _unknown_words(
+    document: Mapping[str, Any], faults: Sequence[Mapping[str, Any]], steps: Sequence[Mapping[str, Any]]
+) -> Iterable[str]:
+    """Policies, variants and events of checks that the experiment has not."""
+    events = dict.fromkeys(word for one in [*faults, *steps] for word in (one.get("name"), one.get("action")) if word)
+    variants = [variant["name"] for variant in document.get("variants", [])]
     for index, check in enumerate(document["checks"]):
         for policy in check["policies"]:
             if policy not in document["policies"]:
                 yield f"checks[{index}].policies: {policy} is not run; allowed are {', '.join(document['policies'])}"
+        for member, named in (("variants", check.get("variants", [])), ("than", [check.get("than", "")])):
+            for variant in named:
+                if variant and variant not in variants:
+                    allowed = ", ".join(variants) or "none"
+                    yield f"checks[{index}].{member}: {variant} is not compared; allowed are {allowed}"
         for member in ("since", "until"):
-            if check.get(member, "begin") not in ("begin", "end", *actions):
-                yield f"checks[{index}].{member}: there is no such fault; allowed are {', '.join(actions) or 'none'}"
+            if check.get(member, "begin") not in ("begin", "end", *events):
+                allowed = ", ".join(events) or "none"
+                yield f"checks[{index}].{member}: there is no such fault or step; allowed are {allowed}"
 
 
 def _line(error: ValidationError, prefix: str = "") -> str:
@@ -227,6 +269,8 @@ def _reason(error: ValidationError) -> str:
 def _build(document: Mapping[str, Any]) -> Experiment:
     quick = document["quick"]
     faults = tuple(Fault(**fault) for fault in document.get("faults", []))
+    variants = tuple(Variant(**variant) for variant in document.get("variants", [{}]))
+    every = {"variants": [variant.name for variant in variants]}
     return Experiment(
         number=document["number"],
         name=document["name"],
@@ -237,21 +281,24 @@ def _build(document: Mapping[str, Any]) -> Experiment:
         seeds=document["seeds"],
         load=_load(document["load"]),
         faults=faults,
-        checks=tuple(Check.of(check) for check in document["checks"]),
+        checks=tuple(Check.of(every | check) for check in document["checks"]),
         quick=Quick(
             topology=quick.get("topology", document["topology"]),
             seeds=quick.get("seeds", document["seeds"]),
-            load=_load(document["load"] | quick),
+            load=_load(document["load"] | quick, quick.get("steps_at_s")),
             at_s=tuple(map(float, quick.get("at_s", [fault.at_s for fault in faults]))),
             checks=quick["checks"],
             leaves_out=quick["leaves_out"],
             preloaded=quick.get("preloaded", document.get("revocations", {}).get("preloaded", 0)),
         ),
         revoking=Revoking(**document["revocations"]) if "revocations" in document else None,
+        variants=variants,
     )
 
 
-def _load(members: Mapping[str, Any]) -> Load:
+def _load(members: Mapping[str, Any], steps_at_s: Sequence[float] | None = None) -> Load:
+    steps = [Step(**{**step, "at_s": float(step["at_s"])}) for step in members.get("steps", [])]
+    times = [step.at_s for step in steps] if steps_at_s is None else steps_at_s
     return Load(
         operations=tuple(members["operations"]),
         regional=members["regional"],
@@ -259,4 +306,5 @@ def _load(members: Mapping[str, Any]) -> Load:
         warm_up_s=float(members["warm_up_s"]),
         duration_s=float(members["duration_s"]),
         timeout_s=float(members["timeout_s"]),
+        steps=tuple(replace(step, at_s=float(at_s)) for step, at_s in zip(steps, times, strict=True)),
     )

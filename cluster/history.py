@@ -1,10 +1,12 @@
 """What happened while an experiment ran: every request with its times and outcome, every fault, the conditions.
 
 A failure is *definite* when the service certainly did nothing (`failed`) and *indefinite* when it may have acted
-(`unknown`: a time-out, a connection that broke after the request was sent, a gateway's answer). Clients of experiments
-never retry, so every failure is seen. Times are seconds since the measured part of a run began; what was due earlier
-was warm-up. Latency counts from the moment a request was *due*, not from when it was sent, so that a stalled client
-cannot hide a slow service (no coordinated omission).
+(`unknown`: a time-out, a connection that broke after the request was sent, a gateway's answer). Clients retry only
+where an experiment says so (see `behaviour`), so every other failure is seen.
+
+Times are seconds since the measured part of a run began; what was due earlier was warm-up. Latency counts from the
+moment a request was *due*, not from when it was sent, so that a stalled client cannot hide a slow service (no
+coordinated omission).
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ INDEFINITE_STATUSES = frozenset({500, 502, 504})
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """One request. `region` is the regional endpoint that was called, empty for the global one; `served_by` is the
-    region that answered, empty for none; `error` is the status and code or the name of what broke.
+    region that answered, empty for none; `error` is the status and code or the name of what broke. With retries, all
+    but the times are those of the last of its `attempts`.
     """
 
     location: str
@@ -37,6 +40,7 @@ class Exchange:
     outcome: Outcome
     served_by: str = ""
     error: str = ""
+    attempts: int = 1
 
     @property
     def latency_ms(self) -> float:
@@ -99,7 +103,8 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One cluster under one load: a policy, a seed, and what was recorded. `ended_at` is when the load ended."""
+    """One cluster under one load: a policy, a seed, and what was recorded. `ended_at` is when the load ended; `variant`
+    is empty where an experiment compares none."""
 
     policy: str
     seed: int
@@ -111,6 +116,12 @@ class Run:
     untouched: Sequence[Untouched] = ()
     nodes: Mapping[str, NodeCounts] = field(default_factory=dict)
     """What each region's node had counted in the end."""
+    variant: str = ""
+
+    @property
+    def label(self) -> str:
+        """What tables call it: the router's policy, and the variant if there are several."""
+        return labelled(self.policy, self.variant)
 
     @property
     def measured(self) -> list[Exchange]:
@@ -120,6 +131,11 @@ class Run:
     def event(self, action: str) -> Event | None:
         """The first event of that name, or action."""
         return next((event for event in self.events if action in (event.name, event.action)), None)
+
+
+def labelled(policy: str, variant: str) -> str:
+    """What tables call the runs of a policy and a variant."""
+    return f"{policy}, {variant}" if variant else policy
 
 
 def outcome(status: int) -> Outcome:

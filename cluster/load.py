@@ -2,7 +2,8 @@
 
 A schedule is drawn before the run: Poisson arrivals, each with an operation. A request that could not be sent when it
 was due still counts from then, so a stall of the service, or of the generator, is seen in full (see `history`).
-Clients keep their connections, sign every request for itself and never retry.
+Clients keep their connections, sign every request for itself and call again as their behaviour says (see `behaviour`);
+all calls of one group are one client's. What was due counts once, however often it was tried.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import NamedTuple
 
 import aiohttp
 
+from cluster.behaviour import BEHAVIOURS, Behaviour, Client, Failure, retry_after_s
 from cluster.checks import nearest_region
 from cluster.experiment import Load
 from cluster.history import Endpoint, Exchange, Outcome, outcome
@@ -50,35 +52,51 @@ class Arrival(NamedTuple):
 
 
 def groups(topology: Topology, regional: str) -> list[Group]:
-    """Every place at the global endpoint, and at its nearest regional endpoint or at all of them."""
+    """Every place at the global endpoint, and at its nearest regional endpoint, at all of them or at none."""
     found = []
     for place in topology.locations:
-        regions = topology.regions if regional == "all" else (nearest_region(place, topology.rtt),)
-        found += [Group(place, "global", ""), *(Group(place, "regional", region) for region in regions)]
+        near = {"none": (), "own": (nearest_region(place, topology.rtt),), "all": topology.regions}[regional]
+        found += [Group(place, "global", ""), *(Group(place, "regional", region) for region in near)]
     return found
 
 
 def schedule(load: Load, clients: Sequence[Group], seed: int) -> list[Arrival]:
-    """All arrivals of one run, in order; the same for the same seed."""
+    """All arrivals of one run, in order; the same for the same seed. Of arrivals at the highest rate each stays with
+    the chance that the rate of its moment is of it (thinning of a Poisson process)."""
     arrivals = []
+    most = max((1.0, *(step.times for step in load.steps)))
     for index, group in enumerate(clients):
         rng = Random(seed * 1000 + index)  # noqa: S311  load is random, not secret
-        due_at = -load.warm_up_s + rng.expovariate(load.arrivals_per_s)
+        due_at = -load.warm_up_s + rng.expovariate(load.arrivals_per_s * most)
         while due_at < load.duration_s:
-            arrivals.append(Arrival(due_at, group, rng.choice(load.operations)))
-            due_at += rng.expovariate(load.arrivals_per_s)
+            if rng.random() * most < load.times(due_at):
+                arrivals.append(Arrival(due_at, group, rng.choice(load.operations)))
+            due_at += rng.expovariate(load.arrivals_per_s * most)
     return sorted(arrivals)
+
+
+class Tried(NamedTuple):
+    """What came of one attempt; see `history.Exchange`."""
+
+    outcome: Outcome
+    served_by: str = ""
+    error: str = ""
+    failure: Failure | None = None
 
 
 @dataclass(slots=True)
 class Generator:
-    """Sends a schedule to one cluster. `begin` is when the measured part begins, in monotonic seconds."""
+    """Sends a schedule to one cluster. `begin` is when the measured part begins, in monotonic seconds; `timeout_s` is
+    for one attempt, or for all of them where clients carry a deadline."""
 
     places: Mapping[str, Place]
     role: RoleProfile
     timeout_s: float
+    behaviour: Behaviour = BEHAVIOURS["plain"]
+    seed: int = 0
     begin: float = 0.0
     exchanges: list[Exchange] = field(default_factory=list, repr=False)
+    _clients: dict[Group, Client] = field(default_factory=dict, repr=False)
     _token: str = field(default="", repr=False)
 
     def now(self) -> float:
@@ -103,7 +121,7 @@ class Generator:
 
     async def _send(self, arrival: Arrival, session: aiohttp.ClientSession) -> None:
         sent_at = self.now()
-        result, served_by, error = await self._outcome(arrival, session)
+        attempts, tried = await self._try(arrival, session, sent_at + self.timeout_s)
         group = arrival.group
         self.exchanges.append(
             Exchange(
@@ -114,24 +132,50 @@ class Generator:
                 due_at=arrival.due_at,
                 sent_at=sent_at,
                 ended_at=self.now(),
-                outcome=result,
-                served_by=served_by,
-                error=error,
+                outcome=tried.outcome,
+                served_by=tried.served_by,
+                error=tried.error,
+                attempts=attempts,
             )
         )
 
-    async def _outcome(self, arrival: Arrival, session: aiohttp.ClientSession) -> tuple[Outcome, str, str]:
-        """Outcome, answering region and error of one request; see `history` for definite and indefinite failures."""
+    async def _try(self, arrival: Arrival, session: aiohttp.ClientSession, deadline: float) -> tuple[int, Tried]:
+        """How many attempts were made, and what came of the last one."""
+        client = self._client(arrival.group)
+        client.begins()
+        attempt = 1
+        while True:
+            tried = await self._attempt(arrival, session, client, attempt, deadline)
+            if tried.failure is None:
+                return attempt, tried
+            pause_s = client.pause_s(attempt, tried.failure, deadline - self.now())
+            if pause_s is None:
+                return attempt, tried
+            await asyncio.sleep(pause_s)
+            attempt += 1
+
+    async def _attempt(
+        self, arrival: Arrival, session: aiohttp.ClientSession, client: Client, attempt: int, deadline: float
+    ) -> Tried:
+        """One request; see `history` for definite and indefinite failures."""
         url, headers, body = self._request(arrival)
+        left_s = deadline - self.now()
+        headers |= client.headers(attempt, time.time() + left_s)
+        timeout = aiohttp.ClientTimeout(total=client.timeout_s(self.timeout_s, left_s))
         try:
-            async with session.post(url, data=body, headers=headers) as answer:
+            async with session.post(url, data=body, headers=headers, timeout=timeout) as answer:
                 await answer.read()
-                error = "" if answer.status == 200 else str(answer.status)
-                return outcome(answer.status), answer.headers.get("x-stsd-region", ""), error
-        except aiohttp.ClientConnectorError as failure:
-            return "failed", "", type(failure).__name__
-        except (aiohttp.ClientError, TimeoutError) as failure:
-            return "unknown", "", type(failure).__name__
+                return _tried(answer)
+        except aiohttp.ClientConnectorError as error:
+            return Tried("failed", "", type(error).__name__, Failure())
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return Tried("unknown", "", type(error).__name__, Failure())
+
+    def _client(self, group: Group) -> Client:
+        if group not in self._clients:
+            rng = Random(f"{self.seed}/{group}")  # noqa: S311  chance, not secret
+            self._clients[group] = Client(self.behaviour, rng)
+        return self._clients[group]
 
     def _request(self, arrival: Arrival) -> tuple[str, dict[str, str], bytes]:
         place, group = self.places[arrival.group.location], arrival.group
@@ -140,6 +184,14 @@ class Generator:
             return f"{url}/v1/verify", {"content-type": "application/json"}, verify_body(self._token)
         body = _BODIES[arrival.operation](self.role)
         return url, Signer(self.role.key, group.region or GLOBAL_REGION, url).headers(body), body
+
+
+def _tried(answer: aiohttp.ClientResponse) -> Tried:
+    served_by = answer.headers.get("x-stsd-region", "")
+    if answer.status == 200:
+        return Tried("ok", served_by)
+    failure = Failure(answer.status, retry_after_s(answer.headers.get("Retry-After")))
+    return Tried(outcome(answer.status), served_by, str(answer.status), failure)
 
 
 _BODIES: Mapping[str, Callable[[RoleProfile], bytes]] = {

@@ -1,6 +1,7 @@
 """What an experiment came to, in the members that contract 9 lists. Pure.
 
 `series` is a list of tables: `name`, `columns` (with the unit last in the name, where there is one) and `rows`.
+`policy` is the router's, followed by the variant in experiments that compare several: `nearest-failover, naive`.
 A percentile is given only where at least 10 samples lie beyond it; else it is null.
 """
 
@@ -14,7 +15,7 @@ from typing import Any
 
 from cluster import checks, conditions
 from cluster.checks import Verdict
-from cluster.experiment import Experiment
+from cluster.experiment import Experiment, Load
 from cluster.history import Exchange, Run, percentile
 from cluster.topology import Topology
 
@@ -94,7 +95,8 @@ def parameters(experiment: Experiment, quick: bool, backbone: str) -> dict[str, 
         "backbone": backbone,
         "policies": list(experiment.policies),
         "seeds": experiment.seeds,
-        "load": {"kind": "open", **asdict(experiment.load), "operations": list(experiment.load.operations)},
+        "variants": [asdict(variant) for variant in experiment.variants if variant.name],
+        "load": {"kind": "open", **asdict(experiment.load), **_lists(experiment.load)},
         "faults": [asdict(fault) for fault in experiment.faults],
         "revocations": None if experiment.revoking is None else asdict(experiment.revoking),
         "quick_checks": experiment.quick.checks,
@@ -102,15 +104,19 @@ def parameters(experiment: Experiment, quick: bool, backbone: str) -> dict[str, 
     }
 
 
+def _lists(load: Load) -> dict[str, Any]:
+    return {"operations": list(load.operations), "steps": [asdict(step) for step in load.steps]}
+
+
 def series(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Latency and losses per client group, their course by the second, faults, conditions, and revocations if any."""
     return [
         _table("latency", "policy location endpoint region requests lost p50_ms p90_ms p99_ms", _latency(runs)),
-        _table("course", "policy seed second endpoint location ok lost", _course(runs)),
+        _table("course", "policy seed second endpoint location ok lost attempts", _course(runs)),
         _table(
             "faults",
             "policy seed action region began_at_s done_at_s name",
-            ([run.policy, run.seed, *asdict(event).values()] for run in runs for event in run.events),
+            ([run.label, run.seed, *asdict(event).values()] for run in runs for event in run.events),
         ),
         _table("conditions", "policy seed idle_cpu delay_error_ms_p99 generator_lag_ms_p99", map(_conditions, runs)),
         *_revocation_series(runs),
@@ -137,7 +143,7 @@ def _revocation_counts(runs: Iterable[Run]) -> Iterable[Row]:
             untouched = [one for one in run.untouched if one.origin == origin]
             phantoms = sum(any(one.refused_in_the_end.values()) for one in untouched)
             counts = [len(sent), len(sent) - len(unacked), len(unacked), applied, len(untouched), phantoms]
-            yield [run.policy, run.seed, origin, *counts]
+            yield [run.label, run.seed, origin, *counts]
 
 
 def _convergence(runs: Iterable[Run]) -> Iterable[Row]:
@@ -146,7 +152,7 @@ def _convergence(runs: Iterable[Run]) -> Iterable[Row]:
         for one in run.revocations:
             if one.acked_at is not None and one.sent_at is not None:
                 for region, refused_at in one.refused_at.items():
-                    found[run.policy, one.origin, region].append((refused_at - one.sent_at) * 1000)
+                    found[run.label, one.origin, region].append((refused_at - one.sent_at) * 1000)
     for group, times in sorted(found.items()):
         p999 = percentile(times, 0.999) if len(times) >= P999_SAMPLES_MIN else None
         yield [*group, len(times), *(_percentile(times, share) for share in (0.5, 0.9, 0.99)), p999]
@@ -165,9 +171,9 @@ def _by_condition(runs: Iterable[Run]) -> Iterable[Row]:
             for refused_at in one.refused_at.values():
                 heal = next((at for at in heals if one.acked_at < at <= refused_at), None)
                 if heal is not None:
-                    found[run.policy, "after heal"].append((refused_at - heal) * 1000)
+                    found[run.label, "after heal"].append((refused_at - heal) * 1000)
                 elif refused_at < first:
-                    found[run.policy, "healthy"].append((refused_at - one.sent_at) * 1000)
+                    found[run.label, "healthy"].append((refused_at - one.sent_at) * 1000)
     for group, times in sorted(found.items(), reverse=True):
         p999 = percentile(times, 0.999) if len(times) >= P999_SAMPLES_MIN else None
         yield [*group, len(times), _percentile(times, 0.5), _percentile(times, 0.99), p999]
@@ -192,7 +198,7 @@ def _grouped(runs: Iterable[Run]) -> Mapping[tuple[str, ...], list[Exchange]]:
     found: defaultdict[tuple[str, ...], list[Exchange]] = defaultdict(list)
     for run in runs:
         for exchange in run.measured:
-            found[run.policy, exchange.location, exchange.endpoint, exchange.region].append(exchange)
+            found[run.label, exchange.location, exchange.endpoint, exchange.region].append(exchange)
     return found
 
 
@@ -205,13 +211,16 @@ def _course(runs: Iterable[Run]) -> Iterable[Row]:
     for run in runs:
         ok: Counter[tuple[int, str, str]] = Counter()
         lost: Counter[tuple[int, str, str]] = Counter()
+        attempts: Counter[tuple[int, str, str]] = Counter()
         for e in run.measured:
-            (ok if e.outcome == "ok" else lost)[int(e.due_at), e.endpoint, e.location] += 1
-        for key in sorted({*ok, *lost}):
-            yield [run.policy, run.seed, *key, ok[key], lost[key]]
+            key = (int(e.due_at), str(e.endpoint), e.location)
+            (ok if e.outcome == "ok" else lost)[key] += 1
+            attempts[key] += e.attempts
+        for key in sorted(attempts):
+            yield [run.label, run.seed, *key, ok[key], lost[key], attempts[key]]
 
 
 def _conditions(run: Run) -> Row:
     lags = [e.lag_ms for e in run.measured]
     lag = percentile(lags, 0.99) if lags else None
-    return [run.policy, run.seed, run.conditions.idle_cpu, run.conditions.delay_error_ms_p99, lag]
+    return [run.label, run.seed, run.conditions.idle_cpu, run.conditions.delay_error_ms_p99, lag]

@@ -1,4 +1,4 @@
-"""Runs one experiment: per seed and policy a cluster of its own, its load, its faults; records the history. (I/O)
+"""Runs one experiment: per seed, policy and variant a cluster, its load, its faults; records the history. (I/O)
 
 What was recorded is kept at every moment, so that Ctrl-C leaves a partial history and no process.
 """
@@ -10,16 +10,18 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohttp
 
 from cluster import conditions, own_cluster
+from cluster.behaviour import BEHAVIOURS
 from cluster.data_dir import DataDir
 from cluster.errors import Refused
-from cluster.experiment import Experiment, Fault
-from cluster.history import Conditions, Event, Run
+from cluster.experiment import Experiment, Fault, Load, Variant
+from cluster.history import Conditions, Event, Run, labelled
 from cluster.load import Generator, check_targets, groups, open_session, schedule
 from cluster.own_cluster import OwnCluster
 from cluster.revocation_load import Revoker
@@ -47,16 +49,19 @@ class Runner:
 
     async def run(self) -> None:
         """Everything. Raises ClusterError when a cluster does not start or does not obey."""
-        for seed in range(self.seed, self.seed + self.experiment.seeds):
-            for policy in self.experiment.policies:
-                self._progress(self._done_s, f"{policy}, seed {seed}: starting")
+        one = self.experiment
+        for seed in range(self.seed, self.seed + one.seeds):
+            for policy, variant in product(one.policies, one.variants):
+                self._progress(self._done_s, f"{labelled(policy, variant.name)}, seed {seed}: starting")
                 flags = ("--backbone", self.backbone)
-                async with OwnCluster(self.experiment.topology, policy, seed, *flags) as data:
-                    await self._load(data, policy, seed)
+                async with OwnCluster(one.topology, policy, seed, *flags) as data:
+                    await self._load(data, policy, variant, seed)
 
-    async def _load(self, data: DataDir, policy: str, seed: int) -> None:
+    async def _load(self, data: DataDir, policy: str, variant: Variant, seed: int) -> None:
         load = self.experiment.load
+        what = f"{labelled(policy, variant.name)}, seed {seed}"
         generator = _generator(data.path, load.timeout_s)
+        generator.behaviour, generator.seed = BEHAVIOURS[variant.clients], seed
         arrivals = schedule(load, groups(self.topology, load.regional), seed)
         events: list[Event] = []
         measured = Conditions()
@@ -65,11 +70,12 @@ class Runner:
             try:
                 await generator.prepare(session)
                 revoker = self._revoker(data, generator, session)
-                await self._preload(data, session, f"{policy}, seed {seed}")
+                await self._preload(data, session, what)
                 generator.begin = time.monotonic() + load.warm_up_s + HEAD_START_S
-                async with self._ticking(generator, f"{policy}, seed {seed}"), asyncio.TaskGroup() as tasks:
+                async with self._ticking(generator, what), asyncio.TaskGroup() as tasks:
                     tasks.create_task(generator.run(arrivals, session))
                     tasks.create_task(self._faults(data, generator, events, seed))
+                    tasks.create_task(_steps(load, generator, events))
                     if revoker is not None:
                         tasks.create_task(revoker.run(load.duration_s, seed))
                     before = tasks.create_task(_snapshot(data, after_s=-generator.now()))
@@ -77,18 +83,19 @@ class Runner:
             except (aiohttp.ClientError, ValueError) as error:
                 raise Refused(f"the experiment's cluster gives no token: {error}") from error
             finally:
-                done = Run(policy, seed, generator.exchanges, events, measured, generator.now())
+                done = Run(policy, seed, generator.exchanges, events, measured, generator.now(), variant=variant.name)
                 if revoker is not None:
                     done = replace(done, revocations=revoker.revocations, untouched=revoker.untouched)
                 done = replace(done, nodes=await own_cluster.node_counts(data))
                 self.runs.append(done)
         self._done_s += self._run_s
-        self._progress(self._done_s, f"{policy}, seed {seed}: done")
+        self._progress(self._done_s, f"{what}: done")
 
     @property
     def _run_s(self) -> float:
         """How long the load of one run lasts."""
-        return self.experiment.seconds / self.experiment.seeds / len(self.experiment.policies)
+        one = self.experiment
+        return one.seconds / one.seeds / len(one.policies) / len(one.variants)
 
     def _revoker(self, data: DataDir, generator: Generator, session: aiohttp.ClientSession) -> Revoker | None:
         settings = self.experiment.revoking
@@ -132,6 +139,13 @@ class Runner:
             yield
         finally:
             ticker.cancel()
+
+
+async def _steps(load: Load, generator: Generator, events: list[Event]) -> None:
+    """Notes when the load changes; the schedule does it."""
+    for step in load.steps:
+        await asyncio.sleep(max(0.0, step.at_s - generator.now()))
+        events.append(Event("load", f"{step.times:g} times", step.at_s, step.at_s, step.name))
 
 
 async def _do(data: DataDir, action: str, fault: Fault) -> None:

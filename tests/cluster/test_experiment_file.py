@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from cluster.experiment import ExperimentError, select
+from cluster.experiment import ExperimentError, Step, select
 from cluster.experiment_console import EXPERIMENTS, load_all
 from cluster.experiment_file import parse
 from cluster.own_cluster import read_topology
@@ -56,7 +56,7 @@ def test_the_quick_form_leaves_out_checks_that_say_so():
         ("latency = false", "latency = 0", "latency: 0 has the wrong type; allowed is boolean"),
         ("seeds = 3", "seeds = 3\nsedes = 4", "file: sedes is not known; allowed are checks, faults, latency"),
         ('action = "kill"', 'action = "burn"', "faults[0].action: 'burn' is not known; allowed are kill, start"),
-        ('regional = "all"', 'regional = "some"', "load.regional: 'some' is not known; allowed are own, all"),
+        ('regional = "all"', 'regional = "some"', "load.regional: 'some' is not known; allowed are own, all, none"),
         ("timeout_s = 3\n", "", "load: timeout_s is missing"),
         ('kind = "lost"\n', 'kind = "found"\n', "checks[0].kind: 'found' is not known; allowed are accepted_after_ack"),
         ("at_least = 0\nat_most = 0", "", "checks[0]: nothing is required; allowed are at_least and at_most"),
@@ -72,8 +72,26 @@ def test_the_quick_form_leaves_out_checks_that_say_so():
         ('policies = ["home-2011"]', 'policies = ["dns"]', "policies[0]: 'dns' is not known; allowed are home-2011"),
         ('action = "kill"', 'action = "partition"', "faults[0]: to is missing; partition needs it"),
         ('action = "kill"', 'action = "crash"', "faults[0]: every_s is missing; crash needs it"),
-        ('since = "kill"', 'since = "flood"', "checks[1].since: there is no such fault; allowed are kill, start"),
+        (
+            'since = "kill"',
+            'since = "flood"',
+            "checks[1].since: there is no such fault or step; allowed are kill, start",
+        ),
         ('kind = "lost"\n', 'kind = "lost"\norigin = "us-east-1"\n', "checks[0]: origin is not known; allowed are"),
+        ("seeds = 3", 'seeds = 3\nvariants = [{name = "one"}]', "variants: [{'name': 'one'}] does not fit; allowed is"),
+        (
+            "seeds = 3",
+            'seeds = 3\nvariants = [{name = "a"}, {name = "b", clients = "rude"}]',
+            "variants[1].clients: 'rude' is not known; allowed are budget, jitter",
+        ),
+        ('kind = "lost"\n', 'kind = "lost"\nvariants = ["a"]\n', "variants: a is not compared; allowed are none"),
+        ('kind = "lost"\n', 'kind = "lost"\nthan = "a"\n', "checks[0].than: a is not compared; allowed are none"),
+        (
+            "timeout_s = 3\n",
+            'timeout_s = 3\nsteps = [{at_s = 90, times = 2, name = "rush"}]\n',
+            "load.steps: a step comes after the load; allowed is at_s below 75",
+        ),
+        ("[quick]", "[quick]\nsteps_at_s = [3]", "quick.steps_at_s: has 1 times for 0 load.steps"),
         ("number =", "number ==", "not TOML"),
     ],
 )
@@ -82,6 +100,17 @@ def test_a_fault_names_its_place_its_reason_and_what_is_allowed(old, new, fault)
     found = faults_of(GOOD.replace(old, new, 1))
     assert any(fault in line for line in found), found
     assert all(line.startswith("e.toml: ") for line in found)
+
+
+def test_variants_are_judged_by_every_check_that_names_none_and_steps_can_bound_a_window():
+    text = GOOD.replace("seeds = 3", 'seeds = 3\nvariants = [{name = "a"}, {name = "b", clients = "jitter"}]', 1)
+    text = text.replace("timeout_s = 3\n", 'timeout_s = 3\nsteps = [{at_s = 9, times = 2, name = "rush"}]\n', 1)
+    text = text.replace("[quick]", "[quick]\nsteps_at_s = [3]").replace('since = "start"', 'since = "rush"')
+    experiment = parse(text, "e.toml")
+    assert [variant.clients for variant in experiment.variants] == ["plain", "jitter"]
+    assert {check.variants for check in experiment.checks} == {("a", "b")}
+    assert experiment.shortened().load.steps == (Step(3.0, 2, "rush"),)
+    assert experiment.seconds == 2 * parse(GOOD, "e.toml").seconds
 
 
 def test_all_faults_are_told_at_once():

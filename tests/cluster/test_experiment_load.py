@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from cluster.experiment import Load
+from cluster.experiment import Load, Step
 from cluster.history import outcome
 from cluster.load import check_targets, groups, schedule
 from cluster.own_cluster import read_topology
@@ -29,9 +31,17 @@ def test_arrivals_come_in_order_at_the_asked_rate_with_warm_up_before_zero():
     assert {arrival.operation for arrival in arrivals} == {"AssumeRole", "verify"}
 
 
+def test_steps_change_the_rate_from_their_moment_on():
+    stepped = replace(LOAD, steps=(Step(10.0, 1.5, "more"), Step(20.0, 0.5, "less")))
+    due = [arrival.due_at for arrival in schedule(stepped, groups(THREE, "own"), 2)]
+    counts = [sum(start <= at < start + 10 for at in due) for start in (0, 10, 20)]
+    assert counts == [pytest.approx(6 * 20 * 10 * times, rel=0.1) for times in (1, 1.5, 0.5)]
+
+
 def test_clients_call_the_global_endpoint_and_their_nearest_or_every_region():
     assert len(groups(THREE, "own")) == 3 * 2
     assert len(groups(THREE, "all")) == 3 * 4
+    assert {group.endpoint for group in groups(THREE, "none")} == {"global"}
     assert all(group.region in ("", group.location) for group in groups(THREE, "own"))
 
 

@@ -77,7 +77,7 @@ def test_percentiles_are_given_only_where_samples_lie_beyond_them():
 def test_the_course_counts_losses_by_the_second():
     run = run_of(exchange(1.1), exchange(1.9, outcome="failed"), exchange(2.5))
     [course] = [series for series in result_of(run)["series"] if series["name"] == "course"]
-    assert [row[2:] for row in course["rows"]] == [[1, "global", "dublin", 1, 1], [2, "global", "dublin", 1, 0]]
+    assert [row[2:] for row in course["rows"]] == [[1, "global", "dublin", 1, 1, 2], [2, "global", "dublin", 1, 0, 1]]
 
 
 def test_delay_errors_are_read_over_all_pairs_and_only_since_the_first_scrape():

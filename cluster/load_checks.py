@@ -1,0 +1,94 @@
+"""What an experiment requires of clients under overload and in part-way failures, judged over the history alone. Pure.
+
+| kind | measured |
+|---|---|
+| `impaired_s` | seconds from the beginning of `since` to the end of the last bad second before `until` |
+| `collapsed_s` | seconds from the beginning of `since` until the first second that was not bad |
+| `amplification` | attempts ÷ requests |
+
+A second is bad when less than `level` of the requests due in it were answered well. Both end with the window at the
+latest. Of several seeds the longest impairment, the shortest collapse and the amplification over all count.
+Seconds are counted from `since`; one in which fewer than REQUESTS_MIN requests were due judges nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from cluster.history import Exchange, Run
+from cluster.revocation_checks import bounds
+
+if TYPE_CHECKING:
+    from cluster.checks import Check, Measure
+    from cluster.topology import RttTable
+
+REQUESTS_MIN = 5
+
+
+def selected(check: Check, exchange: Exchange) -> bool:
+    """Whether the check is about this request's client."""
+    wanted = ((check.location, exchange.location), (check.endpoint, exchange.endpoint), (check.region, exchange.region))
+    return all(not want or want == have for want, have in wanted) and (
+        not check.not_region or check.not_region != exchange.region
+    )
+
+
+def ratio(value: float | None, other: float | None) -> float | None:
+    """One value divided by another; infinite by nothing but zero, None where one was not measured."""
+    if value is None or other is None:
+        return None
+    if other == 0:
+        return math.inf if value else None
+    return value / other
+
+
+def _due(check: Check, run: Run) -> list[tuple[float, Exchange]]:
+    """The selected requests due from the beginning of `since` until `until`, by seconds since then."""
+    event = run.event(check.since)
+    begin = 0.0 if check.since == "begin" else math.inf if event is None else event.began_at
+    _, end = bounds(check, run)
+    return [(e.due_at - begin, e) for e in run.measured if begin <= e.due_at < end and selected(check, e)]
+
+
+def _goodput(check: Check, run: Run) -> list[tuple[int, float]]:
+    """Each whole second that judges, and the share of requests answered well of those due in it."""
+    due, ok = Counter[int](), Counter[int]()
+    found = _due(check, run)
+    for at_s, exchange in found:
+        due[int(at_s)] += 1
+        ok[int(at_s)] += exchange.outcome == "ok"
+    return [(second, ok[second] / count) for second, count in sorted(due.items()) if count >= REQUESTS_MIN]
+
+
+def _impaired_s(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
+    found = [_goodput(check, run) for run in runs]
+    known = bool(found) and all(found)
+    spans = [max((second + 1.0 for second, share in seconds if share < check.level), default=0.0) for seconds in found]
+    yield "", max(spans) if known else None
+
+
+def _collapsed_s(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
+    found = [_goodput(check, run) for run in runs]
+    known = bool(found) and all(found)
+    yield "", min(_collapse_s(seconds, check.level) for seconds in found) if known else None
+
+
+def _collapse_s(seconds: Sequence[tuple[int, float]], level: float) -> float:
+    recovered = next((second for second, share in seconds if share >= level), None)
+    return float(seconds[-1][0] + 1 if recovered is None else recovered)
+
+
+def _amplification(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
+    found = [exchange for run in runs for _, exchange in _due(check, run)]
+    yield "", sum(exchange.attempts for exchange in found) / len(found) if found else None
+
+
+MEASURES: Mapping[str, tuple[Measure, tuple[str, ...]]] = {
+    "impaired_s": (_impaired_s, ("since", "level")),
+    "collapsed_s": (_collapsed_s, ("since", "level")),
+    "amplification": (_amplification, ("since",)),
+}
+"""Each kind's measure and the members that it needs."""

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+
+from cluster.checks import Check, judge
+from cluster.history import Event, Exchange, Run
+
+OVERLOAD = Event("load", "1.5 times", 2.0, 2.0, "overload")
+
+
+def exchange(due_at: float, ok: bool, attempts: int = 1) -> Exchange:
+    outcome = "ok" if ok else "unknown"
+    return Exchange("here", "global", "", "verify", due_at, due_at, due_at + 0.1, outcome, attempts=attempts)
+
+
+def run(shares: list[float], variant: str = "", attempts: int = 1) -> Run:
+    """Ten requests in each second from -2 s on, of which that share is answered well."""
+    requests = [
+        exchange(second - 2 + i / 10, ok=i < share * 10, attempts=attempts)
+        for second, share in enumerate(shares)
+        for i in range(10)
+    ]
+    return Run("p", 1, requests, [OVERLOAD], variant=variant)
+
+
+def measured(kind: str, *runs: Run, **members) -> float | None:
+    check = Check(kind, "c", ("p",), since="overload", level=0.5, at_least=0, **members)
+    (verdict,) = judge([check], runs, {})
+    return verdict.measured
+
+
+#         -2 -1  0  1 | 2  3    4  5    6  7 |
+HEALED = [1, 1, 1, 1, 0, 0.4, 1, 0.3, 1, 1]
+COLLAPSED = [1, 1, 1, 1, 0, 0.4, 0, 0.3, 0, 0]
+
+
+def test_impairment_ends_with_the_last_bad_second_and_collapse_with_the_first_good_one():
+    assert measured("impaired_s", run(HEALED)) == 4
+    assert measured("collapsed_s", run(HEALED)) == 2
+    assert measured("impaired_s", run(COLLAPSED)) == measured("collapsed_s", run(COLLAPSED)) == 6
+
+
+def test_the_worst_seed_counts_for_both():
+    assert measured("impaired_s", run(HEALED), run(COLLAPSED)) == 6
+    assert measured("collapsed_s", run(HEALED), run(COLLAPSED)) == 2
+
+
+def test_a_fault_that_did_not_happen_measures_nothing():
+    calm = Run("p", 1, run(HEALED).exchanges)
+    for kind in ("impaired_s", "collapsed_s", "amplification"):
+        assert measured(kind, calm) is None
+        assert measured(kind) is None
+
+
+def test_amplification_counts_attempts_since_the_overload():
+    assert measured("amplification", run(HEALED, attempts=3)) == 3
+
+
+def test_a_variant_is_judged_by_its_own_runs_and_against_another_one():
+    runs = run(COLLAPSED, "naive"), run(HEALED, "budget")
+    assert measured("impaired_s", *runs, variants=("naive",)) == 6
+    assert measured("impaired_s", *runs, variants=("naive",), than="budget") == 1.5
+    assert measured("impaired_s", runs[0], variants=("naive",), than="budget") is None
+
+
+@pytest.mark.parametrize("variant", ["naive", "budget"])
+def test_a_verdict_names_its_variant(variant):
+    check = Check("amplification", "attempts", ("p",), ("naive", "budget"), since="overload", at_most=1)
+    names = [verdict.name for verdict in judge([check], [run(HEALED, variant)], {})]
+    assert names == ["p, naive: attempts", "p, budget: attempts"]

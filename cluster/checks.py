@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from statistics import mean, median
 from typing import Any
@@ -66,6 +66,10 @@ class Check:
         """The check of validated members of a file."""
         lists = {member: tuple(members[member]) for member in ("policies", "variants") if member in members}
         return cls(**{**members, **lists})
+
+    def of_variants(self, variants: Sequence[str]) -> Check:
+        """The check of these variants alone."""
+        return replace(self, variants=tuple(variant for variant in self.variants if variant in variants))
 
     @property
     def required(self) -> str:

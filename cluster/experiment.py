@@ -70,6 +70,12 @@ class Fault:
     """Of the messages that a lossy link loses."""
     name: str = ""
     """What checks call it; its action, unless given."""
+    per_s: float = 0.0
+    """How many calls a second a node serves whose capacity is lowered; 0 ends it."""
+    queue_ms: float | None = None
+    """How long a call may wait there before it is refused; None: as long as it takes."""
+    variants: tuple[str, ...] = ()
+    """In which variants it comes; all of them unless given."""
     every_s: float = 0.0
     """A crash comes again and again until the load is nearly over, at a random moment of each such time."""
 
@@ -100,6 +106,7 @@ class Quick:
     checks: str
     leaves_out: str
     preloaded: int = 0
+    variants: tuple[str, ...] = ("",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +136,8 @@ class Experiment:
             load=self.quick.load,
             revoking=None if self.revoking is None else replace(self.revoking, preloaded=self.quick.preloaded),
             faults=tuple(replace(fault, at_s=at_s) for fault, at_s in zip(self.faults, self.quick.at_s, strict=True)),
-            checks=tuple(check for check in self.checks if check.quick),
+            variants=tuple(variant for variant in self.variants if variant.name in self.quick.variants),
+            checks=tuple(check.of_variants(self.quick.variants) for check in self.checks if check.quick),
         )
 
     def on(self, backbone: str) -> Experiment:
@@ -147,10 +155,10 @@ class Experiment:
             * (self.load.warm_up_s + self.load.duration_s + settle_s)
         )
 
-    def drawn(self, seed: int, regions: Sequence[str]) -> list[Fault]:
-        """All faults in order, every crash drawn: the same for the same seed."""
+    def drawn(self, seed: int, regions: Sequence[str], variant: str = "") -> list[Fault]:
+        """All faults of a variant in order, every crash drawn: the same for the same seed."""
         rng, found = Random(seed), []  # noqa: S311  chance, not secret
-        for fault in self.faults:
+        for fault in (one for one in self.faults if not one.variants or variant in one.variants):
             if fault.action != "crash":
                 found.append(fault)
                 continue

@@ -7,17 +7,21 @@
 | `topology`, `policies` | a topology of `cluster/topologies`; one cluster is started per router policy and seed |
 | `[[variants]]` | what is compared, each on clusters of its own: `name`, `clients` (a behaviour of `behaviour`) |
 | `[load]` | `kind` open: `arrivals_per_s` requests arrive from each location at each endpoint, whatever the service
-  does; `regional` is `own` (the nearest) or `all`; `warm_up_s`, `duration_s`, `timeout_s`; `operations`, drawn evenly |
+  does; `regional` is `own` (the nearest), `all` or `none`; `warm_up_s`, `duration_s`, `timeout_s`; `operations`, drawn
+  evenly |
+| `[[load.steps]]` | from `at_s` on `times` as many arrive as `arrivals_per_s`; `name`, by which checks tell it |
 | `[[faults]]` | `at_s`, `action`; `region` for kill, start, pause and resume; `region` and `to` for partition
   (`one_way`), slow (`ms`) and lose (`share`); nothing for heal; `every_s` for crash, a kill and a start of `region` or
-  of a random one, again and again; `name`, by which checks tell faults of one action apart |
+  of a random one, again and again; capacity (`region`, `per_s`, `queue_ms`; see `stsd.server.capacity`); `name`, by
+  which checks tell faults of one action apart; `variants`, if it does not come in all of them |
 | `[revocations]` | sessions made and revoked in each region: `per_s`, `settle_s` after the last one, and how many
   revocations there are before it all, in all regions together (`preloaded`) |
 | `[[checks]]` | `kind` and its members (see `checks`); `quick = false` leaves a check out of the quick form,
   `backbone` out of runs on another one |
 | `seeds` | how many seeds a full run takes, from the given one on |
 | `[quick]` | what the quick form changes: `topology`, `seeds`, `arrivals_per_s`, `warm_up_s`, `duration_s`, times of
-  faults `at_s`, `preloaded`; and in words what it still checks (`checks`) and what it does not (`leaves_out`) |
+  faults `at_s` and of steps `steps_at_s`, `preloaded`, the `variants` that are left; and in words what it still checks
+  (`checks`) and what it does not (`leaves_out`) |
 
 """
 
@@ -48,6 +52,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "lose": ("region", "to", "share"),
     "heal": (),
     "crash": ("every_s",),
+    "capacity": ("region", "per_s"),
 }
 """The members that each action cannot do without."""
 ACTIONS = tuple(NEEDS)
@@ -102,6 +107,7 @@ _SCHEMA = _object(
                 "duration_s": _POSITIVE,
                 "at_s": {"type": "array", "items": _SECONDS},
                 "steps_at_s": {"type": "array", "items": _SECONDS},
+                "variants": {"type": "array", "items": _TEXT, "minItems": 1},
                 "preloaded": _PRELOADED,
             },
         ),
@@ -126,6 +132,9 @@ _SCHEMA = _object(
                     "name": _TEXT,
                     "ms": _SECONDS,
                     "share": {"type": "number", "minimum": 0, "maximum": 1},
+                    "per_s": _SECONDS,
+                    "queue_ms": _POSITIVE,
+                    "variants": {"type": "array", "items": _TEXT, "minItems": 1},
                     "every_s": _POSITIVE,
                 },
             ),
@@ -226,19 +235,25 @@ def _unknown_words(
     """Policies, variants and events of checks that the experiment has not."""
     events = dict.fromkeys(word for one in [*faults, *steps] for word in (one.get("name"), one.get("action")) if word)
     variants = [variant["name"] for variant in document.get("variants", [])]
+    places = [*_places("faults", faults), *_places("checks", document["checks"]), ("quick", document["quick"])]
+    for where, one in places:
+        for member, named in (("variants", one.get("variants", [])), ("than", [one["than"]] if "than" in one else [])):
+            for variant in named:
+                if variant not in variants:
+                    allowed = ", ".join(variants) or "none"
+                    yield f"{where}.{member}: {variant} is not compared; allowed are {allowed}"
     for index, check in enumerate(document["checks"]):
         for policy in check["policies"]:
             if policy not in document["policies"]:
                 yield f"checks[{index}].policies: {policy} is not run; allowed are {', '.join(document['policies'])}"
-        for member, named in (("variants", check.get("variants", [])), ("than", [check.get("than", "")])):
-            for variant in named:
-                if variant and variant not in variants:
-                    allowed = ", ".join(variants) or "none"
-                    yield f"checks[{index}].{member}: {variant} is not compared; allowed are {allowed}"
         for member in ("since", "until"):
             if check.get(member, "begin") not in ("begin", "end", *events):
                 allowed = ", ".join(events) or "none"
                 yield f"checks[{index}].{member}: there is no such fault or step; allowed are {allowed}"
+
+
+def _places(name: str, entries: Sequence[Mapping[str, Any]]) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    return ((f"{name}[{index}]", entry) for index, entry in enumerate(entries))
 
 
 def _line(error: ValidationError, prefix: str = "") -> str:
@@ -267,8 +282,7 @@ def _reason(error: ValidationError) -> str:
 
 
 def _build(document: Mapping[str, Any]) -> Experiment:
-    quick = document["quick"]
-    faults = tuple(Fault(**fault) for fault in document.get("faults", []))
+    faults = tuple(_fault(fault) for fault in document.get("faults", []))
     variants = tuple(Variant(**variant) for variant in document.get("variants", [{}]))
     every = {"variants": [variant.name for variant in variants]}
     return Experiment(
@@ -282,18 +296,28 @@ def _build(document: Mapping[str, Any]) -> Experiment:
         load=_load(document["load"]),
         faults=faults,
         checks=tuple(Check.of(every | check) for check in document["checks"]),
-        quick=Quick(
-            topology=quick.get("topology", document["topology"]),
-            seeds=quick.get("seeds", document["seeds"]),
-            load=_load(document["load"] | quick, quick.get("steps_at_s")),
-            at_s=tuple(map(float, quick.get("at_s", [fault.at_s for fault in faults]))),
-            checks=quick["checks"],
-            leaves_out=quick["leaves_out"],
-            preloaded=quick.get("preloaded", document.get("revocations", {}).get("preloaded", 0)),
-        ),
+        quick=_quick(document, faults, every["variants"]),
         revoking=Revoking(**document["revocations"]) if "revocations" in document else None,
         variants=variants,
     )
+
+
+def _quick(document: Mapping[str, Any], faults: Sequence[Fault], variants: Sequence[str]) -> Quick:
+    quick = document["quick"]
+    return Quick(
+        topology=quick.get("topology", document["topology"]),
+        seeds=quick.get("seeds", document["seeds"]),
+        load=_load(document["load"] | quick, quick.get("steps_at_s")),
+        at_s=tuple(map(float, quick.get("at_s", [fault.at_s for fault in faults]))),
+        checks=quick["checks"],
+        leaves_out=quick["leaves_out"],
+        preloaded=quick.get("preloaded", document.get("revocations", {}).get("preloaded", 0)),
+        variants=tuple(quick.get("variants", variants)),
+    )
+
+
+def _fault(members: Mapping[str, Any]) -> Fault:
+    return Fault(**{**members, "variants": tuple(members.get("variants", ()))})
 
 
 def _load(members: Mapping[str, Any], steps_at_s: Sequence[float] | None = None) -> Load:

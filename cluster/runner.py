@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -53,7 +53,7 @@ class Runner:
         for seed in range(self.seed, self.seed + one.seeds):
             for policy, variant in product(one.policies, one.variants):
                 self._progress(self._done_s, f"{labelled(policy, variant.name)}, seed {seed}: starting")
-                flags = ("--backbone", self.backbone)
+                flags = ["--backbone", self.backbone, *_hooks(one.faults)]
                 async with OwnCluster(one.topology, policy, seed, *flags) as data:
                     await self._load(data, policy, variant, seed)
 
@@ -74,7 +74,7 @@ class Runner:
                 generator.begin = time.monotonic() + load.warm_up_s + HEAD_START_S
                 async with self._ticking(generator, what), asyncio.TaskGroup() as tasks:
                     tasks.create_task(generator.run(arrivals, session))
-                    tasks.create_task(self._faults(data, generator, events, seed))
+                    tasks.create_task(self._faults(data, generator, events, seed, variant.name))
                     tasks.create_task(_steps(load, generator, events))
                     if revoker is not None:
                         tasks.create_task(revoker.run(load.duration_s, seed))
@@ -114,8 +114,8 @@ class Runner:
             if not await own_cluster.until_heads_are_equal(data):
                 raise Refused("the experiment's regions did not agree on the revocations before it")
 
-    async def _faults(self, data: DataDir, generator: Generator, events: list[Event], seed: int) -> None:
-        for fault in self.experiment.drawn(seed, self.topology.regions):
+    async def _faults(self, data: DataDir, generator: Generator, events: list[Event], seed: int, variant: str) -> None:
+        for fault in self.experiment.drawn(seed, self.topology.regions, variant):
             await asyncio.sleep(max(0.0, fault.at_s - generator.now()))
             for action in ("kill", "start") if fault.action == "crash" else (fault.action,):
                 began_at = generator.now()
@@ -141,6 +141,11 @@ class Runner:
             ticker.cancel()
 
 
+def _hooks(faults: Iterable[Fault]) -> list[str]:
+    """The flag that faults inside a node need."""
+    return ["--unsafe-test-hooks"] if any(fault.action == "capacity" for fault in faults) else []
+
+
 async def _steps(load: Load, generator: Generator, events: list[Event]) -> None:
     """Notes when the load changes; the schedule does it."""
     for step in load.steps:
@@ -154,6 +159,9 @@ async def _do(data: DataDir, action: str, fault: Fault) -> None:
     members = {"partition": {"one_way": fault.one_way}, "slow": {"ms": fault.ms}, "lose": {"share": fault.share}}
     if action in members:
         await own_cluster.disturb(data, action, first=fault.region, second=fault.to, **members[action])
+    elif action == "capacity":
+        limit = {"per_s": fault.per_s} | ({} if fault.queue_ms is None else {"queue_ms": fault.queue_ms})
+        await own_cluster.hook(data, fault.region, "capacity", limit if fault.per_s else {})
     elif action == "heal":
         await own_cluster.disturb(data, action)
     else:

@@ -108,7 +108,7 @@ async def _serve(settings: Config, limits: Limits) -> None:
         replicator.changed = streams.changed
         readers = Readers(node, Snapshots(view, clock), streams, clock)
         sponsor = Sponsor(directory, membership, view, clock, metrics)
-        hooks = test_hooks.TestHooks(clock, replicator)
+        hooks = test_hooks.TestHooks(clock, replicator, gateway)
         gateway.routes = {
             ("POST", "/v1/revocations"): changes.revoke,
             ("GET", "/v1/revocations"): readers.get,
@@ -120,7 +120,11 @@ async def _serve(settings: Config, limits: Limits) -> None:
         if isinstance(backbone, HttpBackbone):
             gateway.routes |= {("POST", PEER_PATH): PeerCalls(replicator, backbone, metrics).receive}
         if settings.unsafe_test_hooks:
-            gateway.routes |= {("POST", test_hooks.RESET): hooks.reset, ("POST", test_hooks.CLOCK): hooks.clock}
+            gateway.routes |= {
+                ("POST", test_hooks.RESET): hooks.reset,
+                ("POST", test_hooks.CLOCK): hooks.clock,
+                ("POST", test_hooks.CAPACITY): hooks.capacity,
+            }
 
         replicator.start()
         closing.push_async_callback(replicator.stop)

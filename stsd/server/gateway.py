@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from time import perf_counter
 
 from stsd.node import Node
+from stsd.server.capacity import Capacity
 from stsd.server.clock import Clock, request_id
 from stsd.server.connection import Head
 from stsd.server.http import Streamed, end_head, http_date, status_line
@@ -39,12 +40,14 @@ class Gateway:
         self._moment: tuple[int, float, str] | None = None
         self._starts: dict[tuple[int, str], str] = {}
         self.routes: dict[tuple[str, str], AsyncRoute] = {}
+        self.capacity: Capacity | None = None
+        """Set by a test hook."""
 
     def at_once(self, head: Head, body: bytes) -> bytes | None:
         """Answer a request that changes nothing; None for those that wait for something (`routes`)."""
         started = perf_counter()
         path, _, query = head.target.partition("?")
-        if (head.method, path) in self.routes:
+        if (head.method, path) in self.routes or self.capacity is not None:
             return None
         request = self._request(head, path, query, body)
         now, wall_now = self._clock.read()
@@ -59,7 +62,7 @@ class Gateway:
         path, _, query = head.target.partition("?")
         route = self.routes.get((head.method, path))
         request = self._request(head, path, query, body)
-        response = await route(request) if route else self._node.respond(request, *self._clock.read())
+        response = await (route(request) if route else self._in_turn(request))
         wall_now = self._clock.wall()
         if response.parts is None:
             answer: bytes | Streamed = self._answer(head, request, response, wall_now)
@@ -67,6 +70,11 @@ class Gateway:
             answer = Streamed(self._head(request, response, wall_now, None) + response.body, response.parts)
         self._account(request, response, perf_counter() - started, wall_now)
         return answer
+
+    async def _in_turn(self, request: Request) -> Response:
+        """The node's answer, after the wait that a lowered capacity brings."""
+        refusal = await self.capacity.admit(request, self._clock.wall()) if self.capacity is not None else None
+        return refusal or self._node.respond(request, *self._clock.read())
 
     def _request(self, head: Head, path: str, query: str, body: bytes) -> Request:
         return Request(head.method, path, query, head.headers, body, request_id(), head.remote, self._secure)

@@ -3,6 +3,7 @@
 `POST /_test/reset {"epoch"?}`: back to the world; a new incarnation, and every revocation is gone. The epoch tells
 the nodes of a cluster apart from what they were: messages of an older epoch are ignored, a newer one resets a node.
 `POST /_test/clock {"now"} | {"advance"} | {}`: set service time, move it, or go back to real time; it keeps running.
+`POST /_test/capacity {"per_s", "queue_ms"?} | {}`: serve so many calls a second (see `capacity`), or as many as come.
 """
 
 from __future__ import annotations
@@ -14,21 +15,23 @@ from typing import Any
 from stsd.errors import AccessDenied, StsError, ValidationError
 from stsd.node import is_loopback
 from stsd.revocation.codec import MAX_SEQUENCE
+from stsd.server.capacity import Capacity
 from stsd.server.clock import Clock
+from stsd.server.gateway import Gateway
 from stsd.server.replication import Replicator
 from stsd.wire import json_api
 from stsd.wire.messages import Request, Response
 
-RESET, CLOCK = "/_test/reset", "/_test/clock"
+RESET, CLOCK, CAPACITY = "/_test/reset", "/_test/clock", "/_test/capacity"
 MAX_INSTANT = 253_402_300_799 - 36 * 3600
 """The longest session (spec 3.0.2) before the end of the year 9999: its expiration has a four-digit year too."""
 
 
 class TestHooks:
-    """Both hooks of one node."""
+    """The hooks of one node."""
 
-    def __init__(self, clock: Clock, replicator: Replicator) -> None:
-        self._clock, self._replicator = clock, replicator
+    def __init__(self, clock: Clock, replicator: Replicator, gateway: Gateway) -> None:
+        self._clock, self._replicator, self._gateway = clock, replicator, gateway
 
     async def reset(self, request: Request) -> Response:
         """Forget everything since the world, and the moved clock."""
@@ -37,6 +40,21 @@ class TestHooks:
     async def clock(self, request: Request) -> Response:
         """Move service time."""
         return await _guarded(request, "test_clock", self._move)
+
+    async def capacity(self, request: Request) -> Response:
+        """Lower or free how much the node can do."""
+        return await _guarded(request, "test_capacity", self._limit)
+
+    async def _limit(self, request: Request) -> dict[str, Any]:
+        content = _content(request, ("per_s", "queue_ms"))
+        for name, value in content.items():
+            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= MAX_LIMIT:
+                raise ValidationError(f"{name} must be a number above 0, at most {MAX_LIMIT:,}", reason="capacity")
+        if content and "per_s" not in content:
+            raise ValidationError("Give per_s with queue_ms", reason="capacity")
+        queue_s = content["queue_ms"] / 1000 if "queue_ms" in content else None
+        self._gateway.capacity = Capacity(content["per_s"], queue_s) if content else None
+        return content
 
     async def _reset(self, request: Request) -> dict[str, Any]:
         epoch = _content(request, ("epoch",)).get("epoch", time_ns() // 1000)
@@ -62,6 +80,9 @@ class TestHooks:
         if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) <= MAX_INSTANT:
             raise ValidationError(f"{name} must be a number of seconds", reason="clock")
         return value - self._clock.wall() if name == "now" else self._clock.offset_s + value
+
+
+MAX_LIMIT = 1_000_000
 
 
 def _content(request: Request, members: tuple[str, ...]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pytest
 from multidict import CIMultiDict
 
 from stsd.server import test_hooks
+from stsd.server.capacity import Capacity
 from stsd.server.clock import Clock
 from stsd.wire import xml
 from stsd.wire.messages import Request
@@ -23,9 +24,15 @@ class ClockMover:
         self.clock.offset_s = offset_s
 
 
+class Limited:
+    """What the capacity hook asks of a gateway."""
+
+    capacity: Capacity | None = None
+
+
 async def move(body: bytes, source_ip: str = "127.0.0.1") -> tuple[int, Clock]:
     clock = Clock()
-    hooks = test_hooks.TestHooks(clock, ClockMover(clock))
+    hooks = test_hooks.TestHooks(clock, ClockMover(clock), Limited())
     request = Request("POST", "/_test/clock", "", CIMultiDict[str](), body, "id", source_ip)
     return (await hooks.clock(request)).status, clock
 
@@ -48,3 +55,26 @@ async def test_an_order_that_is_not_understood_moves_nothing(body):
 async def test_only_this_machine_may_move_the_clock():
     status, clock = await move(b'{"advance": 60}', source_ip="192.0.2.1")
     assert (status, clock.offset_s) == (403, 0.0)
+
+
+async def limit(body: bytes, gateway: Limited) -> int:
+    clock = Clock()
+    hooks = test_hooks.TestHooks(clock, ClockMover(clock), gateway)
+    return (await hooks.capacity(Request("POST", "/_test/capacity", "", CIMultiDict[str](), body, "id"))).status
+
+
+async def test_a_capacity_is_lowered_and_freed():
+    gateway = Limited()
+    assert await limit(b'{"per_s": 40, "queue_ms": 200}', gateway) == 200
+    assert gateway.capacity == Capacity(40, 0.2)
+    assert await limit(b"{}", gateway) == 200
+    assert gateway.capacity is None
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"per_s": 0}', b'{"per_s": "1"}', b'{"per_s": true}', b'{"queue_ms": 5}', b'{"per_s": 1, "queue": 5}']
+)
+async def test_a_capacity_that_is_not_understood_changes_nothing(body):
+    gateway = Limited()
+    assert await limit(body, gateway) == 400
+    assert gateway.capacity is None

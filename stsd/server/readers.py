@@ -77,6 +77,11 @@ class Readers:
             return revocations.run(asked, request, self._node.view.replica)
         if asked.form == "compact":
             return revocations.compact(request, *await self._snapshots.get())
+        if self._streams.full and asked.or_page:
+            staleness = (revocations.STALENESS, str(self._streams.staleness_ms()))
+            page = revocations.run(asked, request, self._node.view.replica)
+            page.headers = (*page.headers, staleness)
+            return page
         if self._streams.full:
             refusal = ServiceUnavailable("Too many streams are open here", reason="streams")
             return json_api.error(refusal, request.id, revocations.OPERATION)

@@ -10,9 +10,10 @@ The id of every event is the cursor that follows it, so that a reader goes on wi
 heartbeat comes only when everything before it was told, so its staleness is the reader's too. A cursor of another
 epoch means that what was read before is gone (contract 8).
 
-No reader costs the others anything: at most MAX_STREAMS; pages of PAGE_ENTRIES with a pause after each; readers that
-have come equally far share one encoding; what comes within GATHER_S goes in one event; a slow one is disconnected
-(stsd.server.http). A stream ends after MAX_STREAM_S, so that clocks of both ends cannot drift apart on it.
+No reader costs the others anything: at most MAX_STREAMS, and a page for who comes then and accepts one; pages of
+PAGE_ENTRIES with a pause after each; readers that have come equally far share one encoding; what comes within GATHER_S
+goes in one event; a slow one is disconnected (stsd.server.http). A stream ends after MAX_STREAM_S, so that clocks of
+both ends cannot drift apart on it.
 """
 
 from __future__ import annotations
@@ -105,8 +106,12 @@ class Streams:
         return self._pages[cursor]
 
     def _heartbeat(self, cursor: str, elapsed_s: float) -> bytes:
-        staleness_ms = int(self._staleness_s(self._view.replica) * 1000)
-        return _event("heartbeat", cursor, {"staleness_ms": staleness_ms, "elapsed_ms": int(elapsed_s * 1000)})
+        told = {"staleness_ms": self.staleness_ms(), "elapsed_ms": int(elapsed_s * 1000)}
+        return _event("heartbeat", cursor, told)
+
+    def staleness_ms(self) -> int:
+        """How old is what a reader knows that has read everything."""
+        return int(self._staleness_s(self._view.replica) * 1000)
 
     def _staleness_s(self, replica: Replica) -> float:
         """The node's staleness; it goes on growing while something is enforced here that the feed cannot tell yet,

@@ -2,11 +2,14 @@
 
 1. Keys, the compact snapshot when it is wanted, then the stream: it begins with everything after the cursor, from a
    cursor of nothing with everything there is, and goes on from the cursor after every interruption.
-2. Reconnecting backs off with jitter; so does the first fetch, because thousands of verifiers may start at once.
-3. Keys are fetched again in the background before they are old, and when an unknown one is met, but never more often
-   than every KEYS_FLOOR_S. Meanwhile those at hand are used.
+2. Thousands of verifiers do the same at the same moment: they start, their connections break, a key appears that none
+   of them knows. So each waits a random time up to `spread_s` first, and reconnecting backs off with jitter.
+3. Keys are fetched again in the background when they are between half of `keys_age_s` and all of it old, and when an
+   unknown one is met, but never more often than every KEYS_FLOOR_S, and once for everybody in this program who waits.
+   Meanwhile those at hand are used.
 4. Without the node the verifier goes on, and its staleness grows. It is counted from when the node can have said the
    last heartbeat at the earliest, so it is never told too low.
+5. A node holds a bounded number of streams. Who finds no place gets a page, and asks again after POLL_S at most.
 """
 
 from __future__ import annotations
@@ -15,13 +18,14 @@ import asyncio
 import random
 import ssl
 import time
+from collections import Counter
 from types import TracebackType
 from typing import Any
 
 import aiohttp
 import orjson
 
-from stsd.revocation import snapshot
+from stsd.revocation import feed, snapshot
 from stsd.revocation.snapshot import SnapshotError
 from stsd.tokens import published_keys
 from stsd.verifier.events import Event, EventParser
@@ -30,10 +34,15 @@ from stsd.verifier.knowledge import Knowledge, Verdict
 FEED, JWKS, VERIFY = "/v1/revocations", "/.well-known/jwks.json", "/v1/verify"
 KEYS_FLOOR_S = 5.0
 KEYS_AGE_S = 300.0
+POLL_S = 15.0
 SILENCE_S = 5.0
 """A heartbeat comes each second; after this long without a byte the connection is given up."""
 BACKOFF_S, BACKOFF_MAX_S = 0.2, 5.0
+FULL_PAGE_PAUSE_S = 0.01
+"""There is more behind a full page."""
+STALENESS = "x-stsd-feed-staleness-ms"
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
+EVENTS_OR_PAGE = "text/event-stream, application/json;q=0.5"
 STEP = 500
 """Revocations taken in at once, before the program may do something else."""
 FAILURES = (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError, TypeError)
@@ -53,8 +62,9 @@ class Verifier:
     `url` is a regional node's; `key` a resource-server key, needed off loopback. `closed_after_s`: when the knowledge
     is older, tokens are refused as `stale`; None: never, the program looks at `staleness_s`. `compact`: begin with the
     compact snapshot, 2.7 MB for a million revoked keys instead of 200 MB; then use `check`, which asks the node about
-    one good token in a million. `spread_s`: the first fetch waits a random time up to this. `tls`: when the
-    node's certificate is not of a public authority.
+    one good token in a million. `spread_s`: what every verifier does at the same moment is spread over so
+    many seconds; N verifiers ask their node for N ÷ `spread_s` things a second then. `keys_age_s`: keys are never
+    used for longer without asking for them again. `tls`: when the node's certificate is not of a public authority.
 
     Use it in one event loop: `async with Verifier(url) as verifier`. Entering waits until the first heartbeat and
     raises VerifierUnavailable after `start_timeout_s`; a hundred thousand exact revocations take some seconds.
@@ -68,6 +78,7 @@ class Verifier:
         closed_after_s: float | None = None,
         compact: bool = False,
         spread_s: float = 0.1,
+        keys_age_s: float = KEYS_AGE_S,
         start_timeout_s: float = 10.0,
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -75,6 +86,9 @@ class Verifier:
         self._headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         self._closed_after_s, self._compact = closed_after_s, compact
         self._spread_s, self._start_timeout_s, self._tls = spread_s, start_timeout_s, tls
+        self._keys_age_s = keys_age_s
+        self.requests: Counter[str] = Counter()
+        """How many requests it has made, by path: what its node bears."""
         self._knowledge = Knowledge()
         self._began = False
         self._ready = asyncio.Event()
@@ -146,19 +160,26 @@ class Verifier:
     # Following the feed.
 
     async def _follow(self) -> None:
-        await asyncio.sleep(random.uniform(0, self._spread_s))  # noqa: S311 - jitter is no secret
+        await self._spread()
         while True:
+            pause_s = 0.0
             try:
-                await self._fetch_keys(unless_younger_s=KEYS_AGE_S)
+                await self._fetch_keys(unless_younger_s=self._keys_age_s)
                 if self._compact and not self._began:
                     await self._load()
                     self._began = True
-                await self._stream()
+                pause_s = await self._stream()
             except FAILURES as error:
                 self._failure = _said(error)
-            longest_s = min(BACKOFF_MAX_S, BACKOFF_S * 2 ** min(self._interruptions, 16))
-            self._interruptions += 1
-            await asyncio.sleep(random.uniform(longest_s / 2, longest_s))  # noqa: S311
+            await asyncio.sleep(pause_s or self._backoff_s())
+
+    async def _spread(self) -> None:
+        await asyncio.sleep(random.uniform(0, self._spread_s))  # noqa: S311 - jitter is no secret
+
+    def _backoff_s(self) -> float:
+        longest_s = min(BACKOFF_MAX_S, BACKOFF_S * 2 ** min(self._interruptions, 16))
+        self._interruptions += 1
+        return random.uniform(longest_s / 2, max(longest_s, self._spread_s))  # noqa: S311
 
     async def _load(self) -> None:
         """Everything until now, compact, so that the stream has little to tell. Raises SnapshotError."""
@@ -168,19 +189,33 @@ class Verifier:
         made = await asyncio.to_thread(snapshot.read, content, self._knowledge.keys.signed)
         self._knowledge.load(made, time.time())
 
-    async def _stream(self) -> None:
-        """Everything after the cursor, then everything that comes, until the stream ends."""
+    async def _stream(self) -> float:
+        """Everything after the cursor, then everything that comes, until the stream ends. Or a page, when the node has
+        no place for one more stream: then how many seconds to wait before the next question, else 0."""
         started = time.monotonic()
         parameters = {"after": self._knowledge.cursor}
         parser = EventParser()
+        self.requests[FEED] += 1
         async with self._session.get(
-            self._url + FEED, params=parameters, headers={"Accept": "text/event-stream"}, allow_redirects=False
+            self._url + FEED, params=parameters, headers={"Accept": EVENTS_OR_PAGE}, allow_redirects=False
         ) as answer:
+            if STALENESS in answer.headers:
+                return await self._page(answer, started)
             if answer.status != 200 or answer.content_type != "text/event-stream":
                 raise _Refused(f"status {answer.status}, {answer.content_type} instead of a stream")
             async for chunk in answer.content.iter_any():
                 for event in parser.feed(chunk):
                     await self._hear(event, started)
+        return 0.0
+
+    async def _page(self, answer: aiohttp.ClientResponse, started: float) -> float:
+        staleness_s = int(answer.headers[STALENESS]) / 1000
+        told = orjson.loads(await _content(answer))
+        await self._take(told["revocations"], told["cursor"])
+        if len(told["revocations"]) >= feed.PAGE_ENTRIES:
+            return FULL_PAGE_PAUSE_S
+        self._caught_up(staleness_s, started)
+        return random.uniform(POLL_S / 2, POLL_S)  # noqa: S311
 
     async def _hear(self, event: Event, started: float) -> None:
         told = orjson.loads(event.data)
@@ -188,10 +223,14 @@ class Verifier:
             await self._take(told["revocations"], event.id)
         elif event.name == "heartbeat":
             self._knowledge.reach(event.id)
-            self._knowledge.forget(time.time())
-            self._knowledge.beat(told["staleness_ms"] / 1000, started + told["elapsed_ms"] / 1000)
-            self._interruptions = 0
-            self._ready.set()
+            self._caught_up(told["staleness_ms"] / 1000, started + told["elapsed_ms"] / 1000)
+
+    def _caught_up(self, staleness_s: float, told_at: float) -> None:
+        """Everything is known that the node knew at `told_at`."""
+        self._knowledge.forget(time.time())
+        self._knowledge.beat(staleness_s, told_at)
+        self._interruptions = 0
+        self._ready.set()
 
     async def _take(self, revocations: list[dict[str, Any]], cursor: str) -> None:
         self._knowledge.meet(cursor)
@@ -204,10 +243,11 @@ class Verifier:
 
     async def _keep_keys(self) -> None:
         while True:
-            age_s = random.uniform(0.8, 1.0) * KEYS_AGE_S  # noqa: S311
+            age_s = random.uniform(0.5, 1.0) * self._keys_age_s  # noqa: S311
             try:
                 async with asyncio.timeout(age_s):
                     await self._keys_wanted.wait()
+                await self._spread()
             except TimeoutError:
                 pass
             self._keys_wanted.clear()
@@ -228,11 +268,13 @@ class Verifier:
 
     async def _introspect(self, token: str) -> dict[str, Any]:
         body = orjson.dumps({"token": token})
+        self.requests[VERIFY] += 1
         async with self._session.post(self._url + VERIFY, data=body, allow_redirects=False) as answer:
             told: dict[str, Any] = orjson.loads(await _content(answer))
         return told
 
     async def _get(self, path: str, accept: str = "application/json", **parameters: str) -> bytes:
+        self.requests[path] += 1
         async with self._session.get(
             self._url + path, params=parameters, headers={"Accept": accept}, allow_redirects=False
         ) as answer:

@@ -15,6 +15,8 @@ from stsd.node import Node
 from stsd.operations.v1.revocations import Asked
 from stsd.revocation import feed, snapshot
 from stsd.revocation.messages import Origin
+from stsd.server.clock import Clock
+from stsd.server.readers import Readers
 from stsd.tokens import published_keys
 from stsd.wire.messages import Request, Response
 from tests.revocation.signed import node as replica_of
@@ -166,3 +168,17 @@ def test_a_node_with_open_streams_stops_at_once(tmp_path):
         assert node.stop() == 0
         assert time.monotonic() - began < 5
         assert all(event[0] == "heartbeat" for event in events(answer))
+
+
+@pytest.mark.parametrize(
+    ("accept", "status"), [("text/event-stream", 503), ("text/event-stream, application/json;q=0.5", 200)]
+)
+async def test_who_comes_too_late_for_a_stream_gets_a_page_if_it_takes_one(accept, status):
+    replica = replica_of(Origin("eu-west-1", "1", "a" * 16), (), time.time())
+    node = Node(SimpleNamespace(replica=replica, look=lambda now: None), b"")
+    crowded = SimpleNamespace(full=True, staleness_ms=lambda: 1500)
+    reader = Readers(node, None, crowded, Clock())
+    request = Request("GET", "/v1/revocations", "", CIMultiDict({"Accept": accept}), b"", "id")
+    answer = await reader.get(request)
+    assert answer.status == status
+    assert (status == 503) or (("x-stsd-feed-staleness-ms", "1500") in answer.headers and b"cursor" in answer.body)

@@ -151,6 +151,7 @@ class Scripted:
         self.beats: list[int] = [0]
         self.seen: list[tuple[str, str]] = []
         self.broken = False
+        self.full = False
 
     async def jwks(self, request: web.Request) -> web.Response:
         self._note(request)
@@ -160,6 +161,10 @@ class Scripted:
         self._note(request)
         if self.broken:
             return web.Response(text="{}", content_type="application/json")
+        if self.full:
+            assert "application/json" in request.headers["Accept"]
+            content = {"revocations": [], "cursor": self.cursor}
+            return web.json_response(content, headers={client.STALENESS: "1500"})
         answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await answer.prepare(request)
         for elapsed_ms in self.beats:
@@ -249,3 +254,36 @@ async def test_first_fetches_and_retries_are_spread(monkeypatch):
         began = time.monotonic()
         async with Verifier(url, spread_s=0.3):
             assert time.monotonic() - began >= 0.3
+
+
+async def test_without_a_place_for_a_stream_pages_are_read_and_told_as_stale_as_they_are(monkeypatch):
+    monkeypatch.setattr(client, "POLL_S", 0.1)
+    async with scripted() as (node, url):
+        node.full = True
+        async with Verifier(url) as verifier:
+            assert 1.5 <= verifier.staleness_s < 2.5
+            await within(5, lambda: node.asked(client.FEED) > 2)
+            assert verifier.requests == {client.JWKS: 1, client.FEED: node.asked(client.FEED)}
+            node.full = False
+            await within(5, lambda: verifier.staleness_s < 1)
+
+
+async def test_keys_are_fetched_again_between_half_and_all_of_their_age(monkeypatch):
+    monkeypatch.setattr(client, "KEYS_FLOOR_S", 0.0)
+    spans: list[tuple[float, float]] = []
+    monkeypatch.setattr(random, "uniform", lambda low, high: spans.append((low, high)) or high)
+    async with scripted() as (node, url), Verifier(url, keys_age_s=0.4):
+        await within(5, lambda: node.asked(client.JWKS) == 2)
+    assert (0.5, 1.0) in spans
+
+
+async def test_what_all_verifiers_meet_at_once_is_spread(monkeypatch):
+    monkeypatch.setattr(client, "KEYS_FLOOR_S", 0.0)
+    stranger = session_token.sign(SESSION, new_key_set(lambda n: b"\4" * n, 0).active)
+    async with scripted() as (node, url), Verifier(url) as verifier:
+        monkeypatch.setattr(random, "uniform", lambda low, high: high)
+        verifier._spread_s = 0.3
+        assert verifier.verify(stranger).reason == "unknown_key"
+        began = time.monotonic()
+        await within(5, lambda: node.asked(client.JWKS) == 2)
+        assert time.monotonic() - began > 0.25

@@ -7,6 +7,7 @@ they were given, so that a verifier compares text with what its token says. Acce
 |---|---|
 | anything else, `application/json` | a page of at most 10,000 revocations after the cursor |
 | `text/event-stream` | the same as events, then every revocation as it is applied; see stsd.server.streams |
+| `text/event-stream, application/json` | events; a page with `x-stsd-feed-staleness-ms` when too many read events |
 | `application/vnd.stsd.revocations+gcs` | all that is in force, compact and signed; see stsd.revocation.snapshot |
 """
 
@@ -26,13 +27,17 @@ EVENTS = "text/event-stream"
 Form = Literal["page", "events", "compact"]
 FORMS: dict[str, Form] = {EVENTS: "events", snapshot.MEDIA_TYPE: "compact", json_api.CONTENT_TYPE: "page"}
 VARY = ("Vary", "Accept")
+STALENESS = "x-stsd-feed-staleness-ms"
+"""On a page instead of events: what a heartbeat would have told."""
 
 
 class Asked(NamedTuple):
-    """What a reader wants: in which form, and after which cursor (empty: from the beginning)."""
+    """What a reader wants: in which form, and after which cursor (empty: from the beginning); `or_page`: one that wants
+    events takes a page, too."""
 
     form: Form
     cursor: str
+    or_page: bool = False
 
 
 def ask(request: Request) -> Asked:
@@ -41,14 +46,15 @@ def ask(request: Request) -> Asked:
     unknown = [name for name in parameters if name != "after"]
     if unknown:
         raise ValidationError(f"Unknown parameter '{unknown[0][:64]}'; allowed: after", reason="unknown_parameter")
-    form, cursor = _form(request.headers.get("accept", "")), parameters.get("after", [""])[0]
+    forms, cursor = _forms(request.headers.get("accept", "")), parameters.get("after", [""])[0]
+    form = forms[0]
     if form == "compact" and cursor:
         raise ValidationError("after does not go with the compact form, which is the whole", reason="after")
     if form == "events":
         if forwarded.HEADER in request.headers:
             raise ValidationError("Events are read from a regional endpoint, not through the router", reason="router")
         cursor = request.headers.get("last-event-id") or cursor
-    return Asked(form, cursor)
+    return Asked(form, cursor, form == "events" and "page" in forms)
 
 
 def run(asked: Asked, request: Request, replica: Replica) -> Response:
@@ -78,10 +84,7 @@ def compact(request: Request, content: bytes, etag: str) -> Response:
     return Response(200, content, snapshot.MEDIA_TYPE, headers, OPERATION)
 
 
-def _form(accept: str) -> Form:
-    """The first form that Accept names (RFC 9110 section 12.5.1); weights are not weighed."""
-    for part in accept.split(","):
-        form = FORMS.get(part.partition(";")[0].strip().lower())
-        if form is not None:
-            return form
-    return "page"
+def _forms(accept: str) -> list[Form]:
+    """The forms that Accept names, in its order (RFC 9110 section 12.5.1); weights are not weighed. A page if none."""
+    named = (FORMS.get(part.partition(";")[0].strip().lower()) for part in accept.split(","))
+    return [form for form in named if form is not None] or ["page"]

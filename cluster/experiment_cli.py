@@ -41,12 +41,22 @@ def list_experiments() -> None:
               help="Of arrivals and latencies.")  # fmt: skip
 @click.option("--backbone", type=click.Choice(BACKBONES), default="http", show_default=True,
               help="What carries the replication.")  # fmt: skip
+@click.option("--simulate", is_flag=True, help="In virtual time: seconds, no process, the same numbers for a seed.")
+@click.option("--regions", type=click.IntRange(1, 33), help="With --simulate: on so many regions.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Where results go.")
-def run_experiments(names: tuple[str, ...], quick: bool, seed: int, backbone: str, out: Path) -> int:
+def run_experiments(
+    names: tuple[str, ...], quick: bool, seed: int, backbone: str, simulate: bool, regions: int | None, out: Path
+) -> int:
     """Run experiments by name or number; exit 0 only if all are valid and every check holds.
 
     Example: python -m cluster experiment run E1 --quick --out out/
     """
     from cluster import experiment_console
 
+    if simulate:
+        return experiment_console.simulate_all(
+            names, quick=quick, seed=seed, out=out, backbone=backbone, regions=regions
+        )
+    if regions is not None:
+        raise click.UsageError("--regions: give it with --simulate; processes run the topology of the experiment")
     return experiment_console.run_all(names, quick=quick, seed=seed, out=out, backbone=backbone)

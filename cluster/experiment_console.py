@@ -10,7 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +46,40 @@ def _folded(line: str, width: int | None) -> str:
 
 def run_all(names: Iterable[str], *, quick: bool, seed: int, out: Path, backbone: str = "http") -> int:
     """Runs experiments one after the other; 0 if all are valid and every check held, else 1. Raises ClusterError."""
-    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
-    code, chosen = 0, _chosen(names)
+
+    def run(one: Experiment) -> tuple[dict[str, Any], bool]:
+        return _run(one, quick, seed, backbone)
+
+    return _each(_formed(_chosen(names), quick, backbone), out, run)
+
+
+def simulate_all(names: Sequence[str], *, quick: bool, seed: int, out: Path, backbone: str, regions: int | None) -> int:
+    """The same in virtual time. Raises ClusterError, also for an experiment that cannot be simulated."""
+    from cluster.virtual import console
+
+    every = "all" in (name.lower() for name in names)
+    forms = console.possible(_formed(_chosen(names), quick, backbone), backbone, every=every, console=_console())
+    places = {one.name: console.place(one, regions) for one in forms}
+
+    def run(one: Experiment) -> tuple[dict[str, Any], bool]:
+        return console.run(one, places[one.name], quick=quick, seed=seed, commit=commit())
+
+    return _each(forms, out, run)
+
+
+def _formed(chosen: Iterable[Experiment], quick: bool, backbone: str) -> list[Experiment]:
+    return [(one.shortened() if quick else one).on(backbone) for one in chosen]
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+
+
+def _each(forms: Iterable[Experiment], out: Path, run: Callable[[Experiment], tuple[dict[str, Any], bool]]) -> int:
+    console, code = _console(), 0
     _check_writable(out)
-    for one in chosen:
-        found, stopped = _run((one.shortened() if quick else one).on(backbone), quick, seed, backbone)
+    for one in forms:
+        found, stopped = run(one)
         path = _write(out, found)
         show(console, one, found, path)
         if not found["valid"] or not all(check["holds"] for check in found["checks"]):

@@ -92,6 +92,7 @@ def parameters(experiment: Experiment, quick: bool, backbone: str) -> dict[str, 
     """Everything that shaped the run; times in seconds."""
     return {
         "form": "quick" if quick else "full",
+        "simulated": False,
         "backbone": backbone,
         "policies": list(experiment.policies),
         "seeds": experiment.seeds,

@@ -36,7 +36,17 @@ class _Write:
 class Disk:
     """One node's journal. `persisted` hears of every batch that reaches the platter, `damage` of what a crash did."""
 
-    def __init__(self, scheduler: Scheduler, persisted: Persisted, damage: Note) -> None:
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        persisted: Persisted,
+        damage: Note,
+        *,
+        flips_at_crash: float = FLIPS_AT_CRASH,
+        sync_s: float = SYNC_S,
+    ) -> None:
+        """`flips_at_crash`: with what probability a crash flips a bit; `sync_s`: how long a sync takes at the mean."""
+        self._flips_at_crash, self._sync_s = flips_at_crash, sync_s
         self.rows: dict[tuple[Origin, int], Batch] = {}
         self.entries: Counter[bytes] = Counter()
         """How many rows have each entry: one that was written anew is in two."""
@@ -86,7 +96,7 @@ class Disk:
                 break
             self._store(write)
             through -= len(write.rows) + 1
-        if self.rows and chance.random() < FLIPS_AT_CRASH:
+        if self.rows and chance.random() < self._flips_at_crash:
             self._flip()
         self._flying.clear()
         self._busy_until = 0.0
@@ -126,7 +136,7 @@ class Disk:
         self.rows[place] = replace(batch, entries=(entry, *batch.entries[1:]))
 
     def _begin(self, write: _Write) -> None:
-        latency_s = SLOW_SYNC_S if self.slow else SYNC_S
+        latency_s = SLOW_SYNC_S if self.slow else self._sync_s
         begins_at = max(self._busy_until, self._scheduler.now)
         self._busy_until = begins_at + latency_s * (0.5 + self._scheduler.random.random())
         self._scheduler.after(self._busy_until - self._scheduler.now, lambda: self._sync(write))

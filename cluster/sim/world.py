@@ -64,7 +64,8 @@ class Tally:
 class World:
     """`size` nodes, each a region. `replay` is the command that shows this run again.
 
-    With `delay_s` the links are those of real `regions`, and there is no bad luck but what the caller makes.
+    With `delay_s` the links are those of real `regions`, and there is no bad luck but what the caller makes. A `lonely`
+    world has no clients either.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class World:
         skew_s_max: float = 0.9,
         regions: Sequence[str] = (),
         delay_s: Delay | None = None,
+        lonely: bool = False,
     ) -> None:
         self.seed, self.replay, self.skew_s_max = seed, replay, skew_s_max
         self.kinds = kinds or Kinds()
@@ -97,8 +99,9 @@ class World:
         self.nodes = {name: self._make_node(name) for name in self.names}
         for node in self.nodes.values():
             node.start()
-            self.scheduler.after(self.scheduler.soon(BETWEEN_REQUESTS_S), partial(self._client, node))
-        if delay_s is None:
+            if not lonely:
+                self.scheduler.after(self.scheduler.soon(BETWEEN_REQUESTS_S), partial(self._client, node))
+        if delay_s is None and not lonely:
             self.scheduler.after(self.scheduler.soon(BETWEEN_FAULTS_S), self._trouble)
         else:
             self.network.weather = FAIR

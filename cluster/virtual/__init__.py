@@ -1,0 +1,1 @@
+"""Experiments in virtual time: the same files and the same decisions, with modelled nodes, network and clients."""

@@ -1,0 +1,96 @@
+"""The open-loop load of an experiment in virtual time: the schedule of `load`, the behaviour of `behaviour`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from random import Random
+
+from cluster.behaviour import Behaviour, Client, Failure
+from cluster.history import Exchange, outcome
+from cluster.load import Arrival, Group, Tried
+from cluster.sim.scheduler import Scheduler
+from cluster.virtual.router import Answered, VirtualRouter
+from cluster.virtual.tasks import Steps, Wait, spawn
+
+RETRY_AFTER_S = 1.0
+"""What the router asks for when it has no region."""
+
+
+@dataclass(slots=True)
+class Clients:
+    """All clients of one run. `begin` is when the measured part begins, in virtual seconds."""
+
+    router: VirtualRouter
+    scheduler: Scheduler
+    timeout_s: float
+    behaviour: Behaviour
+    seed: int
+    begin: float
+    exchanges: list[Exchange] = field(default_factory=list)
+    _clients: dict[Group, Client] = field(default_factory=dict)
+
+    def now(self) -> float:
+        """Seconds since the measured part began."""
+        return self.scheduler.now - self.begin
+
+    def plan(self, arrivals: Iterable[Arrival]) -> None:
+        """Every arrival happens when it is due."""
+        for arrival in arrivals:
+            self.scheduler.after(arrival.due_at - self.now(), partial(self._send, arrival))
+
+    def _send(self, arrival: Arrival) -> None:
+        spawn(self.scheduler, self._exchange(arrival))
+
+    def _exchange(self, arrival: Arrival) -> Steps:
+        attempts, tried = yield from self._try(arrival, arrival.due_at + self.timeout_s)
+        group = arrival.group
+        self.exchanges.append(
+            Exchange(
+                group.location,
+                group.endpoint,
+                group.region,
+                arrival.operation,
+                due_at=arrival.due_at,
+                sent_at=arrival.due_at,
+                ended_at=self.now(),
+                outcome=tried.outcome,
+                served_by=tried.served_by,
+                error=tried.error,
+                attempts=attempts,
+            )
+        )
+
+    def _try(self, arrival: Arrival, deadline: float) -> Steps:
+        client = self._client(arrival.group)
+        client.begins()
+        attempt = 1
+        while True:
+            tried: Tried = yield from self._attempt(arrival, client, deadline)
+            if tried.failure is None:
+                return attempt, tried
+            pause_s = client.pause_s(attempt, tried.failure, deadline - self.now())
+            if pause_s is None:
+                return attempt, tried
+            yield pause_s
+            attempt += 1
+
+    def _attempt(self, arrival: Arrival, client: Client, deadline: float) -> Steps:
+        group = arrival.group
+        steps = self.router.respond(group.location, group.endpoint, group.region, arrival.operation)
+        timeout_s = client.timeout_s(self.timeout_s, deadline - self.now())
+        answered: Answered | None = yield Wait(spawn(self.scheduler, steps), timeout_s)
+        if answered is None:
+            return Tried("unknown", "", "TimeoutError", Failure())
+        if answered.status == 200:
+            return Tried("ok", answered.region)
+        retry_after_s = 0.0 if answered.region else RETRY_AFTER_S
+        failure = Failure(answered.status, retry_after_s)
+        return Tried(outcome(answered.status), answered.region, str(answered.status), failure)
+
+    def _client(self, group: Group) -> Client:
+        if group not in self._clients:
+            rng = Random(f"{self.seed}/{group}")  # noqa: S311  chance, not secret
+            self._clients[group] = Client(self.behaviour, rng)
+        return self._clients[group]

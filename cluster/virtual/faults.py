@@ -1,0 +1,96 @@
+"""What each fault of an experiment does in virtual time; a fault that is not in the table cannot be simulated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from cluster.experiment import Fault
+from cluster.faults import Links
+from cluster.virtual.replication import Replication
+from cluster.virtual.service import Service
+from cluster.virtual.tasks import Steps
+
+ORDER_S = 0.01
+"""From an order until it is obeyed."""
+START_S = 0.9
+"""From the start of a node's process until it is ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What faults act on: each region's node as clients and as other nodes see it, and the links between them."""
+
+    services: Mapping[str, Service]
+    world: Replication
+    links: Links
+
+
+Obey = Callable[[Machine, Fault], Steps]
+
+
+def _kill(machine: Machine, fault: Fault) -> Steps:
+    machine.services[fault.region].kill()
+    machine.world.node(fault.region).crash()
+    machine.world.calls.forget(fault.region)
+    yield ORDER_S
+
+
+def _start(machine: Machine, fault: Fault) -> Steps:
+    yield START_S
+    node = machine.world.node(fault.region)
+    if node.process is None:
+        machine.world.start(node)
+        machine.services[fault.region].start()
+
+
+def _pause(machine: Machine, fault: Fault) -> Steps:
+    machine.services[fault.region].pause()
+    machine.world.node(fault.region).paused = True
+    yield ORDER_S
+
+
+def _resume(machine: Machine, fault: Fault) -> Steps:
+    machine.services[fault.region].resume()
+    machine.world.node(fault.region).resume()
+    yield ORDER_S
+
+
+def _partition(machine: Machine, fault: Fault) -> Steps:
+    yield from _order(machine, {"verb": "partition", **_pair(fault), "one_way": fault.one_way})
+
+
+def _slow(machine: Machine, fault: Fault) -> Steps:
+    yield from _order(machine, {"verb": "slow", **_pair(fault), "ms": fault.ms})
+
+
+def _lose(machine: Machine, fault: Fault) -> Steps:
+    yield from _order(machine, {"verb": "lose", **_pair(fault), "share": fault.share})
+
+
+def _heal(machine: Machine, fault: Fault) -> Steps:
+    yield from _order(machine, {"verb": "heal"})
+
+
+def _order(machine: Machine, order: Mapping[str, object]) -> Steps:
+    yield ORDER_S
+    machine.links.obey(order)
+    machine.world.calls.release()
+
+
+def _pair(fault: Fault) -> dict[str, str]:
+    return {"first": fault.region, "second": fault.to}
+
+
+ACTIONS: Mapping[str, Obey] = {
+    "kill": _kill,
+    "start": _start,
+    "pause": _pause,
+    "resume": _resume,
+    "partition": _partition,
+    "slow": _slow,
+    "lose": _lose,
+    "heal": _heal,
+}
+"""By the action of an experiment file; `crash` is a kill and a start."""
+CRASH = ("kill", "start")

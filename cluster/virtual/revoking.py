@@ -1,0 +1,174 @@
+"""Revocations of an experiment in virtual time, asked for and watched as `revocation_load` does it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+
+from cluster.experiment import Revoking
+from cluster.history import Outcome, Revocation, Untouched
+from cluster.revocation_load import LEFT_ALONE, POLL_S, SLOW_POLL_S, YOUNG_S
+from cluster.sim.client import Request
+from cluster.virtual.replication import Replication
+from cluster.virtual.service import Service, direct_s
+from cluster.virtual.tasks import Later, Steps, Wait, spawn
+from stsd.principal import Session
+
+
+@dataclass(slots=True)
+class Watched:
+    """One session: what came of its revocation so far; times are of the run."""
+
+    origin: str
+    session: Session
+    due_at: float
+    sent_at: float | None = None
+    acked_at: float | None = None
+    outcome: Outcome = "unknown"
+    accepted_after_ack: int = 0
+    refused_at: dict[str, float] = field(default_factory=dict)
+    refused_in_the_end: dict[str, bool] = field(default_factory=dict)
+
+
+class VirtualRevoker:
+    """The revocations of one run. `begin` is when the measured part begins, in virtual seconds."""
+
+    def __init__(
+        self,
+        world: Replication,
+        services: dict[str, Service],
+        settings: Revoking,
+        begin: float,
+        seed: int,
+        timeout_s: float,
+    ) -> None:
+        self._world, self._services, self._settings = world, services, settings
+        self._begin, self._timeout_s = begin, timeout_s
+        self._rng = Random(f"{seed}/revocations")  # noqa: S311  chance, not secret
+        self._seed = seed
+        self._sessions: list[Watched] = []
+        self._watching: dict[str, list[Watched]] = {region: [] for region in services}
+        self._asked: dict[bytes, Later] = {}
+        world.answered = self._answered
+
+    def plan(self, duration_s: float) -> None:
+        """Poisson moments in every region until `duration_s`, and the questions of watchers."""
+        for index, region in enumerate(self._services):
+            rng = Random(self._seed * 1000 + index)  # noqa: S311  as the load on processes draws them
+            due_at, number = rng.expovariate(self._settings.per_s), 0
+            while due_at < duration_s:
+                number += 1
+                self._at(due_at, self._one(region, due_at, revoked=number % LEFT_ALONE != 0))
+                due_at += rng.expovariate(self._settings.per_s)
+            self._at(POLL_S * self._rng.random(), self._watch(region))
+
+    def audit(self) -> None:
+        """Every region is asked about every session."""
+        for region in self._services:
+            for one in self._sessions:
+                if (refused := self._refuses(region, one)) is not None:
+                    one.refused_in_the_end[region] = refused
+
+    @property
+    def revocations(self) -> list[Revocation]:
+        """Every session that was asked to be revoked."""
+        return [
+            Revocation(
+                one.origin,
+                one.due_at,
+                one.sent_at,
+                one.acked_at,
+                one.outcome,
+                one.accepted_after_ack,
+                dict(one.refused_at),
+                dict(one.refused_in_the_end),
+            )
+            for one in self._sessions
+            if one.sent_at is not None
+        ]
+
+    @property
+    def untouched(self) -> list[Untouched]:
+        """Every session that was left alone."""
+        return [Untouched(one.origin, dict(one.refused_in_the_end)) for one in self._sessions if one.sent_at is None]
+
+    def _now(self) -> float:
+        return self._world.scheduler.now - self._begin
+
+    def _at(self, moment: float, steps: Steps) -> None:
+        self._world.scheduler.after(moment - self._now(), lambda: void(spawn(self._world.scheduler, steps)))
+
+    def _answered(self, asked: Request, outcome: Outcome) -> None:
+        if asked.entry in self._asked:
+            self._asked.pop(asked.entry).give(outcome)
+
+    # -- revoking ----------------------------------------------------------------------------------------------------
+
+    def _one(self, region: str, due_at: float, *, revoked: bool) -> Steps:
+        """A session, its revocation, and one question. Where the region gives no session there is nothing to revoke."""
+        status = yield from self._call(region, "AssumeRole")
+        if status != 200 or self._world.node(region).serving is None:
+            return
+        one = Watched(region, self._world.session(region, len(self._sessions)), due_at)
+        self._sessions.append(one)
+        if revoked:
+            yield from self._revoke(one)
+
+    def _call(self, region: str, operation: str) -> Steps:
+        """The status of a call to a node, directly; None when nothing listens or it did not answer in time."""
+        yield direct_s(self._rng)
+        answer = self._services[region].ask(operation)
+        return None if answer is None else (yield Wait(answer, self._timeout_s))
+
+    def _revoke(self, one: Watched) -> Steps:
+        one.sent_at = self._now()
+        for region, watching in self._watching.items():
+            if region != one.origin:
+                watching.append(one)
+        status = yield from self._call(one.origin, "AssumeRole")
+        if status is None:
+            one.outcome = "failed" if self._services[one.origin].state == "killed" else "unknown"
+            return
+        if status != 200:
+            return
+        asked = self._world.revoke(one.origin, one.session)
+        self._asked[asked.entry] = answered = Later()
+        outcome: Outcome | None = yield Wait(answered, self._timeout_s)
+        one.outcome = outcome or "unknown"
+        if one.outcome == "ok":
+            one.acked_at = self._now()
+            one.accepted_after_ack = int(self._refuses(one.origin, one) is False)
+
+    # -- watching ----------------------------------------------------------------------------------------------------
+
+    def _watch(self, region: str) -> Steps:
+        """Asks about every session that is not refused yet: young ones each time, older ones now and then."""
+        tick = 0
+        while True:
+            tick += 1
+            slow, now = tick % round(SLOW_POLL_S / POLL_S) == 0, self._now()
+            left = []
+            for one in self._watching[region]:
+                young = one.sent_at is not None and now - one.sent_at < YOUNG_S
+                if (slow or young) and self._refuses(region, one):
+                    one.refused_at[region] = now
+                elif one.outcome == "ok" or (young and one.acked_at is None):
+                    left.append(one)
+            self._watching[region] = left
+            yield from self._pause(region)
+
+    def _pause(self, region: str) -> Steps:
+        """A question is asked POLL_S after the answer to the one before."""
+        yield POLL_S
+        yield from self._call(region, "verify")
+
+    def _refuses(self, region: str, one: Watched) -> bool | None:
+        """Whether a region refuses a session now; None when it does not answer."""
+        node = self._world.node(region)
+        if node.serving is None or node.paused:
+            return None
+        return node.verify(one.session) is not None
+
+
+def void(_: object) -> None:
+    """Drops a result that a callback has no use for."""

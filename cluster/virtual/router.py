@@ -1,0 +1,118 @@
+"""The failover router in virtual time: what it decides is decided by `routing`, `outlier` and `retry` themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from random import Random
+
+from cluster import latency, outlier, retry, routing
+from cluster.health_checks import FIRST_INTERVAL_S, INTERVAL_S, JITTER, TIMEOUT_S
+from cluster.history import Endpoint
+from cluster.outlier import RegionHealth
+from cluster.router import GATEWAY_STATUSES
+from cluster.sim.scheduler import Scheduler
+from cluster.topology import Topology
+from cluster.virtual.service import BROKEN, Service, handling_s
+from cluster.virtual.tasks import Steps, Wait, spawn
+
+ANSWER_TIMEOUT_S = 5.0
+"""As RouterConfig has it."""
+UNAVAILABLE = 503
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a client gets. `region` is empty when no region answered; `definite` says that nothing happened."""
+
+    status: int
+    region: str = ""
+    definite: bool = False
+
+    @property
+    def broken(self) -> bool:
+        """Whether there was no answer."""
+        return self.status == BROKEN
+
+
+class VirtualRouter:
+    """One router in front of `services`."""
+
+    def __init__(
+        self, topology: Topology, policy: str, services: Mapping[str, Service], scheduler: Scheduler, seed: int
+    ) -> None:
+        self._topology, self._services, self._scheduler = topology, services, scheduler
+        self._order = routing.find(policy)
+        self.health = {region: RegionHealth() for region in topology.regions}
+        self._rng = Random(seed)  # noqa: S311  chance, not secret
+        self._links = {(a, b): latency.link(trip, local=a == b) for (a, b), trip in topology.rtt.items()}
+        self._chances = {pair: Random(f"{seed}/{pair[0]}/{pair[1]}") for pair in self._links}  # noqa: S311
+        self._budget = retry.RetryBudget()
+        self._in_flight = 0
+        for region in topology.regions:
+            spawn(scheduler, self._check(region))
+
+    def respond(self, location: str, endpoint: Endpoint, region: str, operation: str) -> Steps:
+        """One request, as `Router._forward` has it; returns Answered."""
+        self._in_flight += 1
+        order = self._order(self._topology, location) if endpoint == "global" else (region,)
+        regions, _ = outlier.candidates(order, self.health, self._scheduler.now, self._rng)
+        result: Answered = yield from self._attempt(location, regions[0], operation)
+        if self._may_retry(result, operation) and len(regions) > 1 and self._budget.take(self._in_flight):
+            second: Answered = yield from self._attempt(location, regions[1], operation)
+            self._budget.done()
+            if not second.broken or result.broken:
+                result = second
+        self._in_flight -= 1
+        if result.broken:
+            return Answered(UNAVAILABLE)
+        self._budget.succeeded()
+        return result
+
+    def _attempt(self, location: str, region: str, operation: str) -> Steps:
+        yield self._one_way_s(location, region)
+        result: Answered = yield from self._exchange(region, operation)
+        self._note(region, operation, result)
+        yield self._one_way_s(location, region)
+        return result
+
+    def _exchange(self, region: str, operation: str) -> Steps:
+        yield handling_s(self._rng)
+        answer = self._services[region].ask(operation)
+        if answer is None:
+            return Answered(BROKEN, definite=True)
+        status = yield Wait(answer, ANSWER_TIMEOUT_S)
+        return Answered(status or BROKEN, region if status else "")
+
+    def _note(self, region: str, operation: str, result: Answered) -> None:
+        health, now = self.health[region], self._scheduler.now
+        if result.broken:
+            health.request(now, gateway=True, silent=result.definite)
+        elif operation == "verify":
+            health.request(now)
+        else:
+            health.request(now, failed=result.status >= 500, gateway=result.status in GATEWAY_STATUSES)
+
+    def _may_retry(self, result: Answered, operation: str) -> bool:
+        if result.broken:
+            return result.definite or self._repeatable(operation)
+        return operation != "verify" and result.status in GATEWAY_STATUSES and self._repeatable(operation)
+
+    def _repeatable(self, operation: str) -> bool:
+        if operation == "verify":
+            return retry.repeatable("POST", "/v1/verify", "", b"")
+        return retry.repeatable("POST", "/", "", f"Action={operation}".encode())
+
+    def _one_way_s(self, location: str, region: str) -> float:
+        pair = location, region
+        return latency.one_way_ms(self._links[pair], self._chances[pair]) / 1000
+
+    def _check(self, region: str) -> Steps:
+        """Active checks, for ever."""
+        health = self.health[region]
+        while True:
+            answer = self._services[region].ask("readyz")
+            status = None if answer is None else (yield Wait(answer, TIMEOUT_S))
+            health.check("good" if status == 200 else "bad" if status else "silent", self._scheduler.now)
+            interval_s = INTERVAL_S if health.ever_good else FIRST_INTERVAL_S
+            yield interval_s * (1 + JITTER * (2 * self._rng.random() - 1))

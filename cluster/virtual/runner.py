@@ -1,0 +1,157 @@
+"""Runs one experiment in virtual time: as `cluster.runner` does, without a process, a socket or a clock.
+
+What it cannot know is told: `refusals` says why an experiment cannot be simulated, `left_out` which of its checks
+are about processes and therefore not judged. A seed repeats every number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import product
+
+from cluster.behaviour import BEHAVIOURS
+from cluster.experiment import Experiment, Fault, Variant
+from cluster.faults import Links
+from cluster.history import Conditions, Event, Run, labelled
+from cluster.load import groups, schedule
+from cluster.sim.invariants import InvariantBroken
+from cluster.topology import Topology
+from cluster.virtual.clients import Clients
+from cluster.virtual.faults import ACTIONS, CRASH, Machine
+from cluster.virtual.replication import Replication
+from cluster.virtual.revoking import VirtualRevoker, void
+from cluster.virtual.router import VirtualRouter
+from cluster.virtual.service import SERVICE_S, Service
+from cluster.virtual.tasks import Steps, spawn
+
+HEAD_START_S = 3.0
+"""Virtual seconds before the warm-up, in which nodes and health checks find each other."""
+SLICE_S = 1.0
+ABOUT_PROCESSES = {
+    "restart_s": "how long a process takes to start",
+    "remote_calls": "what a process counts",
+}
+"""Kinds of checks that virtual time has nothing to say about."""
+NO_DELAY_ERROR = Conditions(idle_cpu=None, delay_error_ms_p99=0.0)
+Progress = Callable[[float, str], None]
+
+
+def refusals(experiment: Experiment, backbone: str) -> list[str]:
+    """Why an experiment cannot be run in virtual time; empty when it can."""
+    found = [f"backbone {backbone}: the simulation knows http"] if backbone != "http" else []
+    known = {*ACTIONS, "crash"}
+    found += [f"fault {action} is not simulated" for action in _unknown((f.action for f in experiment.faults), known)]
+    operations = experiment.load.operations
+    return found + [f"operation {one} is not simulated" for one in _unknown(iter(operations), {*SERVICE_S})]
+
+
+def _unknown(words: Iterator[str], known: set[str]) -> list[str]:
+    return sorted({*words} - known)
+
+
+def left_out(experiment: Experiment) -> dict[str, str]:
+    """The names of checks that are not judged, and what they are about."""
+    return {check.name: ABOUT_PROCESSES[check.kind] for check in experiment.checks if check.kind in ABOUT_PROCESSES}
+
+
+def judged(experiment: Experiment) -> Experiment:
+    """With the checks that virtual time can say something about, and nothing preloaded: no journal is read."""
+    revoking = experiment.revoking
+    return replace(
+        experiment,
+        checks=tuple(check for check in experiment.checks if check.kind not in ABOUT_PROCESSES),
+        revoking=None if revoking is None else replace(revoking, preloaded=0),
+    )
+
+
+class VirtualRunner:
+    """One experiment with one seed to begin from. `runs` is what was recorded so far."""
+
+    def __init__(self, experiment: Experiment, topology: Topology, seed: int, progress: Progress) -> None:
+        self.experiment, self.topology, self.seed = experiment, topology, seed
+        self.runs: list[Run] = []
+        self._progress = progress
+        self._done_s = 0.0
+
+    def run(self) -> None:
+        """Everything. Raises InvariantBroken, with what shows it again."""
+        one = self.experiment
+        for seed in range(self.seed, self.seed + one.seeds):
+            for policy, variant in product(one.policies, one.variants):
+                self._load(policy, variant, seed)
+
+    def _load(self, policy: str, variant: Variant, seed: int) -> None:
+        scene = _Scene(self.experiment, self.topology, policy, variant, seed)
+        what = f"{labelled(policy, variant.name)}, seed {seed}"
+        try:
+            for now in scene.slices():
+                self._progress(self._done_s + max(0.0, now), what)
+        finally:
+            self.runs.append(scene.recorded())
+        one = self.experiment
+        self._done_s += one.seconds / one.seeds / len(one.policies) / len(one.variants)
+        self._progress(self._done_s, f"{what}: done")
+
+
+class _Scene:
+    """One cluster, its clients and its faults."""
+
+    def __init__(self, experiment: Experiment, topology: Topology, policy: str, variant: Variant, seed: int) -> None:
+        self._experiment, self._policy, self._variant, self._seed = experiment, policy, variant, seed
+        load = experiment.load
+        replay = f"python -m cluster experiment run {experiment.name} --simulate --seed {seed}"
+        links = Links(topology.regions, topology.between)
+        self._world = Replication(seed, links, replay)
+        self._scheduler = self._world.scheduler
+        services = {region: Service(self._scheduler) for region in topology.regions}
+        self._machine = Machine(services, self._world, links)
+        self._router = VirtualRouter(topology, policy, services, self._scheduler, seed)
+        begin = HEAD_START_S + load.warm_up_s
+        self._clients = Clients(self._router, self._scheduler, load.timeout_s, BEHAVIOURS[variant.clients], seed, begin)
+        self._clients.plan(schedule(load, groups(topology, load.regional), seed))
+        self._events = [Event("load", f"{step.times:g} times", step.at_s, step.at_s, step.name) for step in load.steps]
+        void(spawn(self._scheduler, self._faults(experiment.drawn(seed, topology.regions))))
+        self._revoker: VirtualRevoker | None = None
+        if experiment.revoking is not None:
+            self._revoker = VirtualRevoker(self._world, services, experiment.revoking, begin, seed, load.timeout_s)
+            self._revoker.plan(load.duration_s)
+
+    def slices(self) -> Iterator[float]:
+        """Lets time pass; tells how far it is, in seconds of load."""
+        load, revoking = self._experiment.load, self._experiment.revoking
+        last = load.duration_s + max(load.timeout_s, revoking.settle_s if revoking else 0.0)
+        end = HEAD_START_S + load.warm_up_s + last
+        while self._scheduler.now < end:
+            self._world.run(min(end, self._scheduler.now + SLICE_S))
+            yield min(self._scheduler.now - HEAD_START_S, load.warm_up_s + load.duration_s)
+        if self._revoker is not None:
+            self._revoker.audit()
+
+    def recorded(self) -> Run:
+        """What happened so far."""
+        exchanges = sorted(self._clients.exchanges, key=lambda e: (e.due_at, e.location, e.endpoint, e.region))
+        events = sorted(self._events, key=lambda event: event.began_at)
+        return Run(
+            self._policy,
+            self._seed,
+            exchanges,
+            events,
+            NO_DELAY_ERROR,
+            self._clients.now(),
+            revocations=[] if self._revoker is None else self._revoker.revocations,
+            untouched=[] if self._revoker is None else self._revoker.untouched,
+            nodes=self._world.counts(),
+            variant=self._variant.name,
+        )
+
+    def _faults(self, faults: Sequence[Fault]) -> Steps:
+        for fault in faults:
+            yield max(0.0, fault.at_s - self._clients.now())
+            for action in CRASH if fault.action == "crash" else (fault.action,):
+                began_at = self._clients.now()
+                yield from ACTIONS[action](self._machine, fault)
+                self._events.append(Event(action, fault.where, began_at, self._clients.now(), fault.name))
+
+
+__all__ = ["InvariantBroken", "VirtualRunner", "judged", "left_out", "refusals"]

@@ -1,0 +1,115 @@
+"""A region's node as requests see it: one queue, one worker, and whatever is wrong with it.
+
+How long a request takes of the worker is the CPU time that the README's benchmark measures; how long handling takes on
+top (a client's library, the router, HTTP on both sides) is what a run on real processes adds to the table's round trip.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from random import Random
+from typing import Literal
+
+from cluster.sim.scheduler import Scheduler
+from cluster.virtual.tasks import Later
+
+SERVICE_S: Mapping[str, float] = {
+    "AssumeRole": 0.00022,
+    "GetCallerIdentity": 0.0001,
+    "verify": 0.00018,
+    "readyz": 0.0001,
+}
+HANDLING_S_MIN = 0.0026
+HANDLING_S_MEAN = 0.001
+"""Handling takes the first and, exponentially, the second on top."""
+DIRECT_S_MIN = 0.001
+DIRECT_S_MEAN = 0.0005
+"""The same for a call that goes to a node and not through the router."""
+BROKEN = 0
+"""The status of a request whose connection broke."""
+State = Literal["up", "killed", "paused"]
+
+
+def handling_s(rng: Random) -> float:
+    """What one request costs outside of the node's worker, in seconds."""
+    return HANDLING_S_MIN + rng.expovariate(1 / HANDLING_S_MEAN)
+
+
+def direct_s(rng: Random) -> float:
+    """The same for a direct call."""
+    return DIRECT_S_MIN + rng.expovariate(1 / DIRECT_S_MEAN)
+
+
+@dataclass(slots=True)
+class Service:
+    """One region's node."""
+
+    scheduler: Scheduler
+    state: State = "up"
+    stall_s: float = 0.0
+    """CPU time that each call costs more."""
+    error_share: float = 0.0
+    """Of the calls, those that are answered 500."""
+    grey: bool = False
+    """Every call but the health check fails."""
+    _queue: deque[tuple[str, Later]] = field(default_factory=deque)
+    _working: bool = False
+    _generation: int = 0
+
+    def ask(self, operation: str) -> Later | None:
+        """The status to come; None when nothing listens."""
+        if self.state == "killed":
+            return None
+        answer = Later()
+        self._queue.append((operation, answer))
+        self._work()
+        return answer
+
+    def kill(self) -> None:
+        """Every connection breaks."""
+        self.state, self._working = "killed", False
+        self._generation += 1
+        broken, self._queue = self._queue, deque()
+        for _, answer in broken:
+            answer.give(BROKEN)
+
+    def start(self) -> None:
+        """An empty queue."""
+        self.state = "up"
+
+    def pause(self) -> None:
+        """Whatever arrives waits."""
+        self.state = "paused"
+
+    def resume(self) -> None:
+        """Works off what waits."""
+        self.state = "up"
+        self._work()
+
+    def _work(self) -> None:
+        if self._working or not self._queue or self.state != "up":
+            return
+        self._working = True
+        operation = self._queue[0][0]
+        stall_s = 0.0 if operation == "readyz" else self.stall_s
+        generation = self._generation
+        self.scheduler.after(SERVICE_S[operation] + stall_s, lambda: self._done(generation))
+
+    def _done(self, generation: int) -> None:
+        if generation != self._generation:
+            return
+        if self.state == "paused":
+            self._working = False  # begins anew when it goes on: what it had done is not worth a model
+            return
+        self._working = False
+        operation, answer = self._queue.popleft()
+        answer.give(self._status(operation))
+        self._work()
+
+    def _status(self, operation: str) -> int:
+        if operation == "readyz":
+            return 200
+        failed = self.grey or (self.error_share > 0 and self.scheduler.random.random() < self.error_share)
+        return 500 if failed else 200

@@ -1,0 +1,213 @@
+"""Experiments in virtual time: the same files, in seconds, and the same numbers for a seed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import click
+import pytest
+
+from cluster import experiment_console
+from cluster.__main__ import cluster
+from cluster.checks import judge
+from cluster.errors import ClusterError
+from cluster.experiment import Experiment, Fault, Revoking
+from cluster.experiment_file import parse
+from cluster.files import parse_topology, topology_source
+from cluster.history import Run
+from cluster.result import series
+from cluster.topology import Topology
+from cluster.virtual import calls, console
+from cluster.virtual.runner import VirtualRunner, judged, refusals
+from stsd.server.backbone import http, links
+
+BRIEF = """
+number = "E0"
+name = "brief"
+question = "Who notices that a region is gone?"
+latency = false
+topology = "three_regions"
+policies = ["home-2011", "nearest-failover"]
+seeds = 1
+[load]
+kind = "open"
+operations = ["AssumeRole", "GetCallerIdentity", "verify"]
+regional = "all"
+arrivals_per_s = 5
+warm_up_s = 1
+duration_s = 12
+timeout_s = 3
+[[faults]]
+at_s = 2
+action = "kill"
+region = "us-east-1"
+[[faults]]
+at_s = 8
+action = "start"
+region = "us-east-1"
+[[checks]]
+kind = "lost"
+name = "clients of other regional endpoints lose nothing"
+policies = ["home-2011", "nearest-failover"]
+endpoint = "regional"
+not_region = "us-east-1"
+at_most = 0
+[[checks]]
+kind = "lost_share"
+name = "clients of a dead home lose everything"
+policies = ["home-2011"]
+endpoint = "global"
+since = "kill"
+until = "start"
+at_least = 1
+[[checks]]
+kind = "recovery_s"
+name = "another region serves them"
+policies = ["nearest-failover"]
+endpoint = "global"
+since = "kill"
+until = "start"
+at_most = 3.5
+[quick]
+checks = "all"
+leaves_out = "nothing"
+"""
+
+
+def brief(**changes: object) -> Experiment:
+    return replace(parse(BRIEF, "brief"), **changes)
+
+
+def place(one: Experiment) -> Topology:
+    return parse_topology(*topology_source(one.topology))
+
+
+def run(one: Experiment, seed: int = 1) -> list[Run]:
+    runner = VirtualRunner(judged(one), place(one), seed, lambda done_s, what: None)
+    runner.run()
+    return runner.runs
+
+
+def revoking(*faults: Fault, duration_s: float = 14.0) -> Experiment:
+    one = brief(policies=("nearest-failover",), revoking=Revoking(per_s=4, settle_s=4), faults=faults, checks=())
+    return replace(one, load=replace(one.load, arrivals_per_s=0.2, duration_s=duration_s))
+
+
+def test_a_seed_gives_the_same_bytes_again_and_another_seed_does_not():
+    one = brief()
+    first, again, other = (json.dumps(series(run(one, seed))) for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+def test_the_routers_own_decisions_move_clients_from_a_dead_region():
+    one = brief()
+    verdicts = judge(one.checks, run(one), place(one).rtt)
+    assert [verdict.holds for verdict in verdicts] == [True] * 4
+
+
+def test_a_paused_region_answers_when_it_goes_on_and_not_before():
+    pause = Fault(2, "pause", "eu-west-1")
+    (one,) = run(brief(policies=("nearest-failover",), faults=(pause, Fault(4, "resume", "eu-west-1"))))
+    waited = [e for e in one.measured if e.region == "eu-west-1" and 2.1 < e.due_at < 3.9]
+    assert waited
+    assert all(4 <= e.ended_at < 5 for e in waited if e.outcome == "ok" and e.location == "eu-west-1")
+
+
+def test_what_one_region_revokes_every_region_refuses():
+    (one,) = run(revoking())
+    acked = [r for r in one.revocations if r.acked_at is not None]
+    assert len(acked) == len(one.revocations) > 50
+    assert all(all(r.refused_in_the_end.values()) and len(r.refused_in_the_end) == 3 for r in acked)
+    assert not any(any(u.refused_in_the_end.values()) for u in one.untouched)
+    assert one.untouched
+    far = [r.refused_at["ap-southeast-1"] - r.sent_at for r in acked if r.origin == "us-east-1"]
+    assert 0.11 < sorted(far)[len(far) // 2] < 0.16  # half of 219.6 ms, a commit, and a question every 20 ms
+
+
+def test_past_a_one_way_cut_it_goes_by_way_of_the_third_region():
+    cut = Fault(3, "partition", "us-east-1", "eu-west-1", one_way=True, name="cut")
+    (one,) = run(revoking(cut))
+    behind = [
+        r.refused_at["eu-west-1"] - r.sent_at for r in one.revocations if r.origin == "us-east-1" and r.sent_at > 3.1
+    ]
+    assert behind
+    assert 0.2 < sorted(behind)[len(behind) // 2]
+    assert max(behind) < 2.5
+    assert all(all(r.refused_in_the_end.values()) for r in one.revocations)
+
+
+def test_behind_a_cut_nobody_knows_until_it_heals():
+    cuts = [Fault(3, "partition", "ap-southeast-1", other) for other in ("us-east-1", "eu-west-1")]
+    (one,) = run(revoking(*cuts, Fault(9, "heal")))
+    late = [r.refused_at["us-east-1"] for r in one.revocations if r.origin == "ap-southeast-1" and 3.1 < r.sent_at < 8.8]
+    assert late
+    assert min(late) > 9
+    assert max(late) < 12
+
+
+def test_killed_nodes_lose_nothing_that_they_acknowledged():
+    (one,) = run(revoking(Fault(1, "crash", every_s=2.0), duration_s=20))
+    assert sum(event.action == "kill" for event in one.events) >= 8
+    unanswered = [r for r in one.revocations if r.acked_at is None]
+    acked = [r for r in one.revocations if r.acked_at is not None]
+    assert unanswered
+    assert all(all(r.refused_in_the_end.values()) for r in acked)
+    heads = [counts.heads for counts in one.nodes.values()]
+    assert len(heads) == 3
+    assert heads[0] == heads[1] == heads[2]
+
+
+def test_a_fault_that_the_simulation_does_not_know_is_refused_by_name():
+    (why,) = refusals(brief(faults=(Fault(1, "earthquake", "us-east-1"),)), "http")
+    assert "earthquake" in why
+
+
+def test_one_that_cannot_be_simulated_is_a_mistake_alone_and_told_among_all(capsys):
+    strange = brief(name="strange", faults=(Fault(1, "earthquake"),))
+    with pytest.raises(ClusterError, match="strange: cannot be simulated: fault earthquake"):
+        console.possible([strange], "http", every=False, console=experiment_console._console())
+    assert [one.name for one in console.possible(
+        [brief(), strange], "http", every=True, console=experiment_console._console()
+    )] == ["brief"]  # fmt: skip
+    assert "strange: cannot be simulated" in capsys.readouterr().out
+
+
+def test_checks_about_processes_are_left_out_and_named(tmp_path):
+    code = main_code(["experiment", "run", "control-plane-outage", "--simulate", "--quick", "--out", str(tmp_path)])
+    found = json.loads((tmp_path / "control-plane-outage" / "result.json").read_text())
+    assert code == 0
+    assert found["valid"]
+    assert found["parameters"]["simulated"] is True
+    assert list(found["parameters"]["not_judged"]) == ["calls to other regions made inside requests"]
+    assert not any("calls to other regions" in check["name"] for check in found["checks"])
+
+
+def test_more_regions_come_from_the_table_and_only_in_virtual_time(tmp_path):
+    out = ["--out", str(tmp_path)]
+    assert main_code(["experiment", "run", "E2", "--simulate", "--quick", "--regions", "6", *out]) in (0, 1)
+    found = json.loads((tmp_path / "home-region-dies" / "result.json").read_text())
+    assert len(found["topology"]["regions"]) == 6
+    assert found["topology"]["regions"][:3] == ["us-east-1", "eu-west-1", "ap-southeast-1"]
+    with pytest.raises(click.UsageError, match="give it with --simulate"):
+        main_code(["experiment", "run", "E2", "--quick", "--regions", "6", *out])
+    with pytest.raises(ClusterError, match="--regions 2: home-region-dies: give 3"):
+        main_code(["experiment", "run", "E2", "--simulate", "--regions", "2", *out])
+
+
+@pytest.mark.parametrize("one", experiment_console.load_all().values(), ids=lambda one: one.name)
+def test_every_experiment_is_simulated_or_refused_with_a_reason(one):
+    assert all(why for why in refusals(one.shortened(), "http"))
+    assert refusals(one, "nats")
+
+
+def test_calls_between_nodes_are_bounded_as_the_http_backbone_bounds_them():
+    assert calls.CALLS_AT_ONCE == http.CALLS_AT_ONCE
+    assert calls.MAX_QUEUED_MESSAGES == http.MAX_QUEUED_MESSAGES
+    assert calls.CALL_TIMEOUT_S == links.TIMEOUT_S
+
+
+def main_code(arguments: list[str]) -> int:
+    """The exit code of a command of the laboratory, without the end of this process."""
+    return cluster.main(arguments, standalone_mode=False) or 0

@@ -11,11 +11,11 @@ from cluster.behaviour import Behaviour, Client, Failure
 from cluster.history import Exchange, outcome
 from cluster.load import Arrival, Group, Tried
 from cluster.sim.scheduler import Scheduler
-from cluster.virtual.router import Answered, VirtualRouter
+from cluster.virtual.router import UNAVAILABLE, Answered, Call, VirtualRouter
 from cluster.virtual.tasks import Steps, Wait, spawn
 
 RETRY_AFTER_S = 1.0
-"""What the router asks for when it has no region."""
+"""What a 503 asks for: the router's without a region, and an overloaded node's."""
 
 
 @dataclass(slots=True)
@@ -78,15 +78,15 @@ class Clients:
 
     def _attempt(self, arrival: Arrival, client: Client, deadline: float) -> Steps:
         group = arrival.group
-        steps = self.router.respond(group.location, group.endpoint, group.region, arrival.operation)
+        told = deadline + self.begin if self.behaviour.deadline else None
+        call = Call(group.location, group.endpoint, group.region, arrival.operation, told)
         timeout_s = client.timeout_s(self.timeout_s, deadline - self.now())
-        answered: Answered | None = yield Wait(spawn(self.scheduler, steps), timeout_s)
+        answered: Answered | None = yield Wait(spawn(self.scheduler, self.router.respond(call)), timeout_s)
         if answered is None:
             return Tried("unknown", "", "TimeoutError", Failure())
         if answered.status == 200:
             return Tried("ok", answered.region)
-        retry_after_s = 0.0 if answered.region else RETRY_AFTER_S
-        failure = Failure(answered.status, retry_after_s)
+        failure = Failure(answered.status, RETRY_AFTER_S if answered.status == UNAVAILABLE else 0.0)
         return Tried(outcome(answered.status), answered.region, str(answered.status), failure)
 
     def _client(self, group: Group) -> Client:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cluster.experiment import Fault
 from cluster.faults import Links
 from cluster.virtual.replication import Replication
-from cluster.virtual.service import Service
+from cluster.virtual.service import Capacity, Service
 from cluster.virtual.tasks import Steps
 
 ORDER_S = 0.01
@@ -72,6 +72,12 @@ def _heal(machine: Machine, fault: Fault) -> Steps:
     yield from _order(machine, {"verb": "heal"})
 
 
+def _capacity(machine: Machine, fault: Fault) -> Steps:
+    yield ORDER_S
+    queue_s = None if fault.queue_ms is None else fault.queue_ms / 1000
+    machine.services[fault.region].capacity = Capacity(fault.per_s, queue_s) if fault.per_s else None
+
+
 def _order(machine: Machine, order: Mapping[str, object]) -> Steps:
     yield ORDER_S
     machine.links.obey(order)
@@ -91,6 +97,7 @@ ACTIONS: Mapping[str, Obey] = {
     "slow": _slow,
     "lose": _lose,
     "heal": _heal,
+    "capacity": _capacity,
 }
 """By the action of an experiment file; `crash` is a kill and a start."""
 CRASH = ("kill", "start")

@@ -22,6 +22,18 @@ UNAVAILABLE = 503
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """One request. `region` is empty at the global endpoint; `deadline` is the one that the client told, in virtual
+    seconds, or None."""
+
+    location: str
+    endpoint: Endpoint
+    region: str
+    operation: str
+    deadline: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """What a client gets. `region` is empty when no region answered; `definite` says that nothing happened."""
 
@@ -52,14 +64,14 @@ class VirtualRouter:
         for region in topology.regions:
             spawn(scheduler, self._check(region))
 
-    def respond(self, location: str, endpoint: Endpoint, region: str, operation: str) -> Steps:
+    def respond(self, call: Call) -> Steps:
         """One request, as `Router._forward` has it; returns Answered."""
         self._in_flight += 1
-        order = self._order(self._topology, location) if endpoint == "global" else (region,)
+        order = self._order(self._topology, call.location) if call.endpoint == "global" else (call.region,)
         regions, _ = outlier.candidates(order, self.health, self._scheduler.now, self._rng)
-        result: Answered = yield from self._attempt(location, regions[0], operation)
-        if self._may_retry(result, operation) and len(regions) > 1 and self._budget.take(self._in_flight):
-            second: Answered = yield from self._attempt(location, regions[1], operation)
+        result: Answered = yield from self._attempt(call, regions[0])
+        if self._may_retry(result, call.operation) and len(regions) > 1 and self._budget.take(self._in_flight):
+            second: Answered = yield from self._attempt(call, regions[1])
             self._budget.done()
             if not second.broken or result.broken:
                 result = second
@@ -69,16 +81,17 @@ class VirtualRouter:
         self._budget.succeeded()
         return result
 
-    def _attempt(self, location: str, region: str, operation: str) -> Steps:
-        yield self._one_way_s(location, region)
-        result: Answered = yield from self._exchange(region, operation)
-        self._note(region, operation, result)
-        yield self._one_way_s(location, region)
+    def _attempt(self, call: Call, region: str) -> Steps:
+        yield self._one_way_s(call.location, region)
+        result: Answered = yield from self._exchange(call, region)
+        self._note(region, call.operation, result)
+        yield self._one_way_s(call.location, region)
         return result
 
-    def _exchange(self, region: str, operation: str) -> Steps:
+    def _exchange(self, call: Call, region: str) -> Steps:
         yield handling_s(self._rng)
-        answer = self._services[region].ask(operation)
+        left_s = None if call.deadline is None else call.deadline - self._scheduler.now
+        answer = self._services[region].ask(call.operation, left_s)
         if answer is None:
             return Answered(BROKEN, definite=True)
         status = yield Wait(answer, ANSWER_TIMEOUT_S)

@@ -111,7 +111,7 @@ class _Scene:
         self._clients = Clients(self._router, self._scheduler, load.timeout_s, BEHAVIOURS[variant.clients], seed, begin)
         self._clients.plan(schedule(load, groups(topology, load.regional), seed))
         self._events = [Event("load", f"{step.times:g} times", step.at_s, step.at_s, step.name) for step in load.steps]
-        void(spawn(self._scheduler, self._faults(experiment.drawn(seed, topology.regions))))
+        void(spawn(self._scheduler, self._faults(experiment.drawn(seed, topology.regions, variant.name))))
         self._revoker: VirtualRevoker | None = None
         if experiment.revoking is not None:
             self._revoker = VirtualRevoker(self._world, services, experiment.revoking, begin, seed, load.timeout_s)

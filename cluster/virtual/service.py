@@ -29,6 +29,7 @@ DIRECT_S_MEAN = 0.0005
 """The same for a call that goes to a node and not through the router."""
 BROKEN = 0
 """The status of a request whose connection broke."""
+OVERLOADED = 503
 State = Literal["up", "killed", "paused"]
 
 
@@ -43,6 +44,24 @@ def direct_s(rng: Random) -> float:
 
 
 @dataclass(slots=True)
+class Capacity:
+    """What the test hook `capacity` makes of a node: one server, whose queue is bounded or not."""
+
+    per_s: float
+    queue_s: float | None = None
+    free_at: float = 0.0
+
+    def turn(self, now: float, left_s: float | None) -> float | None:
+        """Seconds until a call is done that comes now; None when it is refused, which takes none of the capacity."""
+        done_in_s = max(0.0, self.free_at - now) + 1 / self.per_s
+        wait_s = done_in_s - 1 / self.per_s
+        if self.queue_s is not None and (wait_s > self.queue_s or (left_s is not None and done_in_s > left_s)):
+            return None
+        self.free_at = now + done_in_s
+        return done_in_s
+
+
+@dataclass(slots=True)
 class Service:
     """One region's node."""
 
@@ -54,25 +73,45 @@ class Service:
     """Of the calls, those that are answered 500."""
     grey: bool = False
     """Every call but the health check fails."""
+    capacity: Capacity | None = None
     _queue: deque[tuple[str, Later]] = field(default_factory=deque)
+    _turns: list[Later] = field(default_factory=list)
     _working: bool = False
     _generation: int = 0
 
-    def ask(self, operation: str) -> Later | None:
-        """The status to come; None when nothing listens."""
+    def ask(self, operation: str, left_s: float | None = None) -> Later | None:
+        """The status to come; None when nothing listens. `left_s` is the time until the caller's deadline, if it told
+        one."""
         if self.state == "killed":
             return None
         answer = Later()
+        if self.capacity is None or operation == "readyz":
+            self._admit(operation, answer)
+            return answer
+        done_in_s = self.capacity.turn(self.scheduler.now, left_s)
+        if done_in_s is None:
+            answer.give(OVERLOADED)
+        else:
+            self._turns.append(answer)
+            self.scheduler.after(done_in_s, lambda: self._turn(operation, answer))
+        return answer
+
+    def _turn(self, operation: str, answer: Later) -> None:
+        if answer in self._turns:
+            self._turns.remove(answer)
+            self._admit(operation, answer)
+
+    def _admit(self, operation: str, answer: Later) -> None:
         self._queue.append((operation, answer))
         self._work()
-        return answer
 
     def kill(self) -> None:
         """Every connection breaks."""
         self.state, self._working = "killed", False
         self._generation += 1
         broken, self._queue = self._queue, deque()
-        for _, answer in broken:
+        turns, self._turns = self._turns, []
+        for answer in (*turns, *(answer for _, answer in broken)):
             answer.give(BROKEN)
 
     def start(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from cluster import command_line, control, data_dir, experiment_cli, faults, local, routing
+from cluster import command_line, control, data_dir, dns, experiment_cli, faults, local, routing
 from cluster.data_dir import DataDir, Wanted, check_not_running
 from cluster.errors import ClusterError, Refused
 from cluster.supervisor import RunFlags, Supervisor, check_not_supervised, command
@@ -22,9 +22,25 @@ DATA = click.option(
     show_default=True,
     help="The cluster's state.",
 )
-POLICY = click.option("--policy", metavar="NAME", help=f"How the router chooses: {' or '.join(routing.POLICIES)}.")
 SEED = click.option("--seed", type=int, help="Of the router's latency jitter and every other chance.")
 HOOKS = click.option("--unsafe-test-hooks", is_flag=True, help="Reset and clock hooks, on loopback. For tests only.")
+
+
+def routing_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of the router."""
+    for option in (
+        HOOKS,
+        SEED,
+        click.option(
+            "--dns-ttl",
+            type=click.FloatRange(0, 86_400),
+            metavar="S",
+            help="How long the policy dns keeps an answer, in seconds. 60 at first.",
+        ),
+        click.option("--policy", metavar="NAME", help=f"How the router chooses: {', '.join(routing.POLICIES)}."),
+    ):
+        function = option(function)
+    return function
 
 
 def filling(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -54,9 +70,7 @@ def cluster() -> None:
 
 @cluster.command()
 @filling
-@POLICY
-@SEED
-@HOOKS
+@routing_options
 def up(
     topology: str | None,
     backbone: str | None,
@@ -64,6 +78,7 @@ def up(
     data_dir: Path,
     world: Path | None,
     policy: str | None,
+    dns_ttl: float | None,
     seed: int | None,
     unsafe_test_hooks: bool,
 ) -> int:
@@ -74,15 +89,13 @@ def up(
     data = _prepare(data_dir, Wanted(topology, base_port, world, backbone), policy)
     check_not_running(data)
     local.check_ports(data.ports.named())
-    return asyncio.run(local.Local(data, RunFlags(policy, seed, unsafe_test_hooks)).run())
+    return asyncio.run(local.Local(data, RunFlags(policy, seed, unsafe_test_hooks, dns_ttl)).run())
 
 
 @cluster.command()
 @click.argument("name")
 @filling
-@POLICY
-@SEED
-@HOOKS
+@routing_options
 def supervise(
     name: str,
     topology: str | None,
@@ -91,6 +104,7 @@ def supervise(
     data_dir: Path,
     world: Path | None,
     policy: str | None,
+    dns_ttl: float | None,
     seed: int | None,
     unsafe_test_hooks: bool,
 ) -> int:
@@ -102,7 +116,7 @@ def supervise(
     _check_name(data, name)
     check_not_supervised(data, name)
     local.check_ports(data.ports.of(name))
-    flags = RunFlags(policy, seed, unsafe_test_hooks)
+    flags = RunFlags(policy, seed, unsafe_test_hooks, dns_ttl)
 
     async def run() -> int:
         return await Supervisor(data, name, command(data, name, flags)).run()
@@ -112,17 +126,15 @@ def supervise(
 
 @cluster.command()
 @DATA
-@POLICY
-@SEED
-@HOOKS
-def router(data_dir: Path, policy: str | None, seed: int | None, unsafe_test_hooks: bool) -> int:
+@routing_options
+def router(data_dir: Path, policy: str | None, dns_ttl: float | None, seed: int | None, unsafe_test_hooks: bool) -> int:
     """Run the router alone, without a supervisor.
 
     Example: python -m cluster router --data-dir .stsd --policy home-2011
     """
     from cluster.router_process import run
 
-    return run(_find(data_dir), _policy(policy), seed, unsafe_test_hooks)
+    return run(_find(data_dir), _policy(policy), seed, unsafe_test_hooks, dns.TTL_S if dns_ttl is None else dns_ttl)
 
 
 @cluster.command()
@@ -151,6 +163,25 @@ def status(data_dir: Path) -> int:
     found = asyncio.run(state.rows(data))
     state.show(data, found)
     return 0 if all(row.well for row in found) else 1
+
+
+@cluster.command()
+@click.argument("name", metavar="NAME")
+@DATA
+def policy(name: str, data_dir: Path) -> None:
+    """Let the running router choose regions in another way, from its next request on. A router that starts again
+    begins with the policy that the cluster was started with.
+
+    Example: python -m cluster policy home-2011
+    """
+    data = _find(data_dir)
+    name = _policy(name, "policy")
+    answer = control.ask(data.run, control.ROUTER_ORDERS, "policy", policy=name)
+    if answer is None:
+        raise ClusterError(f"router: nothing runs it in {data.path}: is the cluster up?")
+    if not answer["ok"]:
+        raise ClusterError(answer["fault"])
+    click.echo(f"router: {name} from now on, {answer['before']} until now")
 
 
 @cluster.command()
@@ -302,12 +333,13 @@ def _prepare(path: Path, wanted: Wanted, policy: str | None) -> DataDir:
     return data
 
 
-def _policy(name: str | None) -> str:
+def _policy(name: str | None, said_as: str = "--policy") -> str:
+    name = routing.DEFAULT_POLICY if name is None else name
     try:
-        routing.find(name or routing.DEFAULT_POLICY)
+        routing.find(name)
     except routing.PolicyError as error:
-        raise ClusterError(str(error)) from error
-    return name or routing.DEFAULT_POLICY
+        raise ClusterError(f"{said_as} {error}") from error
+    return name
 
 
 if __name__ == "__main__":

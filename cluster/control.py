@@ -7,13 +7,14 @@ process, so a left-over socket never looks alive.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import json
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ ANSWER_TIMEOUT_S = 60.0
 LINE_BYTES_MAX = 65_536
 LINKS_FAULTS = "links-faults"
 """The socket on which the links themselves take orders, beside that of their supervisor."""
+ROUTER_ORDERS = "router-orders"
+"""The same of the router."""
 
 
 @contextlib.contextmanager
@@ -90,3 +93,25 @@ def ask(run: Path, name: str, verb: str, **members: Any) -> dict[str, Any] | Non
         except (OSError, ValueError):
             return None
     return answer if isinstance(answer, dict) else None
+
+
+@contextlib.asynccontextmanager
+async def taking_orders(
+    run: Path, name: str, obey: Callable[[Mapping[str, Any]], dict[str, Any]]
+) -> AsyncIterator[None]:
+    """Answers every order on the socket of `name` with what `obey` returns, as long as the body runs."""
+
+    async def order(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, ValueError):  # who asked is gone, or does not speak the protocol
+            given = json.loads(await reader.readline())
+            answer = obey(given) if isinstance(given, dict) else {"ok": False, "fault": "not an order"}
+            writer.write(json.dumps(answer).encode() + b"\n")
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_unix_server(order, sock=listen(run, name))
+    try:
+        yield
+    finally:
+        server.close()
+        socket_path(run, name).unlink(missing_ok=True)

@@ -64,6 +64,7 @@ def topology_source(name: str) -> tuple[str, str]:
 def parse_topology(name: str, text: str) -> Topology:
     """The topology of a text, with the measured round trips. Raises ClusterError."""
     try:
-        return topology.parse(text, name, topology.parse_rtt_table(read_text(RTT_FILE, "round-trip table")))
+        known = read_text(RTT_FILE, "round-trip table")
+        return topology.parse(text, name, topology.parse_rtt_table(known), topology.parse_opt_in(known))
     except topology.TopologyError as error:
         raise ClusterError(*error.faults) from error

@@ -7,7 +7,8 @@ the hop-by-hop fields (RFC 9110 7.6.1) and every `x-stsd-` field of the client: 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from stsd.operations.v1.revoke import DEFAULT_WAIT_S, MAX_WAIT_S
 
@@ -26,10 +27,14 @@ HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
+ENDS_HERE = HOP_BY_HOP | {b"content-length"}
+"""Fields of a region's answer that the client does not get as they are."""
 NEVER_HOP_BY_HOP = frozenset({b"authorization", b"content-length", b"content-type", b"host"})
 """Fields that a Connection field cannot remove: without them the request would mean something else."""
 
 OWN_PREFIX = b"x-stsd-"
+CONNECTION_LENGTH = len(b"connection")
+NOTHING: frozenset[bytes] = frozenset()
 WAITING_BODY_BYTES_MAX = 64 * 1024
 
 
@@ -63,32 +68,47 @@ def origin_form(target: str) -> str:
 
 def request_head(method: str, target: str, headers: RawHeaders, body_length: int, mark: tuple[str, str]) -> bytes:
     """The request line and header fields for a region."""
-    headers = tuple(headers)
-    dropped = HOP_BY_HOP | _named_by_connection(headers)
-    lines = [f"{method} {target} HTTP/1.1".encode("utf-8", "surrogateescape")]
-    has_length = False
-    for name, value in headers:
-        lower = name.lower()
-        if lower in dropped or lower.startswith(OWN_PREFIX):
-            continue
-        has_length = has_length or lower == b"content-length"
-        lines.append(name + b": " + value)
-    if body_length and not has_length:
-        lines.append(b"Content-Length: %d" % body_length)
-    lines.append(f"{mark[0]}: {mark[1]}\r\n\r\n".encode("utf-8", "surrogateescape"))
-    return b"\r\n".join(lines)
+    kept, has_length = _kept(headers)
+    start = f"{method} {target} HTTP/1.1\r\n".encode("utf-8", "surrogateescape")
+    length = b"Content-Length: %d\r\n" % body_length if body_length and not has_length else b""
+    return start + kept + length + f"{mark[0]}: {mark[1]}\r\n\r\n".encode("utf-8", "surrogateescape")
 
 
 def response_fields(headers: RawHeaders) -> bytes:
     """A region's header fields for the client, each with its line end; lengths are said anew with the body."""
     headers = tuple(headers)
-    dropped = HOP_BY_HOP | _named_by_connection(headers) | {b"content-length"}
-    return b"".join(name + b": " + value + b"\r\n" for name, value in headers if name.lower() not in dropped)
+    dropped = ENDS_HERE | named if (named := _named_by_connection(headers)) else ENDS_HERE
+    return b"".join([name + b": " + value + b"\r\n" for name, value in headers if name.lower() not in dropped])
 
 
-def _named_by_connection(headers: RawHeaders) -> frozenset[bytes]:
+def _kept(headers: RawHeaders) -> tuple[bytes, bool]:
+    """A client's fields that go on to a region, each with its line end, and whether its length is among them."""
+    headers = tuple(headers)
+    named = _named_by_connection(headers)
+    lines, has_length = [], False
+    for name, value in headers:
+        kind = _kind(name)
+        if kind == "passes" and not (named and name.lower() in named):
+            lines.append(name + b": " + value + b"\r\n")
+        elif kind == "length":
+            has_length = True
+            lines.append(name + b": " + value + b"\r\n")
+    return b"".join(lines), has_length
+
+
+@lru_cache(maxsize=1024)
+def _kind(name: bytes) -> str:
+    """What becomes of a client's field; the same few names come with every request."""
+    lower = name.lower()
+    if lower in HOP_BY_HOP or lower.startswith(OWN_PREFIX):
+        return "ends here"
+    return "length" if lower == b"content-length" else "passes"
+
+
+def _named_by_connection(headers: Sequence[tuple[bytes, bytes]]) -> frozenset[bytes]:
+    """Fields that a Connection field makes hop-by-hop; usually there is none."""
     named: set[bytes] = set()
     for name, value in headers:
-        if name.lower() == b"connection":
+        if len(name) == CONNECTION_LENGTH and name.lower() == b"connection":
             named.update(token.strip().lower() for token in value.split(b","))
-    return frozenset(named - NEVER_HOP_BY_HOP)
+    return frozenset(named - NEVER_HOP_BY_HOP) if named else NOTHING

@@ -9,8 +9,6 @@ over a socket in DATA/run and survive nothing: a process that starts anew starts
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import signal
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import permutations
@@ -168,23 +166,13 @@ async def _serve(data: DataDir, process: LinkProcess) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
-    async def order(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, ValueError):  # who asked is gone, or does not speak the protocol
-            given = json.loads(await reader.readline())
-            answer = process.obey(given) if isinstance(given, dict) else {"ok": False, "fault": "not an order"}
-            writer.write(json.dumps(answer).encode() + b"\n")
-            await writer.drain()
-        writer.close()
-
     try:
         await process.start()
     except OSError as error:
         raise ClusterError(f"links: {error.strerror or error}: stop what listens there, or move --base-port") from error
-    server = await asyncio.start_unix_server(order, sock=control.listen(data.run, control.LINKS_FAULTS))
-    print("links ready", flush=True)
     try:
-        await stop.wait()
+        async with control.taking_orders(data.run, control.LINKS_FAULTS, process.obey):
+            print("links ready", flush=True)
+            await stop.wait()
     finally:
-        server.close()
-        control.socket_path(data.run, control.LINKS_FAULTS).unlink(missing_ok=True)
         await process.stop()

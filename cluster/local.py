@@ -73,16 +73,8 @@ class Local:
         return 1 if self._signals > 1 else 0
 
     def _supervise(self, name: str) -> list[str]:
-        flags = self._flags
-        policy = ["--policy", flags.policy] if flags.policy else []
-        seed = ["--seed", str(flags.seed)] if flags.seed is not None else []
-        hooks = ["--unsafe-test-hooks"] if flags.unsafe_test_hooks else []
-        return [
-            *(sys.executable, "-m", "cluster", "supervise", name, "--data-dir", str(self._data.path)),
-            *policy,
-            *seed,
-            *hooks,
-        ]
+        supervise = [sys.executable, "-m", "cluster", "supervise", name, "--data-dir", str(self._data.path)]
+        return [*supervise, *self._flags.words]
 
     async def _all_ready(self) -> bool:
         """Waits for every process; False when it was stopped meanwhile. Raises Refused when one does not come up."""

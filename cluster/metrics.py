@@ -25,6 +25,7 @@ class RouterMetrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._healthy = healthy
+        self._counters: dict[tuple[str, str, str, str], tuple[Counter, Histogram]] = {}
         self.requests = Counter(
             "router_requests",
             "Requests by answering region.",
@@ -44,6 +45,9 @@ class RouterMetrics:
         self.retries = Counter(
             "router_retries", "Second attempts by what failed.", ("failure",), registry=self.registry
         )
+        self.hedges = Counter(
+            "router_hedges", "Second regions asked before the first had answered.", registry=self.registry
+        )
         self.delay_requested = Histogram(
             "router_delay_requested_seconds",
             "One-way delays as asked for.",
@@ -58,6 +62,16 @@ class RouterMetrics:
             buckets=ERROR_BUCKETS_S,
             registry=self.registry,
         )
+
+    def count(self, endpoint: str, location: str, region: str, outcome: str, took_s: float) -> None:
+        """Counts one request. The counters of the usual labels are kept, because finding one takes longer."""
+        key = endpoint, location, region, outcome
+        counters = self._counters.get(key)
+        if counters is None:
+            counters = self.requests.labels(endpoint, region, outcome), self.seconds.labels(endpoint, location)
+            self._counters[key] = counters
+        counters[0].inc()
+        counters[1].observe(took_s)
 
     def render(self) -> bytes:
         """The exposition text."""

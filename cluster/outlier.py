@@ -1,10 +1,13 @@
-"""Which regions can be sent to: active checks, passive outlier detection, ejection, panic (multiregion 3.3).
+"""Which region a call is sent to: active and deep checks, breakers, shedding, slow start, panic (multiregion 3.3).
 
 * Active: a region is down after `fall` failed checks in a row and up after `rise` good ones. A region that has
   never answered comes up with its first good check, so that a cluster starts quickly.
-* Passive: 5 gateway failures in a row, or more than 50 % failures among at least 20 requests in 2 s, eject a region
-  for 5 s times the number of its ejections (at most 60 s); every 10 quiet seconds forgive one ejection. A region that
-  comes up again after it was down is no longer ejected: what failed is gone.
+* Deep: after two failed deep checks in a row (`canary`) a region that looks ready counts as grey, until one is good.
+* Passive: a breaker for each class of calls (`breaker`). A region that comes up again after it was down has its
+  breakers closed: what failed is gone. One that is up and fails keeps them open, however good its checks look.
+* Shedding: a region that answers much slower than it used to gets a share of its calls only (`shedding`).
+* Slow start: a region that comes back, or whose breaker closes, gets five calls a second and a tenth of what is above
+  that; the tenth becomes all in 10 s.
 * Panic: when more than half of the regions are down or ejected, health says more about the checks than about the
   regions. All regions that still answer are used, in random order, so that the last one is not overrun; regions
   that do not even answer stay last.
@@ -14,30 +17,32 @@ Times are monotonic seconds. This module is pure: `now` and the generator are ar
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Literal
 
+from cluster.breaker import Breaker
+
 Check = Literal["good", "bad", "silent"]
 """What an active check saw: ready, an answer that is not, or no answer."""
+CallClass = Literal["sts", "v1"]
+"""The Query API, or the JSON paths beside it: either may break alone."""
+Skipped = list[tuple[str, str]]
+"""Regions that were left out, each with the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutlierSettings:
-    """Envoy's and HAProxy's knobs, by their names. Higher numbers eject later and hold longer."""
+    """HAProxy's and Envoy's knobs, by their names. Higher numbers act later."""
 
     fall: int = 3
     rise: int = 2
-    consecutive_gateway_failures: int = 5
-    failure_rate: float = 0.5
-    requests_min: int = 20
-    window_s: float = 2.0
-    ejection_s_base: float = 5.0
-    ejection_s_max: float = 60.0
-    forgive_s: float = 10.0
+    deep_fall: int = 2
     panic_share: float = 0.5
+    slow_start_s: float = 10.0
+    slow_start_share: float = 0.1
+    slow_start_per_s: float = 5.0
 
 
 @dataclass(slots=True)
@@ -50,85 +55,173 @@ class RegionHealth:
     seen: bool = False
     ever_good: bool = False
     streak: int = 0
-    consecutive: int = 0
-    ejections: int = 0
-    ejected_until: float = 0.0
-    window: deque[tuple[float, bool]] = field(default_factory=deque)
-    failures: int = 0
+    grey: bool = False
+    deep_streak: int = 0
+    draining: bool = False
+    share: float = 1.0
+    """The share of its calls that shedding leaves it."""
+    full_at: float = 0.0
+    """When its slow start ends."""
+    free_at: float = 0.0
+    """When the next call passes whatever the slow start says."""
+    breakers: dict[CallClass, Breaker] = field(default_factory=lambda: {"sts": Breaker(), "v1": Breaker()})
+    steady: bool = True
+    """Nothing is known against it, a slow start apart; kept so that the usual call asks only this."""
 
     def check(self, result: Check, now: float) -> None:
         """Takes the result of one active check."""
         good = result == "good"
         first = not self.seen or (good and not self.ever_good)
+        back = self.ever_good
         self.seen, self.silent = True, result == "silent"
         self.ever_good = self.ever_good or good
         self.streak = 0 if good == self.up else self.streak + 1
         if good != self.up and (first or self.streak >= (self.settings.rise if good else self.settings.fall)):
             self.up, self.streak = good, 0
             if good:
-                self._return(now)
+                self._return(now, slowly=back)
+            self._settle()
 
-    def request(self, now: float, *, failed: bool = False, gateway: bool = False, silent: bool = False) -> None:
+    def deep_check(self, good: bool, now: float) -> None:
+        """Takes the result of one deep check."""
+        self.deep_streak = 0 if good else self.deep_streak + 1
+        if good and self.grey:
+            self._start_slowly(now)
+        self.grey = not good if good else self.grey or self.deep_streak >= self.settings.deep_fall
+        self._settle()
+
+    def request(
+        self, now: float, call: CallClass = "sts", *, failed: bool = False, gateway: bool = False, silent: bool = False
+    ) -> None:
         """Takes the outcome of one request: `failed` for any 5xx, `gateway` for no answer or 502, 503, 504.
 
-        `silent` says that not even a connection was made.
+        `silent` says that not even a connection was made, which is so for every class of calls.
         """
-        failed = failed or gateway
         self.silent = silent
-        self._slide(now)
-        self.window.append((now, failed))
-        self.failures += failed
-        self.consecutive = self.consecutive + 1 if gateway else 0
-        if not self.ejected(now) and self._is_outlier():
-            self._eject(now)
+        for one in self.breakers if silent else (call,):
+            breaker = self.breakers[one]
+            if breaker.request(now, failed=failed, gateway=gateway):
+                if not breaker.proving:
+                    self._start_slowly(now)
+                self._settle()
+
+    def shed(self, share: float) -> None:
+        """Sets the share of its calls that it gets."""
+        self.share = share
+        self._settle()
+
+    def drain(self, draining: bool, now: float) -> None:
+        """Begins or ends to keep new calls away."""
+        if self.draining and not draining:
+            self._start_slowly(now)
+        self.draining = draining
+        self._settle()
 
     def ejected(self, now: float) -> bool:
-        """Whether passive detection keeps the region out at `now`."""
-        return now < self.ejected_until
+        """Whether a breaker is open at `now`."""
+        return any(breaker.is_open(now) for breaker in self.breakers.values())
 
     def available(self, now: float) -> bool:
         """Whether the region is up and not ejected."""
-        return self.up and not self.ejected(now)
+        return self.up and not self.grey and not self.ejected(now)
 
-    def _is_outlier(self) -> bool:
-        settings, total = self.settings, len(self.window)
-        rate = total >= settings.requests_min and self.failures > settings.failure_rate * total
-        return rate or self.consecutive >= settings.consecutive_gateway_failures
+    def objection(self, call: CallClass, now: float) -> str:
+        """Why nobody is sent there, in a word; empty when calls of the class may be."""
+        if not self.up:
+            return "down"
+        if self.draining:
+            return "draining"
+        if self.grey:
+            return "grey"
+        return "ejected" if self.breakers[call].is_open(now) else ""
 
-    def _eject(self, now: float) -> None:
+    def reservation(self, call: CallClass, now: float, rng: Random) -> str:
+        """Why this call had better go elsewhere, in a word; empty when it need not. Takes the probe of a half-open
+        breaker."""
+        breaker = self.breakers[call]
+        if breaker.proving and not breaker.take_probe(now):
+            return "half-open"
+        if self.share < 1.0 and rng.random() >= self.share:
+            return "shed"
+        return "slow-start" if now < self.full_at and not self._starts_with(now, rng) else ""
+
+    def _starts_with(self, now: float, rng: Random) -> bool:
+        """Whether slow start lets a call pass: a few every second, of the others a share that grows."""
         settings = self.settings
-        quiet_s = max(0.0, now - self.ejected_until)
-        self.ejections = max(0, self.ejections - int(quiet_s / settings.forgive_s)) + 1
-        self.ejected_until = now + min(settings.ejection_s_max, settings.ejection_s_base * self.ejections)
-        self._forget()
+        if now >= self.free_at:
+            self.free_at = now + 1 / settings.slow_start_per_s
+            return True
+        grown = 1 - (self.full_at - now) / settings.slow_start_s
+        return rng.random() < max(settings.slow_start_share, grown)
 
-    def _return(self, now: float) -> None:
-        self.ejected_until = min(self.ejected_until, now)
-        self._forget()
+    def _return(self, now: float, *, slowly: bool) -> None:
+        for breaker in self.breakers.values():
+            breaker.reset(now)
+        if slowly:
+            self._start_slowly(now)
 
-    def _forget(self) -> None:
-        self.consecutive = self.failures = 0
-        self.window.clear()
+    def _start_slowly(self, now: float) -> None:
+        self.full_at = now + self.settings.slow_start_s
 
-    def _slide(self, now: float) -> None:
-        while self.window and self.window[0][0] <= now - self.settings.window_s:
-            self.failures -= self.window.popleft()[1]
+    def _settle(self) -> None:
+        proving = any(breaker.proving for breaker in self.breakers.values())
+        self.steady = self.up and self.share >= 1.0 and not (self.draining or self.grey or proving)
 
 
-def candidates(
-    order: Sequence[str], regions: Mapping[str, RegionHealth], now: float, rng: Random
-) -> tuple[tuple[str, ...], bool]:
-    """The regions of `order` to try, best first, and whether this is panic.
+def choose(
+    order: Sequence[str],
+    regions: Mapping[str, RegionHealth],
+    call: CallClass,
+    now: float,
+    rng: Random,
+    tried: Collection[str] = (),
+) -> tuple[str | None, Skipped]:
+    """The region of `order` to try, and those before it that were left out; None where all were `tried`.
 
-    Unavailable regions follow the available ones only in panic; a region without alternative is always tried.
+    A region without alternative is always tried. In panic the word for the chosen one is `panic`.
     """
-    usable = tuple(region for region in order if regions[region].available(now))
-    if len(usable) == len(order):
-        return usable, False
-    share = regions[order[0]].settings.panic_share
-    unavailable = len(order) - len(usable)
-    if unavailable <= share * len(order):
-        return usable, False
-    answering = [region for region in order if not regions[region].silent]
-    rng.shuffle(answering)
-    return (*answering, *(region for region in order if regions[region].silent)), True
+    first = order[0]
+    if not tried and (len(order) == 1 or (regions[first].steady and now >= regions[first].full_at)):
+        return first, []
+    left = [region for region in order if region not in tried]
+    if not left:
+        return None, []
+    objections = {region: regions[region].objection(call, now) for region in order}
+    if _is_panic(objections, regions[first].settings.panic_share):
+        return _in_panic(left, objections, regions, rng)
+    return _best(left, objections, regions, call, now, rng)
+
+
+def _is_panic(objections: Mapping[str, str], share: float) -> bool:
+    ill = [reason for reason in objections.values() if reason not in ("", "draining")]
+    return len(ill) > share * sum(reason != "draining" for reason in objections.values())
+
+
+def _in_panic(
+    left: Sequence[str], objections: Mapping[str, str], regions: Mapping[str, RegionHealth], rng: Random
+) -> tuple[str, Skipped]:
+    answering = [region for region in left if not regions[region].silent and objections[region] != "draining"]
+    region = rng.choice(answering) if answering else left[0]
+    return region, [(region, "panic")]
+
+
+def _best(
+    left: Sequence[str],
+    objections: Mapping[str, str],
+    regions: Mapping[str, RegionHealth],
+    call: CallClass,
+    now: float,
+    rng: Random,
+) -> tuple[str | None, Skipped]:
+    skipped: Skipped = []
+    for region in left:
+        reason = objections[region] or regions[region].reservation(call, now, rng)
+        if not reason:
+            return region, skipped
+        skipped.append((region, reason))
+    # Only reservations are left: the nearest that nobody objects to, whatever its share, or else one that drains.
+    for bearable in ("", "draining"):
+        for region in left:
+            if objections[region] == bearable:
+                return region, [one for one in skipped if one[0] != region]
+    return None, skipped

@@ -1,8 +1,15 @@
 """Which requests the router may send a second time, and how many (multiregion 3.3).
 
+| call | after no connection | after bytes were sent | to two regions at once |
+|---|---|---|---|
+| GetCallerIdentity, GetAccessKeyInfo, `/v1/verify`, GET of `/v1/` and `/.well-known/` | yes | yes | yes |
+| revocations | yes | yes | yes |
+| AssumeRole, GetSessionToken | yes | yes | no |
+| anything with an MFA code, anything else | yes | no | no |
+
 A failure to connect is *definite*: the region did nothing, so any call may go elsewhere. Once bytes were sent a
-failure is *indefinite*: something may have happened, so only calls of the tables below are repeated. A request with
-an MFA code is not: the code counts once.
+failure is *indefinite*: something may have happened. A second credential does no harm, but a hedge would make one for
+nothing; an MFA code counts once. Another region is possible at the global endpoint only.
 """
 
 from __future__ import annotations
@@ -12,6 +19,9 @@ from urllib.parse import parse_qsl
 
 REPEATABLE_ACTIONS = frozenset({"AssumeRole", "GetAccessKeyInfo", "GetCallerIdentity", "GetSessionToken"})
 """STS actions that do no harm when they happen twice: a second credential is one more credential."""
+
+HEDGEABLE_ACTIONS = frozenset({"GetAccessKeyInfo", "GetCallerIdentity"})
+"""STS actions that may run twice at once: they only read. What issues a credential would issue one too many."""
 
 REPEATABLE_POSTS = frozenset({"/v1/verify", "/v1/revocations"})
 """Verifying only reads; a revocation is an idempotent join and any region may deny."""
@@ -23,14 +33,23 @@ FORM_FIELDS_MAX = 10_000
 
 def repeatable(method: str, path: str, query: str, body: bytes) -> bool:
     """Whether the request may be sent again after its bytes may have arrived; what is not understood may not."""
+    return _allowed(REPEATABLE_ACTIONS, method, path, query, body)
+
+
+def hedgeable(method: str, path: str, query: str, body: bytes) -> bool:
+    """Whether two regions may be asked at once; what is not understood may not."""
+    return _allowed(HEDGEABLE_ACTIONS, method, path, query, body)
+
+
+def _allowed(actions: frozenset[str], method: str, path: str, query: str, body: bytes) -> bool:
     if path == "/":
-        return _repeatable_action(query, body)
+        return _has_action(actions, query, body)
     if method == "POST":
         return path in REPEATABLE_POSTS
     return method in ("GET", "HEAD") and path.startswith(REPEATABLE_GETS)
 
 
-def _repeatable_action(query: str, body: bytes) -> bool:
+def _has_action(actions: frozenset[str], query: str, body: bytes) -> bool:
     parameters: dict[str, str] = {}
     try:
         for text in (body.decode("utf-8"), query):
@@ -38,7 +57,7 @@ def _repeatable_action(query: str, body: bytes) -> bool:
                 parameters.setdefault(name, value)
     except ValueError:
         return False
-    return parameters.get("Action") in REPEATABLE_ACTIONS and not ONE_TIME_PARAMETERS & parameters.keys()
+    return parameters.get("Action") in actions and not ONE_TIME_PARAMETERS & parameters.keys()
 
 
 @dataclass(slots=True)

@@ -37,6 +37,20 @@ class RunFlags:
     policy: str | None = None
     seed: int | None = None
     unsafe_test_hooks: bool = False
+    dns_ttl_s: float | None = None
+
+    @property
+    def words(self) -> list[str]:
+        """For a supervisor's command line."""
+        hooks = ["--unsafe-test-hooks"] if self.unsafe_test_hooks else []
+        return [*self.router_words, *hooks]
+
+    @property
+    def router_words(self) -> list[str]:
+        """Those that only the router obeys, and the seed."""
+        policy = ["--policy", self.policy] if self.policy else []
+        ttl = [] if self.dns_ttl_s is None else ["--dns-ttl", f"{self.dns_ttl_s:g}"]
+        return [*policy, *ttl, *(["--seed", str(self.seed)] if self.seed is not None else [])]
 
 
 def command(data: DataDir, name: str, flags: RunFlags) -> list[str]:
@@ -50,8 +64,7 @@ def command(data: DataDir, name: str, flags: RunFlags) -> list[str]:
     if name == LINKS:
         return [sys.executable, "-m", "cluster", "links", "--data-dir", str(data.path), *seed]
     if name == ROUTER:
-        policy = ["--policy", flags.policy] if flags.policy else []
-        return [sys.executable, "-m", "cluster", "router", "--data-dir", str(data.path), *policy, *seed, *hooks]
+        return [sys.executable, "-m", "cluster", "router", "--data-dir", str(data.path), *flags.words]
     links = {to: port for (own, to), port in data.ports.links.items() if own == name}
     peers = [part for to, port in links.items() for part in ("--peer", f"{to}=http://{HOST}:{port}")]
     return [

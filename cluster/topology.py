@@ -8,6 +8,7 @@ A topology file is TOML; every member is checked and an unknown one is a fault, 
 | `home` | the region that `home-2011` sends everything to; the first region unless given |
 | `locations` | places of clients, region names of the round-trip table; the topology's regions unless given |
 | `[[rtt]]` | `from`, `to`, `p50_ms`, `p90_ms`: a round trip that the table lacks, or another than the table's |
+| `[capacity]` | calls a second that a region can serve, by region: what the policy `weighted` spreads by |
 
 Times are round trips in milliseconds. This module is pure: texts come in, values go out.
 """
@@ -15,6 +16,7 @@ Times are round trips in milliseconds. This module is pure: texts come in, value
 from __future__ import annotations
 
 import json
+import math
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -23,7 +25,7 @@ from itertools import permutations
 from typing import Any
 
 REGION_NAME = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]+")
-MEMBERS = {"regions", "home", "locations", "rtt"}
+MEMBERS = {"regions", "home", "locations", "rtt", "capacity"}
 RTT_MEMBERS = {"from", "to", "p50_ms", "p90_ms"}
 REGIONS_MAX = 9
 """The regional endpoints are on the ports N+1 to N+9."""
@@ -68,6 +70,10 @@ class Topology:
     rtt: RttTable
     between: RttTable = field(default_factory=dict)
     """The round trip of each region to each other one."""
+    opt_in: frozenset[str] = frozenset()
+    """Its regions and locations that an account has to opt in to, as the round-trip table marks them."""
+    capacity: Mapping[str, float] = field(default_factory=dict)
+    """Calls a second that a region can serve, for those of which it is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +185,12 @@ def parse_rtt_table(text: str) -> RttTable:
     return {(a, b): RoundTrip(p50[a][b], p90[a][b]) for a in p50 for b in p50[a]}
 
 
-def parse(text: str, name: str, table: RttTable) -> Topology:
+def parse_opt_in(text: str) -> frozenset[str]:
+    """The regions of `data/region-rtt.json` that an account has to opt in to."""
+    return frozenset(json.loads(text)["opt_in_regions"])
+
+
+def parse(text: str, name: str, table: RttTable, opt_in: frozenset[str] = frozenset()) -> Topology:
     """The topology of a TOML text. Raises TopologyError with every fault; `name` is what the faults call the file."""
     try:
         document = tomllib.loads(text)
@@ -199,9 +210,24 @@ def parse(text: str, name: str, table: RttTable) -> Topology:
     rtt = _round_trips(locations, regions, own, table, faults)
     unseen = [region for region in regions if region not in locations]
     trips = {**rtt, **_round_trips(unseen, regions, own, table, faults)}
+    capacity = _capacity(document.get("capacity", {}), regions, faults)
     if faults:
         raise TopologyError(f"topology {name}: {fault}" for fault in faults)
-    return Topology(name, regions, home, locations, rtt, {pair: trips[pair] for pair in permutations(regions, 2)})
+    between = {pair: trips[pair] for pair in permutations(regions, 2)}
+    marked = opt_in & {*regions, *locations}
+    return Topology(name, regions, home, locations, rtt, between, marked, capacity)
+
+
+def _capacity(given: Any, regions: tuple[str, ...], faults: list[str]) -> dict[str, float]:
+    if not isinstance(given, dict):
+        faults.append("capacity: give a table of region = calls per second")
+        return {}
+    for region, per_s in given.items():
+        if region not in regions:
+            faults.append(f"capacity: {region!r} is not one of the regions")
+        elif isinstance(per_s, bool) or not isinstance(per_s, int | float) or not 0 < per_s < math.inf:
+            faults.append(f"capacity.{region}: give calls per second, above 0")
+    return given
 
 
 def _names(document: Mapping[str, Any], member: str, faults: list[str]) -> tuple[str, ...]:

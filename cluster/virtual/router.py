@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
-from cluster import latency, outlier, retry, routing
+from cluster import latency, retry
+from cluster.choice import Chooser
+from cluster.forwarder import GATEWAY_STATUSES
 from cluster.health_checks import FIRST_INTERVAL_S, INTERVAL_S, JITTER, TIMEOUT_S
 from cluster.history import Endpoint
-from cluster.outlier import RegionHealth
-from cluster.router import GATEWAY_STATUSES
+from cluster.outlier import CallClass, RegionHealth
 from cluster.sim.scheduler import Scheduler
+from cluster.spare import Demand
 from cluster.topology import Topology
 from cluster.virtual.service import BROKEN, Service, handling_s
 from cluster.virtual.tasks import Steps, Wait, spawn
@@ -54,9 +56,10 @@ class VirtualRouter:
         self, topology: Topology, policy: str, services: Mapping[str, Service], scheduler: Scheduler, seed: int
     ) -> None:
         self._topology, self._services, self._scheduler = topology, services, scheduler
-        self._order = routing.find(policy)
         self.health = {region: RegionHealth() for region in topology.regions}
         self._rng = Random(seed)  # noqa: S311  chance, not secret
+        self._demand = {region: Demand(topology.capacity.get(region)) for region in topology.regions}
+        self._chooser = Chooser(topology, policy, self.health, self._rng, self._spare)
         self._links = {(a, b): latency.link(trip, local=a == b) for (a, b), trip in topology.rtt.items()}
         self._chances = {pair: Random(f"{seed}/{pair[0]}/{pair[1]}") for pair in self._links}  # noqa: S311
         self._budget = retry.RetryBudget()
@@ -65,13 +68,15 @@ class VirtualRouter:
             spawn(scheduler, self._check(region))
 
     def respond(self, call: Call) -> Steps:
-        """One request, as `Router._forward` has it; returns Answered."""
+        """One request, as `Forwarder.respond` has it; returns Answered."""
         self._in_flight += 1
-        order = self._order(self._topology, call.location) if call.endpoint == "global" else (call.region,)
-        regions, _ = outlier.candidates(order, self.health, self._scheduler.now, self._rng)
-        result: Answered = yield from self._attempt(call, regions[0])
-        if self._may_retry(result, call.operation) and len(regions) > 1 and self._budget.take(self._in_flight):
-            second: Answered = yield from self._attempt(call, regions[1])
+        region = call.region
+        if call.endpoint == "global":
+            region, _ = self._chooser.first(call.location, _class(call.operation), self._scheduler.now)
+        result: Answered = yield from self._attempt(call, region)
+        other = self._next(call, region) if self._may_retry(result, call.operation) else None
+        if other is not None and self._budget.take(self._in_flight):
+            second: Answered = yield from self._attempt(call, other)
             self._budget.done()
             if not second.broken or result.broken:
                 result = second
@@ -81,9 +86,20 @@ class VirtualRouter:
         self._budget.succeeded()
         return result
 
+    def _next(self, call: Call, region: str) -> str | None:
+        if call.endpoint == "regional":
+            return None
+        return self._chooser.next(call.location, _class(call.operation), self._scheduler.now, {region})[0]
+
+    def _spare(self) -> Mapping[str, tuple[float, float]]:
+        now = self._scheduler.now
+        return {region: demand.spare(now, self.health[region].share) for region, demand in self._demand.items()}
+
     def _attempt(self, call: Call, region: str) -> Steps:
         yield self._one_way_s(call.location, region)
+        self._demand[region].begins(self._scheduler.now)
         result: Answered = yield from self._exchange(call, region)
+        self._demand[region].ends()
         self._note(region, call.operation, result)
         yield self._one_way_s(call.location, region)
         return result
@@ -100,9 +116,9 @@ class VirtualRouter:
     def _note(self, region: str, operation: str, result: Answered) -> None:
         health, now = self.health[region], self._scheduler.now
         if result.broken:
-            health.request(now, gateway=True, silent=result.definite)
+            health.request(now, _class(operation), gateway=True, silent=result.definite)
         elif operation == "verify":
-            health.request(now)
+            health.request(now, "v1")
         else:
             health.request(now, failed=result.status >= 500, gateway=result.status in GATEWAY_STATUSES)
 
@@ -129,3 +145,7 @@ class VirtualRouter:
             health.check("good" if status == 200 else "bad" if status else "silent", self._scheduler.now)
             interval_s = INTERVAL_S if health.ever_good else FIRST_INTERVAL_S
             yield interval_s * (1 + JITTER * (2 * self._rng.random() - 1))
+
+
+def _class(operation: str) -> CallClass:
+    return "v1" if operation == "verify" else "sts"

@@ -98,6 +98,29 @@ def test_a_paused_region_can_be_killed_and_one_that_is_down_cannot_be_paused(clu
     cluster.start("eu-west-1")
 
 
+# -- the router's policy ---------------------------------------------------------------------------------------------
+
+
+def test_another_policy_counts_at_once_and_a_wrong_one_changes_nothing(cluster):
+    def served() -> tuple[str, str]:
+        url = cluster.info["locations"]["eu-west-1"]["global"]
+        answer = requests.get(f"{url}/.well-known/jwks.json", timeout=5)
+        policy, _, rest = answer.headers["x-stsd-route"].partition(", ")
+        return policy, rest.partition(";")[0]
+
+    assert served() == ("nearest-failover", "eu-west-1")
+    switched = cluster.command("policy", "home-2011")
+    try:
+        assert switched.stdout == "router: home-2011 from now on, nearest-failover until now\n"
+        assert served() == ("home-2011", "us-east-1")
+        refused = cluster.command("policy", "fastest")
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert served() == ("home-2011", "us-east-1")
+    finally:
+        assert cluster.command("policy", "nearest-failover").returncode == 0
+    assert served() == ("nearest-failover", "eu-west-1")
+
+
 # -- the links between regions ---------------------------------------------------------------------------------------
 
 
@@ -153,6 +176,7 @@ def test_a_link_process_that_starts_again_starts_healed(cluster):
         (("slow", "router", "us-east-1", "10"), "router: not a region of this cluster"),
         (("slow", "us-east-1", "eu-west-1", "many"), "many"),
         (("slow", "us-east-1", "eu-west-1", "-5"), "-5"),
+        (("policy", "fastest"), "policy fastest: not a policy; choose home-2011, global-2025"),
         (("pause", "router"), "choose from us-east-1, eu-west-1, ap-southeast-1"),
         (("resume", "mars-north-1"), "mars-north-1: not a region"),
     ],
@@ -321,8 +345,8 @@ def test_the_lines_of_a_procfile_fill_the_directory_once_and_run_the_cluster(tmp
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("up", "--policy", "weighted"), "--policy weighted: is not supported yet"),
-        (("up", "--policy", "best"), "--policy best: is not a policy"),
+        (("up", "--policy", ""), "--policy : not a policy"),
+        (("up", "--policy", "best"), "--policy best: not a policy"),
         (("up", "--backbone", "kafka"), "--backbone"),
         (("up", "--workers", "2"), "--workers"),
         (("up", "--base-port", "many"), "--base-port"),
@@ -335,6 +359,8 @@ def test_the_lines_of_a_procfile_fill_the_directory_once_and_run_the_cluster(tmp
         (("status",), "no cluster is here"),
         (("kill", "us-east-1"), "no cluster is here"),
         (("router",), "no cluster is here"),
+        (("policy", "nearest"), "no cluster is here"),
+        (("up", "--dns-ttl", "-1"), "--dns-ttl"),
     ],
 )
 def test_wrong_usage_is_one_clear_line_and_exit_2(tmp_path, arguments, words):

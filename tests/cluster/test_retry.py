@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from cluster.retry import RetryBudget, repeatable
+from cluster.retry import RetryBudget, hedgeable, repeatable
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,23 @@ def test_a_long_outage_empties_the_bucket_and_successes_fill_it():
     for _ in range(5):
         budget.succeeded()
     assert budget.take(1)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "hedged"),
+    [
+        ("POST", "/", b"Action=GetCallerIdentity", True),
+        ("POST", "/", b"Action=GetAccessKeyInfo&AccessKeyId=AKIA", True),
+        ("POST", "/v1/verify", b"{}", True),
+        ("POST", "/v1/revocations", b"{}", True),
+        ("GET", "/.well-known/jwks.json", b"", True),
+        ("POST", "/", b"Action=AssumeRole", False),
+        ("POST", "/", b"Action=GetSessionToken", False),
+        ("POST", "/", b"Action=GetCallerIdentity&TokenCode=123456", False),
+        ("POST", "/", b"\xff", False),
+        ("POST", "/v1/authorize", b"{}", False),
+        ("DELETE", "/v1/revocations", b"", False),
+    ],
+)
+def test_only_what_reads_or_denies_goes_to_two_regions_at_once(method, path, body, hedged):
+    assert hedgeable(method, path, "", body) == hedged

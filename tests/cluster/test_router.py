@@ -131,7 +131,10 @@ async def test_a_dead_region_costs_no_global_call(start):
 async def test_a_refused_connection_moves_even_what_may_not_happen_twice(start):
     setup = await start()
     await setup.regions["us-east-1"].stop()
-    assert await setup.call("GetSessionToken", "&TokenCode=123456") == (200, setup.router._order("us-east-1")[1])
+    assert await setup.call("GetSessionToken", "&TokenCode=123456") == (
+        200,
+        setup.router.forwarder.chooser.order("us-east-1")[1],
+    )
 
 
 async def test_a_regional_call_is_never_moved(start):
@@ -241,7 +244,7 @@ async def test_a_region_that_says_it_is_not_ready_gets_nothing_more(start):
     setup = await start()
     setup.regions["us-east-1"].ready = False
     assert await setup.answers_from("us-east-1")
-    second = setup.router._order("us-east-1")[1]
+    second = setup.router.forwarder.chooser.order("us-east-1")[1]
     await eventually(lambda: setup.answers_from(second))
 
 
@@ -463,7 +466,7 @@ async def test_a_client_that_leaves_ends_its_request_and_harms_nobody(start):
         writer.close()
     await asyncio.sleep(0.2)
     assert not region.requests
-    assert setup.router._in_flight == 0
+    assert not any(demand.in_flight for demand in setup.router.forwarder.demand.values())
     assert await setup.call(**view) == (200, "ap-southeast-1")
 
 

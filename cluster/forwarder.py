@@ -1,0 +1,316 @@
+"""One request on its way through the router: to a region, perhaps to a second one, and back. (I/O)
+
+Every decision is in `choice`, `outlier`, `retry`, `hedging`, `latency` and `forwarding`; here they are carried out in
+order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from random import Random
+from time import monotonic
+from typing import Any
+
+from aiohttp.web_request import BaseRequest
+
+from cluster import forwarding, retry, route
+from cluster.choice import Chooser
+from cluster.delay import Path
+from cluster.hedging import HedgeBudget, Usual
+from cluster.listener import Reply, plain
+from cluster.metrics import RouterMetrics
+from cluster.outlier import CallClass, RegionHealth, Skipped
+from cluster.router_config import RouterConfig, View
+from cluster.spare import Demand
+from cluster.upstream import Answer, Upstream, UpstreamError
+from stsd.errors import ServiceUnavailable
+from stsd.wire import forwarded, xml
+
+GATEWAY_STATUSES = frozenset({502, 503, 504})
+NO_REGION = "No region can be reached."
+JSON_TYPE = "application/json"
+Result = Answer | UpstreamError
+
+
+class Forwarder:
+    """Sends requests to regions. `chooser.use` changes the policy while it runs."""
+
+    def __init__(self, config: RouterConfig, metrics: RouterMetrics) -> None:
+        self.rng = Random(config.seed)  # noqa: S311 chance, not secrets
+        self.health = {region: RegionHealth() for region in config.topology.regions}
+        self.chooser = Chooser(
+            config.topology, config.policy, self.health, self.rng, self._spare, ttl_s=config.dns_ttl_s
+        )
+        self.upstreams = {
+            region: Upstream(
+                host, port, connect_timeout_s=config.connect_timeout_s, answer_timeout_s=config.answer_timeout_s
+            )
+            for region, (host, port) in config.upstreams.items()
+        }
+        self.demand = {region: Demand(config.topology.capacity.get(region)) for region in config.topology.regions}
+        self._metrics = metrics
+        self._key = forwarded.router_key(config.cluster_key)
+        self._budget = retry.RetryBudget()
+        self._hedges = HedgeBudget()
+        self._usual: dict[tuple[str, str], Usual] = {}
+        self._all_in_flight = 0
+
+    async def respond(self, view: View, request: BaseRequest, target: str, body: bytes, arrived: float) -> Reply:
+        """The answer for the client, counted."""
+        self._all_in_flight += 1
+        region, outcome = "none", "disconnected"
+        try:
+            region, outcome, reply = await self._forward(Attempt.of(view, request, target, body, arrived))
+            return reply
+        finally:
+            self._all_in_flight -= 1
+            self._metrics.count(view.endpoint, view.location, region, outcome, monotonic() - arrived)
+
+    async def _forward(self, attempt: Attempt) -> tuple[str, str, Reply]:
+        """The region that answered, the outcome for the metric, and the answer."""
+        region, skipped = self._first(attempt)
+        attempt.steps += skipped
+        if self._may_hedge(attempt):
+            region, result, outcome = await self._hedged(attempt, region)
+        else:
+            result, outcome = await self._attempt(attempt, region), "ok"
+            attempt.came(region, result)
+        if self._may_retry(result, attempt) and (other := self._next(attempt)):
+            region, result, outcome = await self._again(attempt, region, result, other)
+        if isinstance(result, UpstreamError):
+            return "none", "unavailable", self._unavailable(attempt)
+        self._budget.succeeded()
+        return region, "error" if result.status >= 500 else outcome, self._reply(attempt, result)
+
+    def _first(self, attempt: Attempt) -> tuple[str, Skipped]:
+        view = attempt.view
+        if view.endpoint == "regional":
+            return view.region, []
+        return self.chooser.first(view.place, attempt.call, attempt.began)
+
+    def _next(self, attempt: Attempt) -> str | None:
+        """Where the request may go now, if there is such a place and budget, which `_again` gives back."""
+        if attempt.view.endpoint == "regional":
+            return None
+        other, skipped = self.chooser.next(attempt.view.place, attempt.call, monotonic(), attempt.asked)
+        if other is None or not self._budget.take(self._all_in_flight):
+            return None
+        known = {step[0] for step in attempt.steps}
+        attempt.steps += [step for step in skipped if step[0] not in known]
+        return other
+
+    async def _again(self, attempt: Attempt, region: str, result: Result, other: str) -> tuple[str, Result, str]:
+        """The second try. A region that answers 503 is still a better answer than no answer."""
+        self._metrics.retries.labels("definite" if _is_definite(result) else "indefinite").inc()
+        try:
+            second = await self._attempt(attempt, other)
+        finally:
+            self._budget.done()
+        attempt.came(other, second, "retry")
+        if isinstance(second, Answer) or isinstance(result, UpstreamError):
+            return other, second, "retried"
+        return region, result, "ok"
+
+    # -- hedging -----------------------------------------------------------------------------------------------------
+
+    def _may_hedge(self, attempt: Attempt) -> bool:
+        if not self.chooser.policy.hedges or attempt.view.endpoint == "regional":
+            return False
+        self._hedges.called()
+        return retry.hedgeable(*attempt.asks)
+
+    async def _hedged(self, attempt: Attempt, region: str) -> tuple[str, Result, str]:
+        """Asks `region`, and another one when it takes unusually long; the first good answer counts."""
+        usual = self._usual_of(attempt, region)
+        first = asyncio.create_task(self._attempt(attempt, region))
+        tasks = {first: region}
+        try:
+            done, _ = await asyncio.wait(tasks, timeout=usual.p95_s)
+            if not done and (other := self._hedge(attempt, region)):
+                tasks[asyncio.create_task(self._attempt(attempt.copy(), other))] = other
+            return await self._race(attempt, tasks, first)
+        finally:
+            usual.add(monotonic() - attempt.began)
+            for task in tasks:
+                task.cancel()
+
+    def _hedge(self, attempt: Attempt, region: str) -> str | None:
+        other, _ = self.chooser.next(attempt.view.place, attempt.call, monotonic(), {region})
+        if other is None or not self._hedges.take():
+            return None
+        self._metrics.hedges.inc()
+        return other
+
+    async def _race(
+        self, attempt: Attempt, tasks: Mapping[asyncio.Task[Result], str], first: asyncio.Task[Result]
+    ) -> tuple[str, Result, str]:
+        left = set(tasks)
+        while True:
+            done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
+            task = next((one for one in done if _is_good(one.result())), next(iter(done)))
+            result, region = task.result(), tasks[task]
+            attempt.came(region, result, "" if task is first else "hedge")
+            if _is_good(result) or not left:
+                for late in left:
+                    attempt.gave_up(tasks[late], "" if late is first else "hedge")
+                return region, result, "ok" if task is first else "hedged"
+
+    def _usual_of(self, attempt: Attempt, region: str) -> Usual:
+        key = attempt.view.location, region
+        if key not in self._usual:
+            self._usual[key] = Usual()
+        return self._usual[key]
+
+    # -- one exchange ------------------------------------------------------------------------------------------------
+
+    async def _attempt(self, attempt: Attempt, region: str) -> Result:
+        """One exchange with one region, latency both ways; the outcome goes into the region's health."""
+        attempt.asked.add(region)
+        path = attempt.view.paths.get(region)
+        if path is not None:
+            await attempt.travel(path)
+        demand = self.demand[region]
+        demand.begins(monotonic())
+        try:
+            result = await self._exchange(attempt, region)
+        finally:
+            demand.ends()
+        self._note(region, attempt, result)
+        if path is not None:
+            await attempt.travel(path)
+        return result
+
+    async def _exchange(self, attempt: Attempt, region: str) -> Result:
+        request = attempt.request
+        client_ip, binding = request.remote or "unknown", attempt.binding
+        mark = forwarded.mark(self._key, attempt.view.endpoint, client_ip, request.secure, time.time(), binding)
+        head = forwarding.request_head(
+            request.method, attempt.target, request.raw_headers, len(attempt.body), (forwarded.HEADER, mark)
+        )
+        try:
+            wait_s = forwarding.asked_wait_s(request.method, attempt.path, attempt.body)
+            upstream = self.upstreams[region]
+            return await upstream.send(head, attempt.body, bodiless=request.method == "HEAD", more_s=wait_s)
+        except UpstreamError as error:
+            return error
+
+    def _note(self, region: str, attempt: Attempt, result: Result) -> None:
+        """Passive detection. Only the Query API's errors count: a 503 under /v1/ may be what the caller asked for."""
+        health, now = self.health[region], monotonic()
+        if isinstance(result, UpstreamError):
+            health.request(now, attempt.call, gateway=True, silent=result.definite)
+        elif attempt.call == "sts":
+            health.request(now, failed=result.status >= 500, gateway=result.status in GATEWAY_STATUSES)
+        else:
+            health.request(now, "v1")
+
+    def _may_retry(self, result: Result, attempt: Attempt) -> bool:
+        if isinstance(result, Answer):
+            overloaded = attempt.call == "sts" and result.status in GATEWAY_STATUSES
+            return overloaded and retry.repeatable(*attempt.asks)
+        return result.definite or retry.repeatable(*attempt.asks)
+
+    def _spare(self) -> Mapping[str, tuple[float, float]]:
+        now = monotonic()
+        return {region: demand.spare(now, self.health[region].share) for region, demand in self.demand.items()}
+
+    # -- answers -----------------------------------------------------------------------------------------------------
+
+    def _route(self, attempt: Attempt) -> bytes:
+        named = "regional" if attempt.view.endpoint == "regional" else self.chooser.policy.name
+        return route.line(named, tuple(attempt.steps))
+
+    def _reply(self, attempt: Attempt, answer: Answer) -> Reply:
+        """The region's answer for the client; `x-stsd-added-ms` is what the latency model put on top."""
+        fields = forwarding.response_fields(answer.headers) + self._route(attempt)
+        if attempt.added_s:
+            fields += b"x-stsd-added-ms: %.3f\r\n" % (attempt.added_s * 1000)
+        length = None
+        if answer.status == 304 or attempt.request.method == "HEAD":
+            length = next((value for name, value in answer.headers if name.lower() == b"content-length"), None)
+        return Reply(answer.status, fields, answer.body, reason=answer.reason, length=length)
+
+    def _unavailable(self, attempt: Attempt) -> Reply:
+        request_id = new_request_id()
+        error = ServiceUnavailable(NO_REGION, reason="no_region")
+        fields = f"x-amzn-RequestId: {request_id}\r\nRetry-After: 1\r\n{self._route(attempt).decode()}"
+        if xml.wants_json(attempt.request.headers):
+            return plain(503, xml.render_error_json(error, request_id), JSON_TYPE, fields=fields)
+        return plain(503, xml.render_error(error, request_id), "text/xml", fields=fields)
+
+
+@dataclass(slots=True)
+class Attempt:
+    """A request on its way: when it arrived (monotonic seconds), the latency added so far, how late it runs, and what
+    came of each region."""
+
+    view: View
+    request: BaseRequest
+    target: str
+    path: str
+    query: str
+    body: bytes
+    binding: str
+    call: CallClass
+    began: float
+    added_s: float = 0.0
+    late_s: float = 0.0
+    steps: Skipped = field(default_factory=list)
+    asked: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, view: View, request: BaseRequest, target: str, body: bytes, arrived: float) -> Attempt:
+        """A request that has just arrived."""
+        path, _, query = target.partition("?")
+        binding = request.headers.get("Authorization") or query
+        return cls(view, request, target, path, query, body, binding, "sts" if path == "/" else "v1", arrived)
+
+    @property
+    def asks(self) -> tuple[str, str, str, bytes]:
+        """What `retry` decides by."""
+        return self.request.method, self.path, self.query, self.body
+
+    def copy(self) -> Attempt:
+        """The same request on another way, which begins now; its steps and regions are noted together."""
+        given: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
+        return Attempt(**{**given, "began": monotonic(), "added_s": 0.0, "late_s": 0.0})
+
+    def came(self, region: str, result: Result, role: str = "") -> None:
+        """Notes what came of a region."""
+        if isinstance(result, Answer):
+            said = f"status={result.status}"
+        else:
+            said = "no-connection" if result.definite else "no-answer"
+        self.steps.append((region, route.words(said, role)))
+
+    def gave_up(self, region: str, role: str) -> None:
+        """Notes a region that was still at work when another one had answered."""
+        self.steps.append((region, route.words("abandoned", role)))
+
+    async def travel(self, path: Path) -> None:
+        """One way between the client's place and the region."""
+        # The first leg counts from the arrival, so that reading the body does not come on top.
+        since = self.began if not self.added_s else monotonic() - self.late_s
+        started = monotonic()
+        self.late_s = await path.hold(since)
+        self.added_s += monotonic() - started
+
+
+def _is_definite(result: Result) -> bool:
+    return isinstance(result, UpstreamError) and result.definite
+
+
+def _is_good(result: Result) -> bool:
+    return isinstance(result, Answer) and result.status < 500
+
+
+def new_request_id() -> str:
+    """A fresh random UUID (RFC 9562 version 4)."""
+    digits = os.urandom(16).hex()
+    return (
+        f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{'89ab'[int(digits[16], 16) & 3]}{digits[17:20]}-{digits[20:]}"
+    )

@@ -1,0 +1,51 @@
+"""What a router is told at its start, and what each of its ports stands for. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cluster import dns, routing
+from cluster.topology import Ports, Topology
+from stsd.wire.messages import Endpoint
+
+if TYPE_CHECKING:
+    from cluster.delay import Path
+
+DIRECT = "direct"
+"""The `location` label of the port that adds no latency."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouterConfig:
+    """Settings of one router.
+
+    `upstreams` maps regions to (host, port). `answer_timeout_s` bounds every wait for a region's bytes, on top of what
+    the caller asks for (`forwarding.asked_wait_s`): higher lets a slow region answer, and lets a hanging one hold its
+    callers as long. `seed` decides jitter and all other chance.
+    """
+
+    topology: Topology
+    upstreams: Mapping[str, tuple[str, int]]
+    ports: Ports
+    cluster_key: bytes = field(repr=False)
+    policy: str = routing.DEFAULT_POLICY
+    dns_ttl_s: float = dns.TTL_S
+    host: str = "127.0.0.1"
+    seed: int | None = None
+    connect_timeout_s: float = 1.0
+    answer_timeout_s: float = 5.0
+    unsafe_test_hooks: bool = False
+
+
+@dataclass(slots=True)
+class View:
+    """One port: whose view it is, the one region of a regional endpoint, and the paths (none without latency).
+    `place` is where its clients count as being."""
+
+    endpoint: Endpoint
+    location: str
+    place: str
+    region: str
+    paths: Mapping[str, Path]

@@ -1,0 +1,124 @@
+"""A running router: what each policy does with real connections, what the answer tells of its way, and the switch."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from cluster import routing
+from tests.cluster.fake_regions import raw
+from tests.cluster.test_router import request
+
+
+async def route(setup, action: str = "GetCallerIdentity", **view: str) -> str:
+    async with setup.client.post(setup.url(**view), data=f"Action={action}") as answer:
+        return answer.headers["x-stsd-route"]
+
+
+def goes_down(setup) -> None:
+    """What three health checks of the stopped region find."""
+    for _ in range(3):
+        setup.router.health["us-east-1"].check("silent", time.monotonic())
+
+
+async def test_the_answer_tells_its_way(start):
+    setup = await start()
+    assert await route(setup) == "nearest-failover, us-east-1;status=200"
+    view = {"endpoint": "regional", "location": "us-east-1", "region": "eu-west-1"}
+    assert await route(setup, **view) == "regional, eu-west-1;status=200"
+    setup.regions["us-east-1"].status = 503
+    assert await route(setup) == "nearest-failover, us-east-1;status=503, eu-west-1;status=200;retry"
+    assert await route(setup, "CreateUser") == "nearest-failover, us-east-1;status=503"
+    await setup.regions["us-east-1"].stop()
+    assert await route(setup) == "nearest-failover, us-east-1;no-connection, eu-west-1;status=200;retry"
+    goes_down(setup)
+    assert await route(setup) == "nearest-failover, us-east-1;down, eu-west-1;status=200"
+
+
+async def test_a_503_of_the_routers_own_tells_it_too(start):
+    setup = await start(policy="nearest")
+    await setup.regions["us-east-1"].stop()
+    assert await route(setup) == "nearest, us-east-1;no-connection"
+
+
+async def test_a_route_that_a_client_sends_ends_at_the_router(start):
+    setup = await start()
+    await raw(setup.port(), request(fields="X-Stsd-Route: nearest, eu-west-1;status=200\r\n"))
+    assert not setup.regions["us-east-1"].requests[0].all("x-stsd-route")
+
+
+async def test_a_policy_counts_from_the_next_request_on(start):
+    setup = await start()
+    assert await setup.call(location="eu-west-1") == (200, "us-east-1")  # all are equally far here
+    setup.router.forwarder.chooser.use("nearest")
+    assert await route(setup) == "nearest, us-east-1;status=200"
+    assert setup.router.obey({"verb": "policy", "policy": "home-2011"}) == {"ok": True, "before": "nearest"}
+    assert await route(setup) == "home-2011, us-east-1;status=200"
+    for wrong in ({"verb": "policy", "policy": "fastest"}, {"verb": "policy"}, {"verb": "dance"}, {}):
+        assert setup.router.obey(wrong)["ok"] is False
+    assert await route(setup) == "home-2011, us-east-1;status=200"
+
+
+@pytest.mark.parametrize("policy", sorted(routing.POLICIES))
+async def test_under_every_policy_a_healthy_cluster_answers_from_the_nearest_or_from_home(start, policy):
+    setup = await start(policy=policy, far=True)
+    for place in setup.topology.locations:
+        status, region = await setup.call(location=place)
+        assert (status, region) == (200, "us-east-1" if policy == "home-2011" else place)
+
+
+async def test_dns_does_not_move_a_call_before_the_ttl_ends(start):
+    setup = await start(policy="dns", dns_ttl_s=60)
+    assert await route(setup) == "dns, us-east-1;status=200"
+    await setup.regions["us-east-1"].stop()
+    assert await route(setup) == "dns, us-east-1;no-connection"
+    goes_down(setup)
+    assert await route(setup) == "dns, us-east-1;no-connection"
+
+
+async def test_dns_with_a_ttl_of_nothing_follows_the_health_check(start):
+    setup = await start(policy="dns", dns_ttl_s=0)
+    await setup.regions["us-east-1"].stop()
+    goes_down(setup)
+    assert await setup.call() == (200, "eu-west-1")
+
+
+async def usual(setup, calls: int = 64) -> None:
+    """So many calls that the router knows how long they usually take."""
+    for _ in range(calls):
+        await setup.call()
+
+
+async def test_a_late_call_is_hedged_and_the_first_answer_counts(start):
+    setup = await start(policy="hedged")
+    await usual(setup)
+    setup.regions["us-east-1"].delay_s = 1.0
+    seen = [await route(setup) for _ in range(3)]
+    assert "hedged, eu-west-1;status=200;hedge, us-east-1;abandoned" in seen
+    async with setup.client.get(setup.url("/metrics")) as answer:
+        assert "router_hedges_total 0" not in await answer.text()
+
+
+async def test_what_issues_credentials_is_not_hedged(start):
+    setup = await start(policy="hedged")
+    await usual(setup)
+    setup.regions["us-east-1"].delay_s = 0.2
+    assert await route(setup, "AssumeRole") == "hedged, us-east-1;status=200"
+
+
+async def test_hedges_stay_within_their_budget(start):
+    setup = await start(policy="hedged")
+    await usual(setup)
+    before = sum(len(region.requests) for region in setup.regions.values())
+    setup.regions["us-east-1"].delay_s = 0.02
+    for _ in range(60):
+        await setup.call()
+    after = sum(len(region.requests) for region in setup.regions.values())
+    assert 60 < after - before <= 60 + (64 + 60) * 0.05 + 1
+
+
+async def test_a_hedged_call_whose_first_region_breaks_is_tried_again(start):
+    setup = await start(policy="hedged")
+    setup.regions["us-east-1"].drops = True
+    assert await route(setup) == "hedged, us-east-1;no-answer, eu-west-1;status=200;retry"

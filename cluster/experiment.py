@@ -126,6 +126,8 @@ class Experiment:
     quick: Quick
     revoking: Revoking | None = None
     variants: tuple[Variant, ...] = (Variant(),)
+    finding: tuple[str, ...] = ()
+    """Sentences of the answer; see `finding`."""
 
     def shortened(self) -> Experiment:
         """The quick form: fewer seeds, shorter load, earlier faults, and only the checks that fit it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import subprocess
@@ -24,7 +23,7 @@ from cluster.errors import ClusterError
 from cluster.experiment import Experiment, ExperimentError, select
 from cluster.files import read_text, write_whole
 from cluster.history import labelled
-from cluster.result import result, shown
+from cluster.result import encoded, result, shown
 from cluster.runner import Runner
 
 EXPERIMENTS = Path(__file__).parent / "experiments"
@@ -158,7 +157,7 @@ def _write(out: Path, found: Mapping[str, Any]) -> Path:
     path = out / str(found["name"]) / "result.json"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, json.dumps(found, indent=1, ensure_ascii=False).encode() + b"\n")
+        write_whole(path, encoded(found))
     except OSError as error:
         raise _unwritable(out, error.strerror) from error
     return path
@@ -198,7 +197,7 @@ def _table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) ->
     columns = list(columns)
     empty = {i for i in range(len(columns)) if all(row[i] is None for row in kept)}
     for column in (c for i, c in enumerate(columns) if i not in empty):
-        numeric = column.endswith("_ms") or column in ("requests", "lost", "measured")
+        numeric = column.endswith("_ms") or column in ("requests", "lost", "impact_s", "measured")
         table.add_column(column.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(

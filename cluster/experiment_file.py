@@ -16,6 +16,7 @@
   which checks tell faults of one action apart; `variants`, if it does not come in all of them |
 | `[revocations]` | sessions made and revoked in each region: `per_s`, `settle_s` after the last one, and how many
   revocations there are before it all, in all regions together (`preloaded`) |
+| `finding` | the answer, sentence by sentence, with what checks measured in braces (see `finding`) |
 | `[[checks]]` | `kind` and its members (see `checks`); `quick = false` leaves a check out of the quick form,
   `backbone` out of runs on another one |
 | `seeds` | how many seeds a full run takes, from the given one on |
@@ -35,7 +36,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from cluster import routing
+from cluster import finding, routing
 from cluster.behaviour import BEHAVIOURS
 from cluster.checks import KINDS, Check
 from cluster.experiment import Experiment, ExperimentError, Fault, Load, Quick, Revoking, Step, Variant
@@ -113,6 +114,7 @@ _SCHEMA = _object(
         ),
     },
     {
+        "finding": {"type": "array", "items": _TEXT, "minItems": 1},
         "variants": {
             "type": "array",
             "items": _object(
@@ -220,6 +222,9 @@ def _mismatches(document: Mapping[str, Any]) -> Iterable[str]:
         if len(given := quick.get(member, entries)) != len(entries):
             yield f"quick.{member}: has {len(given)} times for {len(entries)} {what}; allowed is one for each"
     yield from _unknown_words(document, faults, steps)
+    checks = [check["name"] for check in document["checks"]]
+    for name in finding.unknown(document.get("finding", ()), checks):
+        yield f"finding: no check is called {name}; allowed are {', '.join(dict.fromkeys(checks))}"
 
 
 def _mistimed(where: str, one: str, times: Sequence[float], load_s: float) -> Iterable[str]:
@@ -299,6 +304,7 @@ def _build(document: Mapping[str, Any]) -> Experiment:
         quick=_quick(document, faults, every["variants"]),
         revoking=Revoking(**document["revocations"]) if "revocations" in document else None,
         variants=variants,
+        finding=tuple(document.get("finding", ())),
     )
 
 

@@ -7,13 +7,13 @@ A percentile is given only where at least 10 samples lie beyond it; else it is n
 
 from __future__ import annotations
 
-import math
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from cluster import checks, conditions
+from cluster import checks, conditions, distributions, finding
 from cluster.checks import Verdict
 from cluster.experiment import Experiment, Load
 from cluster.history import Exchange, Run, percentile
@@ -21,6 +21,7 @@ from cluster.topology import Topology
 
 SAMPLES_BEYOND_MIN = 10
 P999_SAMPLES_MIN = 20_000
+GROUP = "policy location endpoint region"
 Row = list[Any]
 
 
@@ -43,7 +44,7 @@ def result(
     return {
         "name": experiment.name,
         "question": experiment.question,
-        "answer": answer(verdicts, reasons),
+        "answer": answer(verdicts, reasons, finding.filled(experiment.finding, verdicts)),
         "valid": not reasons,
         "seed": seed,
         "commit": commit,
@@ -60,16 +61,37 @@ def result(
     }
 
 
-def answer(verdicts: Sequence[Verdict], reasons: Sequence[str]) -> str:
-    """The finding in words: why it is not valid, every check that did not hold, and what was measured."""
+def encoded(found: Mapping[str, Any]) -> bytes:
+    """The file's bytes: a line for each member, each check and each row of a series, so that it can be read."""
+    tables = [
+        f'  {{"name": {_json(one["name"])}, "columns": {_json(one["columns"])}, "rows": {_lines(one["rows"], 3)}}}'
+        for one in found["series"]
+    ]
+    members = [f' "{name}": {_json(value)}' for name, value in found.items() if name not in ("checks", "series")]
+    members += [f' "checks": {_lines(found["checks"], 2)}', ' "series": [\n' + ",\n".join(tables) + "\n ]"]
+    return ("{\n" + ",\n".join(members) + "\n}\n").encode()
+
+
+def _lines(values: Sequence[Any], depth: int) -> str:
+    return "[\n" + ",\n".join(" " * depth + _json(value) for value in values) + "\n" + " " * (depth - 1) + "]"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def answer(verdicts: Sequence[Verdict], reasons: Sequence[str], found: str = "") -> str:
+    """Why it is not valid, what was found, and every check that did not hold. `found` are sentences of the experiment's
+    own; where it has none, every number that was measured stands there."""
     failed = [verdict for verdict in verdicts if not verdict.holds]
     said = [f"Not valid: {'; '.join(reasons)}."] if reasons else []
+    said += [found] if found else []
     if failed:
         named = "; ".join(f"{v.name}: measured {shown(v.measured)}, required {v.required}" for v in failed)
         said.append(f"{len(failed)} of {len(verdicts)} checks did not hold: {named}.")
     else:
         said.append(f"All {len(verdicts)} checks held.")
-    return " ".join([*said, *(f"{finding}." for finding in _findings(verdicts))])
+    return " ".join([*said, *([] if found else [f"{one}." for one in _findings(verdicts)])])
 
 
 def _findings(verdicts: Iterable[Verdict]) -> Iterable[str]:
@@ -112,8 +134,16 @@ def _lists(load: Load) -> dict[str, Any]:
 def series(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Latency and losses per client group, their course by the second, faults, conditions, and revocations if any."""
     return [
-        _table("latency", "policy location endpoint region requests lost p50_ms p90_ms p99_ms", _latency(runs)),
+        _table(
+            "latency", "policy location endpoint region requests lost impact_s p50_ms p90_ms p99_ms", _latency(runs)
+        ),
+        _table(
+            "latency distribution",
+            f"{GROUP} requests {distributions.DISTRIBUTION}",
+            distributions.latency(runs),
+        ),
         _table("course", "policy seed second endpoint location ok lost attempts", _course(runs)),
+        _table("course by endpoint", "policy seed second endpoint region ok lost p50_ms", distributions.course(runs)),
         _table(
             "faults",
             "policy seed action region began_at_s done_at_s name",
@@ -133,6 +163,11 @@ def _revocation_series(runs: Sequence[Run]) -> Iterable[dict[str, Any]]:
     yield _table("convergence", "policy origin observer revocations p50_ms p90_ms p99_ms p999_ms", _convergence(runs))
     conditions = "policy condition revocations p50_ms p99_ms p999_ms"
     yield _table("convergence by condition", conditions, _by_condition(runs))
+    yield _table(
+        "convergence distribution",
+        f"policy condition revocations {distributions.DISTRIBUTION}",
+        distributions.convergence(runs),
+    )
 
 
 def _revocation_counts(runs: Iterable[Run]) -> Iterable[Row]:
@@ -160,21 +195,10 @@ def _convergence(runs: Iterable[Run]) -> Iterable[Row]:
 
 
 def _by_condition(runs: Iterable[Run]) -> Iterable[Row]:
-    """`healthy`: from when a revocation was sent, before the first fault, until another region refused. `after heal`:
-    from a heal until a region refused what had been acknowledged before the heal and could not reach it."""
     found: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
     for run in runs:
-        first = min((event.began_at for event in run.events), default=math.inf)
-        heals = [event.began_at for event in run.events if event.action == "heal"]
-        for one in run.revocations:
-            if one.acked_at is None or one.sent_at is None:
-                continue
-            for refused_at in one.refused_at.values():
-                heal = next((at for at in heals if one.acked_at < at <= refused_at), None)
-                if heal is not None:
-                    found[run.label, "after heal"].append((refused_at - heal) * 1000)
-                elif refused_at < first:
-                    found[run.label, "healthy"].append((refused_at - one.sent_at) * 1000)
+        for condition, ms in distributions.convergence_times(run):
+            found[run.label, condition].append(ms)
     for group, times in sorted(found.items(), reverse=True):
         p999 = percentile(times, 0.999) if len(times) >= P999_SAMPLES_MIN else None
         yield [*group, len(times), _percentile(times, 0.5), _percentile(times, 0.99), p999]
@@ -189,10 +213,11 @@ def _rounded(cell: Any) -> Any:
 
 
 def _latency(runs: Iterable[Run]) -> Iterable[Row]:
+    impact_s = distributions.impact_s(runs)
     for group, exchanges in sorted(_grouped(runs).items()):
         latencies = [e.latency_ms for e in exchanges if e.outcome == "ok"]
         percentiles = [_percentile(latencies, share) for share in (0.5, 0.9, 0.99)]
-        yield [*group, len(exchanges), len(exchanges) - len(latencies), *percentiles]
+        yield [*group, len(exchanges), len(exchanges) - len(latencies), impact_s.get(group, 0), *percentiles]
 
 
 def _grouped(runs: Iterable[Run]) -> Mapping[tuple[str, ...], list[Exchange]]:

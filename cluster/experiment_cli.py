@@ -60,3 +60,50 @@ def run_experiments(
     if regions is not None:
         raise click.UsageError("--regions: give it with --simulate; processes run the topology of the experiment")
     return experiment_console.run_all(names, quick=quick, seed=seed, out=out, backbone=backbone)
+
+
+@experiment.command("report")
+@click.argument("results", metavar="DIR", type=click.Path(exists=True, path_type=Path))
+def report_results(results: Path) -> None:
+    """Write report.html and the plots again, from results that are there; `run` does it by itself.
+
+    Exit 1 if a result could not be read: the report is made of the others.
+
+    Example: python -m cluster experiment report out/
+    """
+    from cluster import experiment_console
+    from cluster.report import console
+
+    console.report(results, experiment_console.numbers())
+
+
+@experiment.command("compare")
+@click.argument("a", type=click.Path(exists=True, path_type=Path))
+@click.argument("b", type=click.Path(exists=True, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="A list of comparisons, and nothing else.")
+def compare_results(a: Path, b: Path, as_json: bool) -> int:
+    """Compare two folders of results, or two result files: checks and key numbers as ratios B ÷ A.
+
+    Exit 1 if something is worse in B: a check that held, a result that was valid, an experiment that was there.
+
+    Example: python -m cluster experiment compare before/ after/
+    """
+    from cluster import experiment_console
+    from cluster.report import console
+
+    return console.compare(a, b, experiment_console.numbers(), as_json=as_json)
+
+
+@experiment.command("publish")
+@click.argument("results", metavar="DIR", type=click.Path(exists=True, path_type=Path))
+@click.option("--docs", type=click.Path(file_okay=False, path_type=Path), default=Path("docs"), show_default=True,
+              help="Where results.md and its pictures go.")  # fmt: skip
+def publish_results(results: Path, docs: Path) -> None:
+    """Write the page of results, docs/results.md, with one picture for each experiment.
+
+    Example: python -m cluster experiment publish out/
+    """
+    from cluster import experiment_console
+    from cluster.report import console
+
+    console.publish(results, docs, experiment_console.numbers())

@@ -23,6 +23,7 @@ from cluster.errors import ClusterError
 from cluster.experiment import Experiment, ExperimentError, select
 from cluster.files import read_text, write_whole
 from cluster.history import labelled
+from cluster.report import console as report_console
 from cluster.result import encoded, result, shown
 from cluster.runner import Runner
 
@@ -75,17 +76,24 @@ def _console() -> Console:
 
 
 def _each(forms: Iterable[Experiment], out: Path, run: Callable[[Experiment], tuple[dict[str, Any], bool]]) -> int:
-    console, code = _console(), 0
+    console, code, names = _console(), 0, []
     _check_writable(out)
     for one in forms:
         found, stopped = run(one)
         path = _write(out, found)
+        names.append(one.name)
         show(console, one, found, path)
         if not found["valid"] or not all(check["holds"] for check in found["checks"]):
             code = 1
         if stopped:
             break
+    report_console.write(out, names, numbers())
     return code
+
+
+def numbers() -> dict[str, str]:
+    """The number of each experiment by its name. Raises ClusterError."""
+    return {one.name: one.number for one in load_all().values()}
 
 
 def load_all() -> dict[str, Experiment]:

@@ -1,0 +1,211 @@
+"""What happened by the second, with faults marked, from every series that has a column `second`. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from cluster.report.plots import Curves, Line, Mark, Plot, listing, numbered, unique
+from cluster.report.record import Record, Table
+
+ENDED_BY: Mapping[str, tuple[str, ...]] = {
+    "kill": ("start",),
+    "pause": ("resume",),
+    "partition": ("heal",),
+    "slow": ("heal",),
+    "lose": ("heal",),
+}
+UNDOES = frozenset(word for words in ENDED_BY.values() for word in words)
+TOGETHER_S = 0.5
+"""Faults that begin within this time are one to the eye."""
+MARKS_MAX = 6
+"""More of them are ticks without words."""
+LINES_MAX = 5
+Row = Mapping[str, Any]
+COURSES = ("course by endpoint", "course")
+
+
+def _course(record: Record) -> Table:
+    """The finer series, or for an old result the coarser one."""
+    tables = [record.table(name) for name in COURSES]
+    return next((table for table in tables if table.has("policy", "second", "endpoint", "ok", "lost")), tables[0])
+
+
+def lost(record: Record) -> Plot | None:
+    """Share of requests lost by the second; where nothing was disturbed and nothing lost there is nothing to see."""
+    rows: list[Row] = list(_course(record))
+    if not rows or not (record.table("faults").rows or any(row["lost"] for row in rows)):
+        return None
+
+    def share(found: Sequence[Row]) -> float | None:
+        due = sum(row["ok"] + row["lost"] for row in found)
+        return sum(row["lost"] for row in found) / due if due else None
+
+    caption = "Share of the requests due in each second that got no good answer; shaded while a fault lasted."
+    return _plot(record, "lost", "Requests lost by the second", caption, rows, share, "share lost", True)
+
+
+def answered(record: Record) -> Plot | None:
+    """Good answers by the second, where the load changes or several variants are compared."""
+    rows: list[Row] = list(_course(record))
+    variants = [one for one in record.parameters.get("variants") or [] if one.get("name")]
+    if not rows or not (variants or (record.parameters.get("load") or {}).get("steps")):
+        return None
+    seeds = {policy: len({row["seed"] for row in rows if row["policy"] == policy}) for policy in _policies(rows)}
+
+    def rate(found: Sequence[Row]) -> float | None:
+        return sum(row["ok"] for row in found) / seeds[found[0]["policy"]] if found else None
+
+    caption = "Good answers to the requests that were due in each second, the mean of all seeds."
+    return _plot(record, "answered", "Good answers by the second", caption, rows, rate, "answers a second", False)
+
+
+def latency(record: Record) -> Plot | None:
+    """Median latency by the second, where something was disturbed. Regional endpoints only where each place calls its
+    own: else the median of near and far says nothing."""
+    table = _course(record)
+    if not record.table("faults").rows or "p50_ms" not in table.columns:
+        return None
+    near = (record.parameters.get("load") or {}).get("regional") != "all"
+    rows: list[Row] = [row for row in table if near or row["endpoint"] == "global"]
+
+    def median(found: Sequence[Row]) -> float | None:
+        known = sorted(row["p50_ms"] for row in found if row["p50_ms"] is not None)
+        return known[len(known) // 2] if known else None
+
+    caption = "Median time until a good answer to the requests due in each second, all places together."
+    return _plot(record, "latency", "Latency by the second", caption, rows, median, "median ms", False)
+
+
+def _plot(
+    record: Record,
+    slug: str,
+    title: str,
+    caption: str,
+    rows: list[Row],
+    value: Callable[[Sequence[Row]], float | None],
+    y_label: str,
+    share: bool,
+) -> Plot:
+    marks = {policy: faults(record.table("faults"), policy) for policy in _policies(rows)}
+    labels = _labels(rows)
+    strokes = numbered(unique(labels.values()))
+    panels = []
+    for policy in _policies(rows):
+        here = [row for row in rows if row["policy"] == policy]
+        lines = tuple(
+            Line(label, tuple(_by_second([row for row in here if labels[_key(row)] == label], value)), strokes[label])
+            for label in unique(labels[_key(row)] for row in here)
+        )
+        alt = listing([f"{title}, {policy}", *(_said(line, share) for line in lines), *map(_told, marks[policy])])
+        panels.append(Curves(policy, "second", y_label, lines, alt, marks[policy], step=True, share=share))
+    return Plot(f"timeline-{slug}", title, caption, tuple(panels))
+
+
+def _policies(rows: Iterable[Row]) -> list[str]:
+    return unique(row["policy"] for row in rows)
+
+
+def _key(row: Row) -> tuple[str, str]:
+    return row["endpoint"], row.get("region") or ""
+
+
+def _labels(rows: Iterable[Row]) -> dict[tuple[str, str], str]:
+    """The global endpoint, every regional one that lost something, and all others as one."""
+    hurt: defaultdict[tuple[str, str], int] = defaultdict(int)
+    for row in rows:
+        hurt[_key(row)] += row["lost"]
+    regional = sorted((key for key in hurt if key[0] != "global"), key=lambda key: -hurt[key])
+    alone = [key for key in regional if hurt[key] and key[1]][: LINES_MAX - 2]
+    if len(alone) == len(regional) - 1:
+        alone = regional
+    rest = "other regional" if alone else "regional"
+    named = {key: f"regional {key[1]}".strip() if key in alone else rest for key in regional}
+    return {key: "global" for key in sorted(hurt) if key[0] == "global"} | named
+
+
+def _by_second(rows: Iterable[Row], value: Callable[[Sequence[Row]], float | None]) -> Iterator[tuple[float, float]]:
+    found: defaultdict[int, list[Row]] = defaultdict(list)
+    for row in rows:
+        found[row["second"]].append(row)
+    for second, here in sorted(found.items()):
+        y = value(here)
+        if y is not None:
+            yield float(second), y
+
+
+def _said(line: Line, share: bool) -> str:
+    if not line.points:
+        return f"{line.label}: nothing"
+    worst_at, worst = max(line.points, key=lambda point: point[1])
+    shown = f"{worst:.0%}" if share else f"{worst:.4g}"
+    return f"{line.label}: at most {shown}, in second {worst_at:g}" if worst else f"{line.label}: always 0"
+
+
+def _told(mark: Mark) -> str:
+    return f"{mark.label} at {mark.at:.1f} s" + ("" if mark.until is None else f" until {mark.until:.1f} s")
+
+
+def faults(table: Table, policy: str) -> tuple[Mark, ...]:
+    """What was done under a policy, of its first seed; what came at one moment is one mark."""
+    if not table.has("policy", "seed", "action", "began_at_s"):
+        return ()
+    rows = sorted((row for row in table if row["policy"] == policy), key=lambda row: row["began_at_s"])
+    rows = [row for row in rows if row["seed"] == rows[0]["seed"]]
+    found: list[Mark] = []
+    for index, row in enumerate(rows):
+        action = str(row["action"])
+        if action in UNDOES:
+            continue
+        label = str(row.get("name") or f"{action} {row.get('region') or ''}".strip())
+        if found and row["began_at_s"] - found[-1].at < TOGETHER_S:
+            continue
+        found.append(Mark(float(row["began_at_s"]), _end(action, row, rows[index + 1 :]), label))
+    if len(found) > MARKS_MAX:
+        return tuple(Mark(mark.at, mark.until, "") for mark in found)
+    return tuple(found)
+
+
+def _end(action: str, row: Row, later: Iterable[Row]) -> float | None:
+    for other in later:
+        same = other["action"] == "heal" or other.get("region") == row.get("region")
+        if other["action"] in ENDED_BY.get(action, ()) and same:
+            return float(other["began_at_s"])
+    return None
+
+
+def others(record: Record) -> Iterator[Plot]:
+    """Any other series with a column `second`: a panel per policy and numeric column."""
+    for table in record.tables:
+        if table.name in COURSES or not table.has("second"):
+            continue
+        rows = list(table)
+        texts = [name for name in table.columns if any(isinstance(row[name], str) for row in rows)]
+        numbers = [name for name in table.columns if name not in (*texts, "second", "seed")]
+        lines_by = [name for name in texts if name != "policy"]
+        panels = [
+            panel
+            for name in numbers
+            for policy in unique(str(row.get("policy", "")) for row in rows)
+            if (panel := _other(record, rows, policy, name, lines_by)).lines
+        ]
+        slug = re.sub("[^a-z0-9]+", "-", table.name.lower()).strip("-")
+        yield Plot(f"timeline-{slug}", f"{table.name.capitalize()} by the second", "", tuple(panels))
+
+
+def _other(record: Record, rows: Iterable[Row], policy: str, name: str, lines_by: Sequence[str]) -> Curves:
+    grouped: defaultdict[str, defaultdict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        if str(row.get("policy", "")) == policy and isinstance(row[name], int | float):
+            label = ", ".join(str(row[one]) for one in lines_by if row[one]) or name.replace("_", " ")
+            grouped[label][row["second"]].append(row[name])
+    lines = tuple(
+        Line(label, tuple((at, sum(ys) / len(ys)) for at, ys in sorted(points.items())), index)
+        for index, (label, points) in enumerate(sorted(grouped.items()))
+    )
+    title = f"{name.replace('_', ' ')}, {policy}" if policy else name.replace("_", " ")
+    alt = listing([title, *(_said(line, False) for line in lines)])
+    marks = faults(record.table("faults"), policy)
+    return Curves(title, "second", name.replace("_", " "), lines, alt, marks, step=True)

@@ -1,0 +1,57 @@
+"""Reads results from a folder and writes the report beside them. (I/O)"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cluster.errors import ClusterError
+from cluster.files import read_text, write_whole
+from cluster.report.record import Record, RecordError, ordered, parse
+
+RESULT = "result.json"
+REPORT = "report.html"
+
+
+def read(where: Path, numbers: Mapping[str, str]) -> tuple[list[Record], list[str]]:
+    """The results of a folder, of one experiment's folder or of one file, and a line for each that cannot be read.
+    Raises ClusterError when there is none at all."""
+    paths = found(where)
+    if not paths:
+        raise ClusterError(f"{where}: no result here: give a folder that `experiment run --out` has filled")
+    records, faults = [], []
+    for path in paths:
+        try:
+            records.append(parse(read_text(path, "result"), numbers))
+        except RecordError as error:
+            faults.append(f"{path}: {error}")
+        except ClusterError as error:
+            faults += error.faults
+    return ordered(records), faults
+
+
+def found(where: Path) -> list[Path]:
+    """The result files below a path."""
+    if where.is_file():
+        return [where]
+    own = where / RESULT
+    return [own] if own.is_file() else sorted(path for path in where.glob(f"*/{RESULT}") if path.is_file())
+
+
+def write(where: Path, records: Sequence[Record], faults: Sequence[str], drawn: Sequence[str]) -> Path:
+    """`report.html` of all results, and the files of every plot of the experiments named in `drawn`. Raises
+    ClusterError."""
+    from cluster.report import drawing, gallery, page
+
+    try:
+        for record in records:
+            if record.name in drawn:
+                folder = where / record.name
+                folder.mkdir(parents=True, exist_ok=True)
+                for plot in gallery.plots(record):
+                    for name, content in drawing.files(plot):
+                        write_whole(folder / name, content)
+        write_whole(where / REPORT, page.page(records, faults).encode())
+    except OSError as error:
+        raise ClusterError(f"{where}: cannot be written: {error.strerror}") from error
+    return where / REPORT

@@ -1,0 +1,153 @@
+"""A `result.json` as a value that pages and tables can be made of. Pure.
+
+Results outlive the code that made them: members of contract 9 are required, everything inside `parameters` and `series`
+may be missing. A table of a name that nobody here knows is shown as it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from jsonschema import Draft202012Validator
+
+Verdict = Literal["holds", "does not hold", "not valid"]
+_TEXT = {"type": "string"}
+_TABLE = {
+    "type": "object",
+    "required": ["name", "columns", "rows"],
+    "properties": {
+        "name": _TEXT,
+        "columns": {"type": "array", "items": _TEXT},
+        "rows": {
+            "type": "array",
+            "items": {"type": "array", "items": {"type": ["string", "number", "boolean", "null"]}},
+        },
+    },
+}
+_CHECK = {
+    "type": "object",
+    "required": ["name", "holds", "measured", "required"],
+    "properties": {"name": _TEXT, "holds": {"type": "boolean"}, "measured": {"type": ["number", "null"]}}
+    | {"required": _TEXT},
+}
+_MEMBERS: Mapping[str, Any] = {
+    "name": {"type": "string", "pattern": "^[a-z0-9]+(-[a-z0-9]+)*$"},
+    "question": _TEXT,
+    "answer": _TEXT,
+    "valid": {"type": "boolean"},
+    "seed": {"type": "integer"},
+    "commit": _TEXT,
+    "started_at": {"type": "integer", "minimum": 0, "maximum": 253402300799},
+    "topology": {"type": "object"},
+    "parameters": {"type": "object"},
+    "checks": {"type": "array", "items": _CHECK},
+    "series": {"type": "array", "items": _TABLE},
+}
+_SCHEMA = Draft202012Validator({"type": "object", "required": [*_MEMBERS], "properties": _MEMBERS})
+
+
+class RecordError(ValueError):
+    """A result that cannot be used; its text says in one line what is wrong and how to mend it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One of the result's series."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Every row by the names of its columns."""
+        return (dict(zip(self.columns, row, strict=True)) for row in self.rows)
+
+    def has(self, *columns: str) -> bool:
+        """Whether it has rows, and all these columns."""
+        return bool(self.rows) and set(columns) <= set(self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One check: what it required, what was measured, and whether that was enough."""
+
+    name: str
+    holds: bool
+    measured: float | None
+    required: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One experiment's result. `number` is E1 and the like, empty for an experiment that is not known any more."""
+
+    number: str
+    name: str
+    question: str
+    answer: str
+    valid: bool
+    seed: int
+    commit: str
+    started_at: int
+    topology: Mapping[str, Any]
+    parameters: Mapping[str, Any]
+    checks: tuple[Judged, ...]
+    tables: tuple[Table, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """What it came to; nothing that was not checked holds."""
+        if not self.valid:
+            return "not valid"
+        return "holds" if self.checks and all(check.holds for check in self.checks) else "does not hold"
+
+    @property
+    def held(self) -> int:
+        """How many checks held."""
+        return sum(check.holds for check in self.checks)
+
+    @property
+    def title(self) -> str:
+        """Its number and name."""
+        return f"{self.number} {self.name}".strip()
+
+    @property
+    def quick(self) -> bool:
+        """Whether it is of the short form."""
+        return self.parameters.get("form") == "quick"
+
+    def table(self, name: str) -> Table:
+        """The series of that name, an empty one where there is none."""
+        return next((table for table in self.tables if table.name == name), Table(name, (), ()))
+
+
+def parse(text: str, numbers: Mapping[str, str]) -> Record:
+    """The record of a file's text; `numbers` has the number of each known experiment. Raises RecordError."""
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise RecordError(f"it is not JSON ({error}): run the experiment again") from error
+    for wrong in sorted(_SCHEMA.iter_errors(found), key=lambda error: str(error.json_path)):
+        reason = wrong.message if len(wrong.message) < 120 else f"it does not fit {wrong.validator}"
+        raise RecordError(f"{wrong.json_path}: {reason}: it is no result of an experiment, or a damaged one")
+    tables = tuple(_table(table) for table in found["series"])
+    members = {name: found[name] for name in _MEMBERS if name not in ("checks", "series")}
+    checks = tuple(Judged(c["name"], c["holds"], c["measured"], c["required"]) for c in found["checks"])
+    return Record(number=numbers.get(found["name"], ""), checks=checks, tables=tables, **members)
+
+
+def _table(table: Mapping[str, Any]) -> Table:
+    columns = tuple(table["columns"])
+    for index, row in enumerate(table["rows"]):
+        if len(row) != len(columns):
+            where = f"series {table['name']}, row {index}"
+            raise RecordError(f"{where}: {len(row)} cells for {len(columns)} columns: the file is damaged")
+    return Table(table["name"], columns, tuple(map(tuple, table["rows"])))
+
+
+def ordered(records: Sequence[Record]) -> list[Record]:
+    """By number, unknown ones last."""
+    return sorted(records, key=lambda one: (int(one.number[1:]) if one.number else 1_000, one.name))

@@ -1,0 +1,74 @@
+"""`docs/results.md`: for each experiment the question, the answer, one picture, and the command to repeat it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from cluster.report import words
+from cluster.report.record import Record
+
+MADE_BY = "python -m cluster experiment publish"
+
+
+def markdown(records: Sequence[Record], pictures: Mapping[str, tuple[str, str]]) -> str:
+    """The page. `pictures` has, by an experiment's name, the path of its picture and what it shows."""
+    sections = (_section(one, pictures.get(one.name)) for one in records)
+    return "\n\n".join([_head(records), _overview(records), *sections]) + "\n"
+
+
+def _head(records: Sequence[Record]) -> str:
+    checks = sum(len(record.checks) for record in records)
+    held = sum(record.held for record in records)
+    times = sorted(record.started_at for record in records)
+    commits = words.listed([f"`{commit[:12]}`" for commit in sorted({record.commit for record in records})])
+    return "\n".join(
+        [
+            f"<!-- made by `{MADE_BY}`; do not edit -->",
+            "# What the experiments found",
+            "",
+            f"{words.count(len(records), 'experiment').capitalize()} on one machine, {words.when(times[0])} to",
+            f"{words.when(times[-1])}, commit {commits}: {held} of {checks} checks held. Processes are real, distances",
+            "between places simulated. Each command repeats its line and writes a `report.html` with every check, its",
+            "number and all plots. All of them at once, and this page from them:",
+            "",
+            "```sh",
+            f"python -m cluster experiment run all {'--quick ' if all(one.quick for one in records) else ''}--out out/",
+            f"{MADE_BY} out/",
+            "```",
+        ]
+    )
+
+
+def _overview(records: Iterable[Record]) -> str:
+    rows = [
+        f"| [{one.title}](#{one.title.lower().replace(' ', '-')}) | {_cell(one.question)} | {one.verdict} "
+        f"| {one.held} of {len(one.checks)} |"
+        for one in records
+    ]
+    return "\n".join(["| experiment | question | verdict | checks held |", "|---|---|---|---:|", *rows])
+
+
+def _section(record: Record, picture: tuple[str, str] | None) -> str:
+    parts = [
+        f"## {record.title}",
+        f"**{_text(record.question)}** {_text(record.answer)}",
+        f"```sh\n{words.command(record)}\n```",
+    ]
+    if picture is not None:
+        parts.append(f"![{_alt(picture[1])}]({picture[0]})")
+    return "\n\n".join(parts)
+
+
+def _text(words_: str) -> str:
+    """Text that Markdown must not understand as anything else."""
+    for sign in "\\`*_<[]":
+        words_ = words_.replace(sign, f"\\{sign}")
+    return " ".join(words_.split())
+
+
+def _cell(text: str) -> str:
+    return _text(text).replace("|", "\\|")
+
+
+def _alt(text: str) -> str:
+    return _text(text)

@@ -1,0 +1,199 @@
+"""What an experiment did, in words, from its parameters. Pure; what is missing in an old result is not told."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from cluster.report.record import Record
+
+NUMBERS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+ACTIONS: Mapping[str, str] = {
+    "kill": "kill {where}",
+    "start": "start {where} again",
+    "pause": "pause {where}",
+    "resume": "let {where} go on",
+    "partition": "cut {where}",
+    "slow": "slow {where} down by {ms:g} ms each way",
+    "lose": "lose {share:.0%} of what passes {where}",
+    "heal": "heal every link",
+    "crash": "kill {where} and start it at once, at a random moment of every {every_s:g} s from then on",
+}
+TOLD = {
+    *("form", "backbone", "policies", "seeds", "variants", "load", "faults", "revocations"),
+    *("quick_checks", "quick_leaves_out", "simulated", "not_judged"),
+}
+"""Parameters that the sentences below tell."""
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """`three regions`, `one region`, `17 regions`."""
+    word = NUMBERS[number] if 0 < number < len(NUMBERS) else f"{number:,}"
+    return f"{word} {noun if number == 1 else plural or noun + 's'}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
+
+
+def done(record: Record) -> Iterator[tuple[str, str]]:
+    """Topology, load, faults and the rest: a word for each and a sentence."""
+    told = (
+        ("Topology", _topology(record.topology)),
+        ("Compared", _compared(record.parameters)),
+        ("Load", _load(record.parameters.get("load"))),
+        ("Revocations", _revocations(record.parameters.get("revocations"))),
+        ("Faults", _faults(record.parameters.get("faults"))),
+        ("Form", _form(record.parameters)),
+        ("Time", _virtual(record.parameters)),
+        ("Also set", _others(record.parameters)),
+    )
+    return ((word, sentence) for word, sentence in told if sentence)
+
+
+def _topology(topology: Mapping[str, Any]) -> str:
+    regions, places = topology.get("regions"), topology.get("locations")
+    if not isinstance(regions, list) or not regions:
+        return ""
+    where = listed([f"{region} (home)" if region == topology.get("home") else str(region) for region in regions])
+    clients = f"; clients in {count(len(places), 'place')}" if isinstance(places, list) and places else ""
+    if clients and len(places or ()) > len(regions):
+        clients += f": {listed(list(map(str, places or ())))}"
+    return f"{topology.get('name', 'unnamed')}: {count(len(regions), 'region')}, {where}{clients}."
+
+
+def _compared(parameters: Mapping[str, Any]) -> str:
+    policies = parameters.get("policies") or []
+    variants = [str(variant.get("name")) for variant in parameters.get("variants") or [] if variant.get("name")]
+    said = []
+    if policies:
+        said.append(f"router {'policy' if len(policies) == 1 else 'policies'} {listed(list(map(str, policies)))}")
+    if variants:
+        said.append(f"variants {listed(variants)}")
+    seeds = parameters.get("seeds")
+    if isinstance(seeds, int):
+        said.append(count(seeds, "seed"))
+    each = ", each on a cluster of its own" if len(policies) + len(variants) > 1 or (seeds or 1) > 1 else ""
+    return f"{'; '.join(said)}{each}.".capitalize() if said else ""
+
+
+def _load(load: Any) -> str:
+    if not isinstance(load, Mapping) or "arrivals_per_s" not in load:
+        return ""
+    regional = {"own": " and at the nearest regional one", "all": " and at every regional one", "none": ""}
+    endpoints = f"the global endpoint{regional.get(str(load.get('regional')), '')}"
+    rate = f"{load['arrivals_per_s']:g} requests a second from each place at {endpoints}"
+    operations = f", {listed(list(map(str, load['operations'])))} in turn by chance" if load.get("operations") else ""
+    times = f", for {load.get('duration_s', 0):g} s after {load.get('warm_up_s', 0):g} s of warm-up"
+    timeout = f"; given up after {load['timeout_s']:g} s" if "timeout_s" in load else ""
+    steps = "".join(
+        f" From {step['at_s']:g} s on {step['times']:g} times as many ({step['name']})."
+        for step in load.get("steps") or ()
+    )
+    return f"{str(load.get('kind', 'open')).capitalize()} load, {rate}{operations}{times}{timeout}.{steps}"
+
+
+def _revocations(settings: Any) -> str:
+    if not isinstance(settings, Mapping) or "per_s" not in settings:
+        return ""
+    filled = settings.get("preloaded") or 0
+    before = f" {filled:,} were in the journals before." if filled else ""
+    return f"{settings['per_s']:g} sessions a second made and revoked in each region.{before}"
+
+
+def _faults(faults: Any) -> str:
+    if not isinstance(faults, Sequence) or not faults:
+        return ""
+    return "; ".join(f"at {fault.get('at_s', 0):g} s {fault_words(fault)}" for fault in faults) + "."
+
+
+def fault_words(fault: Mapping[str, Any]) -> str:
+    """One fault; an action that has no sentence here is told by its members."""
+    region, to = str(fault.get("region") or ""), str(fault.get("to") or "")
+    where = f"{region} {'to' if fault.get('one_way') else 'and'} {to}" if to else region or "a random region"
+    pattern = ACTIONS.get(str(fault.get("action")))
+    if pattern is not None:
+        return pattern.format_map({"ms": 0, "share": 0, "every_s": 0} | dict(fault) | {"where": where})
+    told = ("action", "at_s", "region", "to", "one_way", "name")
+    rest = ", ".join(f"{name} {_shown(value)}" for name, value in fault.items() if value and name not in told)
+    where = where if region else ""
+    return f"{fault.get('action')} {where}".strip() + (f" ({rest})" if rest else "")
+
+
+def _form(parameters: Mapping[str, Any]) -> str:
+    if parameters.get("form") != "quick":
+        return "Full." if parameters.get("form") == "full" else ""
+    checks, leaves_out = parameters.get("quick_checks"), parameters.get("quick_leaves_out")
+    return f"Quick: {checks}. It leaves out {leaves_out}." if checks and leaves_out else "Quick."
+
+
+def _virtual(parameters: Mapping[str, Any]) -> str:
+    if not parameters.get("simulated"):
+        return ""
+    left_out = parameters.get("not_judged") or []
+    return "Virtual, no processes." + (f" Not judged there: {'; '.join(map(_shown, left_out))}." if left_out else "")
+
+
+def _others(parameters: Mapping[str, Any]) -> str:
+    """Parameters that came later than these sentences."""
+    return "; ".join(f"{name} {_shown(value)}" for name, value in parameters.items() if name not in TOLD and value)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"({', '.join(f'{name} {_shown(one)}' for name, one in value.items())})"
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def command(record: Record, out: str = "out/") -> str:
+    """What repeats the experiment; a newcomer can paste it."""
+    words = ["python -m cluster experiment run", shlex.quote(record.name)]
+    words += ["--quick"] if record.quick else []
+    words += ["--seed", str(record.seed)]
+    backbone = record.parameters.get("backbone", "http")
+    words += [] if backbone == "http" else ["--backbone", shlex.quote(str(backbone))]
+    words += ["--simulate"] if record.parameters.get("simulated") else []
+    return " ".join([*words, "--out", out])
+
+
+def when(instant: int) -> str:
+    """An instant in Unix seconds, in UTC."""
+    return datetime.fromtimestamp(instant, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def cell(value: Any) -> str:
+    """One cell of a series for people."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return str(value)
+
+
+def heading(column: str) -> str:
+    """A column's name with its unit apart: `p99_ms` is `p99, ms`."""
+    stem, _, unit = column.rpartition("_")
+    if stem and unit in ("ms", "s", "mb"):
+        return f"{stem.replace('_', ' ')}, {unit}"
+    return column.replace("_", " ")
+
+
+def reason(record: Record) -> str:
+    """Why a result is valid or not, from its answer."""
+    if record.valid:
+        return "Valid: nothing made its numbers doubtful."
+    return next(iter(_sentences(record.answer, "Not valid: ")), "Not valid.")
+
+
+def _sentences(text: str, begin: str) -> Iterable[str]:
+    if text.startswith(begin):
+        yield text.partition(". ")[0].rstrip(".") + "."

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from cluster.__main__ import cluster
+from cluster.errors import ClusterError, Refused
+from cluster.report.comparison import compared
+from tests.report import results
+
+
+def checks(*given):
+    return [{"name": name, "holds": holds, "measured": value, "required": "at most 2"} for name, holds, value in given]
+
+
+def run(*words):
+    done = CliRunner().invoke(cluster, ["experiment", *map(str, words)], standalone_mode=False)
+    if done.exception is not None:
+        raise done.exception
+    return done.return_value or 0, done.output
+
+
+def test_checks_are_compared_by_name_as_ratios_with_the_change_of_verdict():
+    a = results.record(checks=checks(("x", True, 2.0), ("y", False, 4.0), ("gone", True, 1.0), ("zero", True, 0.0)))
+    b = results.record(checks=checks(("x", False, 3.0), ("y", True, 1.0), ("zero", True, 5.0), ("new", False, 1.0)))
+    [found] = compared([a], [b])
+    assert [(one.name, one.ratio, one.change) for one in found.checks] == [
+        ("x", 1.5, "worse"),
+        ("y", 0.25, "better"),
+        ("gone", None, "worse"),
+        ("zero", None, ""),
+        ("new", None, ""),
+    ]
+    assert found.worse
+    assert {one.ratio for one in found.numbers} <= {1.0, None}
+
+
+def test_what_else_differs_between_the_runs_is_told():
+    b = results.record()
+    a = results.record(parameters=dict(b.parameters) | {"backbone": "nats", "seeds": 3})
+    [found] = compared([a], [b])
+    assert found.differs == ("backbone nats and http", "seeds 3 and 1")
+    assert not found.worse
+
+
+@pytest.mark.parametrize(
+    ("b", "code"), [({}, 0), ({"valid": False}, 1), ({"checks": checks(("x", False, 9.0))}, 1)], ids=str
+)
+def test_the_exit_code_says_whether_something_is_worse(tmp_path, b, code):
+    good = {"checks": checks(("x", True, 1.0)), "valid": True}
+    first = results.write(tmp_path / "a", results.found(**good))
+    second = results.write(tmp_path / "b", results.found(**good | b))
+    assert run("compare", first, second)[0] == code
+    assert run("compare", second, second)[0] == 0
+    found, said = run("compare", first, second / "home-region-dies" / "result.json", "--json")
+    assert found == code
+    assert [one["worse"] for one in json.loads(said)] == [bool(code)]
+
+
+def test_an_experiment_that_only_one_side_has_is_told(tmp_path):
+    both = results.write(tmp_path / "a", results.found(), results.found("global-vs-regional"))
+    one = results.write(tmp_path / "b", results.found())
+    assert run("compare", both, one)[0] == 1
+    assert run("compare", one, both)[0] == 0
+
+
+def test_a_broken_file_is_refused_with_what_is_wrong(tmp_path):
+    good = results.write(tmp_path / "a", results.found())
+    (tmp_path / "result.json").write_text("{")
+    with pytest.raises(ClusterError, match="it is not JSON"):
+        run("compare", good, tmp_path / "result.json")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ClusterError, match="no result here"):
+        run("compare", good, tmp_path / "empty")
+
+
+def test_a_report_is_made_of_what_can_be_read_and_the_rest_is_told(tmp_path):
+    out = results.write(tmp_path, results.found(), results.found("revocation-convergence", [results.revoking()]))
+    assert run("report", out)[0] == 0
+    assert {path.suffix for path in (out / "revocation-convergence").iterdir()} == {".json", ".svg", ".png"}
+    whole = (out / "report.html").read_text()
+    (out / "revocation-convergence" / "result.json").write_bytes(b"\xff")
+    with pytest.raises(Refused, match="not UTF-8"):
+        run("report", out)
+    assert "revocation-convergence" in whole
+    assert "not UTF-8" in (out / "report.html").read_text()
+    assert (out / "report.html").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_page_of_results_has_an_answer_a_command_and_a_picture_for_each(tmp_path):
+    out = results.write(tmp_path / "out", results.found(), results.found("global-vs-regional", question="a | b <c>?"))
+    stale = tmp_path / "docs" / "results" / "old.svg"
+    stale.parent.mkdir(parents=True)
+    stale.touch()
+    assert run("publish", out, "--docs", tmp_path / "docs")[0] == 0
+    page = (tmp_path / "docs" / "results.md").read_text()
+    for name in ("home-region-dies", "global-vs-regional"):
+        assert f"python -m cluster experiment run {name} --quick --seed 1 --out out/" in page
+        assert f"](results/{name}.svg)" in page
+        assert (tmp_path / "docs" / "results" / f"{name}.svg").stat().st_size < 60_000
+    assert "a \\| b \\<c>?" in page
+    assert not stale.exists()

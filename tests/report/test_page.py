@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+from cluster.report import words
+from cluster.report.page import page
+from tests.report import results
+
+
+class Parsed(HTMLParser):
+    """Tags, ids and references of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.ids, self.links, self.text = [], [], [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        self.tags.append(tag)
+        self.ids += [given["id"]] if "id" in given else []
+        self.links += [given[name] for name in ("href", "src", "xlink:href") if name in given]
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_a_page_needs_nothing_but_itself():
+    text = page([results.record(), results.record("revocation-convergence", [results.revoking()])], [])
+    parsed = Parsed(text)
+    assert not {"script", "link", "img", "iframe", "object"} & set(parsed.tags)
+    assert all(link.startswith("#") for link in parsed.links)
+    assert {link[1:] for link in parsed.links} <= set(parsed.ids)
+    assert len(parsed.ids) == len(set(parsed.ids))
+    assert "default-src 'none'" in text
+    assert not re.search(r"url\((?!#)|@import", text)
+
+
+def test_every_check_stands_there_with_its_number_and_what_was_required():
+    record = results.record()
+    text = Parsed(page([record], [])).text
+    for check in record.checks:
+        assert check.name in text
+        assert check.required in text
+    assert record.question in text
+    assert record.answer in text
+    assert "c0ffee" in text
+    assert "python -m cluster experiment run home-region-dies --quick --seed 1 --out out/" in text
+
+
+def test_an_overview_tells_what_each_experiment_came_to():
+    held = {"checks": [{"name": "a", "holds": True, "measured": 1, "required": "at most 2"}], "valid": True}
+    records = [
+        results.record("global-vs-regional", **held),
+        results.record(),
+        results.record("kill-during-revocation", []),
+    ]
+    text = page(records, [])
+    for said in ("holds", "does not hold", "not valid"):
+        assert f'">{said}</span>' in text
+    assert text.count('<section class="experiment"') == 3
+
+
+def test_a_result_that_is_not_valid_and_has_nothing_says_why():
+    text = Parsed(page([results.record(runs=[], broken="stopped before its end")], [])).text
+    assert "Not valid: stopped before its end." in text
+    assert "nothing" in text
+
+
+def test_nothing_of_a_result_is_taken_for_markup():
+    hostile = results.HOSTILE
+    check = {"name": hostile, "holds": False, "measured": None, "required": hostile}
+    series = [{"name": hostile, "columns": ["policy", "second", hostile], "rows": [[hostile, 0, 1], [hostile, 1, 2]]}]
+    topology = {"name": hostile, "regions": [hostile], "home": hostile, "locations": [hostile]}
+    record = results.record(
+        question=hostile, answer=hostile, commit=hostile, checks=[check], series=series, topology=topology
+    )
+    text = page([record, results.record()], [hostile])
+    assert "<script" not in text
+    assert "alert" in Parsed(text).text
+
+
+def test_what_was_done_is_told_in_words():
+    told = dict(words.done(results.record()))
+    assert told["Faults"] == "at 6 s kill us-east-1; at 14 s start us-east-1 again."
+    assert told["Topology"].startswith("three_regions: three regions, us-east-1 (home), eu-west-1 and ap-southeast-1")
+    assert "6 requests a second" in told["Load"]
+    assert dict(words.done(results.record(parameters={}))) == {"Topology": told["Topology"]}
+    later = {"form": "full", "faults": [{"at_s": 3, "action": "melt", "region": "us-east-1", "degrees": 900.5}]}
+    assert dict(words.done(results.record(parameters=later)))["Faults"] == "at 3 s melt us-east-1 (degrees 900.5)."

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from cluster.report import course_plots, drawing, gallery, latency_plots, palette, quantile_plots
+from cluster.report.plots import Cells, Curves, Mark, Plot
+from cluster.report.record import Table
+from tests.report import results
+
+
+def named(record, slug):
+    return next(plot for plot in gallery.plots(record) if plot.slug == slug)
+
+
+def test_losses_by_the_second_are_shares_of_each_endpoint_with_the_fault_marked():
+    home, nearest = named(results.record(), "timeline-lost").panels
+    assert home.marks == (Mark(6.0, 14.0, "kill us-east-1"),)
+    lines = {line.label: dict(line.points) for line in home.lines}
+    assert lines["global"][5] == 0
+    assert lines["global"][7] == 1
+    assert lines["other regional"][7] == 0
+    assert dict(next(line for line in nearest.lines if line.label == "global").points)[7] == pytest.approx(1 / 3)
+
+
+def test_blast_radius_is_the_share_lost_by_place_and_endpoint():
+    [home, _] = named(results.record(), "blast-radius").panels
+    assert isinstance(home, Cells)
+    assert home.columns == ("global", "ap-southeast-1", "eu-west-1", "us-east-1")
+    assert home.values[0] == (0.4, 0.0, 0.0, 0.4)
+    assert "ap-southeast-1 at global: 80 of 200 lost" in home.alt
+
+
+def test_a_distribution_ends_where_no_sample_was_seen():
+    plot = quantile_plots.latency(results.record())
+    assert plot is not None
+    [line] = [line for line in plot.panels[0].lines if line.label == "global, nearest-failover"]
+    assert line.note == "9 ms" or line.note.endswith("ms")
+    assert [y for _, y in line.points][-1] == 0.95  # ten of 200 lie beyond
+    assert [x for x, _ in line.points] == sorted(x for x, _ in line.points)
+
+
+def test_convergence_tells_a_healthy_network_from_one_that_healed():
+    record = results.record("revocation-convergence", [results.revoking()])
+    [panel] = named(record, "convergence-cdf").panels
+    assert [line.label for line in panel.lines] == ["healthy", "after heal"]
+    assert "median" in panel.alt
+
+
+def test_many_faults_are_marked_without_words():
+    rows = tuple(("p", 1, "kill", "r", float(at), at + 0.1, "") for at in range(0, 30, 2))
+    table = Table("faults", ("policy", "seed", "action", "region", "began_at_s", "done_at_s", "name"), rows)
+    assert {mark.label for mark in course_plots.faults(table, "p")} == {""}
+
+
+def test_an_old_result_has_the_plots_that_its_series_allow():
+    made = results.found()
+    old = [table for table in made["series"] if table["name"] in ("latency", "course", "faults")]
+    assert {plot.slug for plot in gallery.plots(results.record(series=old))} == {"timeline-lost", "blast-radius"}
+    assert gallery.plots(results.record(series=[])) == []
+
+
+def test_series_that_nobody_knows_are_plotted_by_their_columns():
+    shares = [f"p{percent}_ms" for percent in (5, 25, 50, 75, 95, 99)]
+    unknown = [
+        {"name": "queue", "columns": ["policy", "second", "length"], "rows": [["p", 0, 1], ["p", 1, 5]]},
+        {"name": "stall", "columns": ["node", *shares], "rows": [["a", 1, 2, 3, 4, 5, None]]},
+    ]
+    plots = gallery.plots(results.record(series=unknown))
+    assert {plot.slug for plot in plots} == {"timeline-queue", "stall-cdf"}
+
+
+def test_medians_are_compared_only_without_faults():
+    assert latency_plots.medians(results.record()) is None
+    quiet = results.record(
+        "global-vs-regional", [results.run(policy, events=[]) for policy in ("home-2011", "nearest")]
+    )
+    plot = latency_plots.medians(quiet)
+    assert plot is not None
+    assert {line.label for line in plot.panels[0].kinds} == {"regional", "global, home-2011", "global, nearest"}
+
+
+@pytest.mark.parametrize("scheme", [palette.LIGHT, palette.DARK], ids=["light", "dark"])
+def test_every_colour_of_text_has_contrast_on_its_paper(scheme):
+    words = [name for name in scheme if name not in ("paper", "wash", "rule")]
+    for paper in ("paper", "wash"):
+        assert {name: palette.contrast(scheme[name], scheme[paper]) for name in words if
+                palette.contrast(scheme[name], scheme[paper]) < 4.5} == {}  # fmt: skip
+
+
+def test_a_drawing_in_a_page_has_its_own_ids_and_the_pages_colours():
+    plot = named(results.record(), "timeline-lost")
+    first, second = (drawing.page_svg(panel, f"p{at}") for at, panel in enumerate(plot.panels))
+    assert drawing.page_svg(plot.panels[0], "p0") == first
+    ids = [set(re.findall(r'\bid="([^"]+)"', svg)) for svg in (first, second)]
+    assert ids[0]
+    assert not ids[0] & ids[1]
+    assert not re.search(r"#01fe|<metadata|<!--|http://www.w3.org/1999/02", first)
+    assert "var(--line-1)" in first
+    for target in re.findall(r'(?:url\(|href=")#([^")]+)', first):
+        assert target in ids[0]
+
+
+def test_a_plot_is_drawn_into_files_for_papers_and_slides():
+    panel = Curves(results.HOSTILE, "$x", "y", (), results.HOSTILE, (Mark(0, None, results.HOSTILE),))
+    files = dict(drawing.files(Plot("odd", results.HOSTILE, "", (panel,))))
+    assert files["odd.png"].startswith(b"\x89PNG")
+    assert b"<script" not in files["odd.svg"]
+    assert files == dict(drawing.files(Plot("odd", results.HOSTILE, "", (panel,))))
+    assert "prefers-color-scheme: dark" in drawing.picture(named(results.record(), "blast-radius"))

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cluster.report.record import RecordError, ordered, parse
+from tests.report import results
+
+
+def test_a_result_is_read_as_it_was_written():
+    made = results.found()
+    record = results.record()
+    assert record.title == "E2 home-region-dies"
+    assert [check.name for check in record.checks] == [check["name"] for check in made["checks"]]
+    assert [table.name for table in record.tables] == [table["name"] for table in made["series"]]
+    assert json.loads(json.dumps(made)) == json.loads(results.encoded(made))
+
+
+@pytest.mark.parametrize(
+    ("members", "verdict"),
+    [
+        ({}, "does not hold"),
+        ({"checks": [{"name": "a", "holds": True, "measured": 1.0, "required": "at most 2"}]}, "holds"),
+        ({"checks": []}, "does not hold"),
+        ({"valid": False}, "not valid"),
+    ],
+)
+def test_a_verdict_needs_every_check_and_a_valid_run(members, verdict):
+    assert results.record(**members).verdict == verdict
+
+
+def test_members_that_came_later_are_no_fault():
+    assert parse(json.dumps(results.found() | {"later": 1}), {}).number == ""
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda made: "{", "it is not JSON"),
+        (lambda made: json.dumps([made]), "$"),
+        (lambda made: json.dumps({k: v for k, v in made.items() if k != "checks"}), "checks"),
+        (lambda made: json.dumps(made | {"name": "../../etc"}), "$.name"),
+        (lambda made: json.dumps(made | {"started_at": 10**15}), "$.started_at"),
+        (lambda made: json.dumps(made | {"series": [{"name": "x", "columns": ["a"], "rows": [[1, 2]]}]}), "2 cells"),
+        (lambda made: json.dumps(made | {"series": [{"name": "x", "columns": ["a"], "rows": [[[]]]}]}), "$.series"),
+    ],
+)
+def test_a_damaged_file_is_a_fault_that_says_where(damage, said):
+    with pytest.raises(RecordError) as fault:
+        parse(damage(results.found()), {})
+    assert said in str(fault.value)
+    assert "\n" not in str(fault.value)
+
+
+def test_results_stand_in_the_order_of_their_numbers():
+    unknown = parse(json.dumps(results.found() | {"name": "unheard-of"}), results.NUMBERS)
+    made = [unknown, results.record("home-region-dies"), results.record("global-vs-regional")]
+    assert [one.name for one in ordered(made)] == ["global-vs-regional", "home-region-dies", "unheard-of"]

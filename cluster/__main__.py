@@ -9,19 +9,13 @@ from typing import Any
 
 import click
 
-from cluster import command_line, control, data_dir, dns, experiment_cli, faults, local, routing
+from cluster import command_line, control, data_dir, dns, experiment_cli, fault_cli, local, routing
+from cluster.command_line import DATA, ask, check_name, find
 from cluster.data_dir import DataDir, Wanted, check_not_running
-from cluster.errors import ClusterError, Refused
+from cluster.errors import ClusterError
 from cluster.supervisor import RunFlags, Supervisor, check_not_supervised, command
 from cluster.topology import BACKBONES
 
-DATA = click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path),
-    default=data_dir.DEFAULT_PATH,
-    show_default=True,
-    help="The cluster's state.",
-)
 SEED = click.option("--seed", type=int, help="Of the router's latency jitter and every other chance.")
 HOOKS = click.option("--unsafe-test-hooks", is_flag=True, help="Reset and clock hooks, on loopback. For tests only.")
 
@@ -113,7 +107,7 @@ def supervise(
     Example: python -m cluster supervise us-east-1
     """
     data = _prepare(data_dir, Wanted(topology, base_port, world, backbone), policy)
-    _check_name(data, name)
+    check_name(data, name)
     check_not_supervised(data, name)
     local.check_ports(data.ports.of(name))
     flags = RunFlags(policy, seed, unsafe_test_hooks, dns_ttl)
@@ -134,7 +128,7 @@ def router(data_dir: Path, policy: str | None, dns_ttl: float | None, seed: int 
     """
     from cluster.router_process import run
 
-    return run(_find(data_dir), _policy(policy), seed, unsafe_test_hooks, dns.TTL_S if dns_ttl is None else dns_ttl)
+    return run(find(data_dir), _policy(policy), seed, unsafe_test_hooks, dns.TTL_S if dns_ttl is None else dns_ttl)
 
 
 @cluster.command()
@@ -147,7 +141,7 @@ def links(data_dir: Path, seed: int | None) -> int:
     """
     from cluster.link_process import run
 
-    return run(_find(data_dir), seed)
+    return run(find(data_dir), seed)
 
 
 @cluster.command()
@@ -159,7 +153,7 @@ def status(data_dir: Path) -> int:
     """
     from cluster import status as state
 
-    data = _find(data_dir)
+    data = find(data_dir)
     found = asyncio.run(state.rows(data))
     state.show(data, found)
     return 0 if all(row.well for row in found) else 1
@@ -174,7 +168,7 @@ def policy(name: str, data_dir: Path) -> None:
 
     Example: python -m cluster policy home-2011
     """
-    data = _find(data_dir)
+    data = find(data_dir)
     name = _policy(name, "policy")
     answer = control.ask(data.run, control.ROUTER_ORDERS, "policy", policy=name)
     if answer is None:
@@ -192,8 +186,8 @@ def kill(name: str, data_dir: Path) -> None:
 
     Example: python -m cluster kill us-east-1
     """
-    data = _find(data_dir)
-    answer = _ask(data, name, "kill")
+    data = find(data_dir)
+    answer = ask(data, name, "kill")
     click.echo(
         f"{name}: process {answer['pid']} is killed; `python -m cluster start {name}{data.flag}` starts it again"
     )
@@ -207,116 +201,13 @@ def start(name: str, data_dir: Path) -> None:
 
     Example: python -m cluster start us-east-1
     """
-    answer = _ask(_find(data_dir), name, "start")
+    answer = ask(find(data_dir), name, "start")
     click.echo(f"{name}: process {answer['pid']} {'runs already' if answer.get('already') else 'is ready'}")
 
 
-@cluster.command()
-@click.argument("name", metavar="R")
-@DATA
-def pause(name: str, data_dir: Path) -> None:
-    """Stop the process of a region where it is (SIGSTOP): it keeps its connections and answers nothing.
-
-    Example: python -m cluster pause eu-west-1
-    """
-    data = _check_regions(data_dir, name)
-    answer = _ask(data, name, "pause")
-    click.echo(f"{name}: process {answer['pid']} is paused; `python -m cluster resume {name}{data.flag}` lets it go on")
-
-
-@cluster.command()
-@click.argument("name", metavar="R")
-@DATA
-def resume(name: str, data_dir: Path) -> None:
-    """Let the paused process of a region go on (SIGCONT).
-
-    Example: python -m cluster resume eu-west-1
-    """
-    data = _check_regions(data_dir, name)
-    click.echo(f"{name}: process {_ask(data, name, 'resume')['pid']} goes on")
-
-
-@cluster.command()
-@click.argument("first", metavar="R1")
-@click.argument("second", metavar="R2")
-@click.option("--one-way", is_flag=True, help="Only what goes from R1 to R2, answers to requests of R2 included.")
-@DATA
-def partition(first: str, second: str, one_way: bool, data_dir: Path) -> None:
-    """Let nothing pass between two regions: connections between their nodes stand and stall.
-
-    Example: python -m cluster partition us-east-1 eu-west-1 --one-way
-    """
-    data = _order(data_dir, "partition", first, second, one_way=one_way)
-    pair = f"{first} {'to' if one_way else 'and'} {second}"
-    click.echo(f"{pair}: nothing passes; `python -m cluster heal{data.flag}` ends it")
-
-
-@cluster.command()
-@click.argument("first", metavar="R1")
-@click.argument("second", metavar="R2")
-@click.argument("ms", metavar="MS", type=click.FloatRange(0, faults.EXTRA_MS_MAX))
-@DATA
-def slow(first: str, second: str, ms: float, data_dir: Path) -> None:
-    """Let everything between two regions take MS milliseconds longer, each way; 0 ends it.
-
-    Example: python -m cluster slow us-east-1 eu-west-1 250
-    """
-    data = _order(data_dir, "slow", first, second, ms=ms)
-    click.echo(f"{first} and {second}: {ms:g} ms slower each way; `python -m cluster heal{data.flag}` ends it")
-
-
-@cluster.command()
-@DATA
-def heal(data_dir: Path) -> None:
-    """End every fault of every link. A paused region stays paused: `resume` it.
-
-    Example: python -m cluster heal
-    """
-    _order(data_dir, "heal")
-    click.echo("every link between regions is well")
-
-
+for verb in fault_cli.VERBS:
+    cluster.add_command(verb)
 cluster.add_command(experiment_cli.experiment)
-
-
-def _order(path: Path, verb: str, *regions: str, **members: Any) -> DataDir:
-    """Has the links obey. Raises ClusterError."""
-    data = _check_regions(path, *regions)
-    pair = dict(zip(("first", "second"), regions, strict=False))
-    answer = control.ask(data.run, control.LINKS_FAULTS, verb, **pair, **members)
-    if answer is None:
-        raise ClusterError(f"links: nothing runs them in {path}: is the cluster up?")
-    if not answer["ok"]:
-        raise ClusterError(answer["fault"])
-    return data
-
-
-def _check_regions(path: Path, *names: str) -> DataDir:
-    data = _find(path)
-    try:
-        faults.check_regions(data.topology.regions, *names)
-    except faults.FaultError as error:
-        raise ClusterError(str(error)) from error
-    return data
-
-
-def _ask(data: DataDir, name: str, verb: str) -> dict[str, Any]:
-    _check_name(data, name)
-    answer = control.ask(data.run, name, verb)
-    if answer is None:
-        raise ClusterError(f"{name}: nothing supervises it in {data.path}: is the cluster up?")
-    if not answer["ok"]:
-        raise Refused(*answer["fault"].splitlines())
-    return answer
-
-
-def _check_name(data: DataDir, name: str) -> None:
-    if name not in data.names:
-        raise ClusterError(f"{name}: not a part of this cluster; choose from {', '.join(data.names)}")
-
-
-def _find(path: Path) -> DataDir:
-    return data_dir.find(path.absolute())
 
 
 def _prepare(path: Path, wanted: Wanted, policy: str | None) -> DataDir:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from random import Random
 from typing import Literal
 
+from cluster import fault_records
 from cluster.checks import Check
+from cluster.fault_records import Fault
 
 
 class ExperimentError(ValueError):
@@ -52,37 +53,6 @@ class Load:
     def times(self, at_s: float) -> float:
         """How many times as often as usual requests arrive then."""
         return next((step.times for step in reversed(self.steps) if step.at_s <= at_s), 1.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One fault, `at_s` seconds after the warm-up."""
-
-    at_s: float
-    action: str
-    region: str = ""
-    to: str = ""
-    """The other region of a partition, or of a slow or lossy link."""
-    one_way: bool = False
-    ms: float = 0.0
-    """How much slower a slow link is, each way."""
-    share: float = 0.0
-    """Of the messages that a lossy link loses."""
-    name: str = ""
-    """What checks call it; its action, unless given."""
-    per_s: float = 0.0
-    """How many calls a second a node serves whose capacity is lowered; 0 ends it."""
-    queue_ms: float | None = None
-    """How long a call may wait there before it is refused; None: as long as it takes."""
-    variants: tuple[str, ...] = ()
-    """In which variants it comes; all of them unless given."""
-    every_s: float = 0.0
-    """A crash comes again and again until the load is nearly over, at a random moment of each such time."""
-
-    @property
-    def where(self) -> str:
-        """Its region or regions in words."""
-        return f"{self.region} {'to' if self.one_way else 'and'} {self.to}" if self.to else self.region
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,17 +129,8 @@ class Experiment:
 
     def drawn(self, seed: int, regions: Sequence[str], variant: str = "") -> list[Fault]:
         """All faults of a variant in order, every crash drawn: the same for the same seed."""
-        rng, found = Random(seed), []  # noqa: S311  chance, not secret
-        for fault in (one for one in self.faults if not one.variants or variant in one.variants):
-            if fault.action != "crash":
-                found.append(fault)
-                continue
-            at_s = fault.at_s
-            while at_s + fault.every_s <= self.load.duration_s:
-                region = fault.region or rng.choice(regions)
-                found.append(replace(fault, at_s=at_s + rng.uniform(0, fault.every_s / 2), region=region))
-                at_s += fault.every_s
-        return sorted(found, key=lambda fault: fault.at_s)
+        chosen = [fault for fault in self.faults if not fault.variants or variant in fault.variants]
+        return fault_records.drawn(chosen, seed, regions, self.load.duration_s)
 
 
 def select(wanted: Iterable[str], experiments: Mapping[str, Experiment]) -> list[Experiment]:

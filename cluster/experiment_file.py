@@ -10,10 +10,8 @@
   does; `regional` is `own` (the nearest), `all` or `none`; `warm_up_s`, `duration_s`, `timeout_s`; `operations`, drawn
   evenly |
 | `[[load.steps]]` | from `at_s` on `times` as many arrive as `arrivals_per_s`; `name`, by which checks tell it |
-| `[[faults]]` | `at_s`, `action`; `region` for kill, start, pause and resume; `region` and `to` for partition
-  (`one_way`), slow (`ms`) and lose (`share`); nothing for heal; `every_s` for crash, a kill and a start of `region` or
-  of a random one, again and again; capacity (`region`, `per_s`, `queue_ms`; see `stsd.server.capacity`); `name`, by
-  which checks tell faults of one action apart; `variants`, if it does not come in all of them |
+| `[[faults]]` | `at_s`, `action` and its members (see `fault_records`); `name`, by which checks tell faults of one
+  action apart; `variants`, if it does not come in all of them |
 | `[revocations]` | sessions made and revoked in each region: `per_s`, `settle_s` after the last one, and how many
   revocations there are before it all, in all regions together (`preloaded`) |
 | `finding` | the answer, sentence by sentence, with what checks measured in braces (see `finding`) |
@@ -33,134 +31,96 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
-
-from cluster import finding, routing
+from cluster import fault_records, finding, routing, toml_shape
 from cluster.behaviour import BEHAVIOURS
 from cluster.checks import KINDS, Check
-from cluster.experiment import Experiment, ExperimentError, Fault, Load, Quick, Revoking, Step, Variant
+from cluster.experiment import Experiment, ExperimentError, Load, Quick, Revoking, Step, Variant
+from cluster.fault_records import Fault
+from cluster.toml_shape import POSITIVE, SECONDS, TEXT
 from cluster.topology import BACKBONES
 
 OPERATIONS = ("AssumeRole", "GetCallerIdentity", "verify")
-NEEDS: Mapping[str, tuple[str, ...]] = {
-    "kill": ("region",),
-    "start": ("region",),
-    "pause": ("region",),
-    "resume": ("region",),
-    "partition": ("region", "to"),
-    "slow": ("region", "to", "ms"),
-    "lose": ("region", "to", "share"),
-    "heal": (),
-    "crash": ("every_s",),
-    "capacity": ("region", "per_s"),
-}
-"""The members that each action cannot do without."""
-ACTIONS = tuple(NEEDS)
-
-
-def _object(required: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    properties = {**required, **(optional or {})}
-    return {"type": "object", "properties": properties, "required": [*required], "additionalProperties": False}
-
-
-_TEXT = {"type": "string", "minLength": 1}
-_SECONDS = {"type": "number", "minimum": 0}
-_POSITIVE = {"type": "number", "exclusiveMinimum": 0}
 _RATE = {"type": "number", "exclusiveMinimum": 0, "maximum": 200}
 _COUNT = {"type": "integer", "minimum": 1, "maximum": 100}
 _PRELOADED = {"type": "integer", "minimum": 0, "maximum": 1_000_000}
 _POLICY = {"enum": sorted(routing.POLICIES)}
-_SCHEMA = _object(
+_SCHEMA = toml_shape.table(
     {
         "number": {"type": "string", "pattern": "^E[0-9]+$"},
         "name": {"type": "string", "pattern": "^[a-z]+(-[a-z]+)*$"},
-        "question": _TEXT,
+        "question": TEXT,
         "latency": {"type": "boolean"},
-        "topology": _TEXT,
+        "topology": TEXT,
         "policies": {"type": "array", "items": _POLICY, "minItems": 1, "uniqueItems": True},
         "seeds": _COUNT,
-        "load": _object(
+        "load": toml_shape.table(
             {
                 "kind": {"enum": ["open"]},
                 "operations": {"type": "array", "items": {"enum": list(OPERATIONS)}, "minItems": 1},
                 "regional": {"enum": ["own", "all", "none"]},
                 "arrivals_per_s": _RATE,
-                "warm_up_s": _SECONDS,
-                "duration_s": _POSITIVE,
-                "timeout_s": _POSITIVE,
+                "warm_up_s": SECONDS,
+                "duration_s": POSITIVE,
+                "timeout_s": POSITIVE,
             },
             {
                 "steps": {
                     "type": "array",
-                    "items": _object({"at_s": _SECONDS, "times": {"type": "number", "minimum": 0}, "name": _TEXT}),
+                    "items": toml_shape.table(
+                        {"at_s": SECONDS, "times": {"type": "number", "minimum": 0}, "name": TEXT}
+                    ),
                 }
             },
         ),
         "checks": {"type": "array", "items": {"type": "object"}, "minItems": 1},
-        "quick": _object(
-            {"checks": _TEXT, "leaves_out": _TEXT},
+        "quick": toml_shape.table(
+            {"checks": TEXT, "leaves_out": TEXT},
             {
-                "topology": _TEXT,
+                "topology": TEXT,
                 "seeds": _COUNT,
                 "arrivals_per_s": _RATE,
-                "warm_up_s": _SECONDS,
-                "duration_s": _POSITIVE,
-                "at_s": {"type": "array", "items": _SECONDS},
-                "steps_at_s": {"type": "array", "items": _SECONDS},
-                "variants": {"type": "array", "items": _TEXT, "minItems": 1},
+                "warm_up_s": SECONDS,
+                "duration_s": POSITIVE,
+                "at_s": {"type": "array", "items": SECONDS},
+                "steps_at_s": {"type": "array", "items": SECONDS},
+                "variants": {"type": "array", "items": TEXT, "minItems": 1},
                 "preloaded": _PRELOADED,
             },
         ),
     },
     {
-        "finding": {"type": "array", "items": _TEXT, "minItems": 1},
+        "finding": {"type": "array", "items": TEXT, "minItems": 1},
         "variants": {
             "type": "array",
-            "items": _object(
+            "items": toml_shape.table(
                 {"name": {"type": "string", "pattern": "^[a-z0-9][a-z0-9 .-]*$"}},
                 {"clients": {"enum": sorted(BEHAVIOURS)}},
             ),
             "minItems": 2,
         },
-        "faults": {
-            "type": "array",
-            "items": _object(
-                {"at_s": _SECONDS, "action": {"enum": list(ACTIONS)}},
-                {
-                    "region": _TEXT,
-                    "to": _TEXT,
-                    "one_way": {"type": "boolean"},
-                    "name": _TEXT,
-                    "ms": _SECONDS,
-                    "share": {"type": "number", "minimum": 0, "maximum": 1},
-                    "per_s": _SECONDS,
-                    "queue_ms": _POSITIVE,
-                    "variants": {"type": "array", "items": _TEXT, "minItems": 1},
-                    "every_s": _POSITIVE,
-                },
-            ),
-        },
-        "revocations": _object({"per_s": _RATE, "settle_s": _SECONDS}, {"preloaded": _PRELOADED}),
+        "faults": {"type": "array"},
+        "revocations": toml_shape.table({"per_s": _RATE, "settle_s": SECONDS}, {"preloaded": _PRELOADED}),
     },
 )
+FAULT_MEMBERS = {"name": TEXT, "variants": {"type": "array", "items": TEXT, "minItems": 1}}
+"""What faults of an experiment have beside their own members."""
 _CHECK_MEMBERS = {
     "kind": {"enum": sorted(KINDS)},
-    "name": _TEXT,
+    "name": TEXT,
     "quick": {"type": "boolean"},
     "backbone": {"enum": list(BACKBONES)},
     "policies": {"type": "array", "items": _POLICY, "minItems": 1},
-    "variants": {"type": "array", "items": _TEXT, "minItems": 1},
-    "than": _TEXT,
-    "location": _TEXT,
+    "variants": {"type": "array", "items": TEXT, "minItems": 1},
+    "than": TEXT,
+    "location": TEXT,
     "endpoint": {"enum": ["global", "regional"]},
-    "region": _TEXT,
-    "not_region": _TEXT,
-    "origin": _TEXT,
-    "observer": _TEXT,
-    "since": _TEXT,
-    "until": _TEXT,
-    "pair_ms": _SECONDS,
+    "region": TEXT,
+    "not_region": TEXT,
+    "origin": TEXT,
+    "observer": TEXT,
+    "since": TEXT,
+    "until": TEXT,
+    "pair_ms": SECONDS,
     "level": {"type": "number", "minimum": 0, "maximum": 1},
     "at_least": {"type": "number"},
     "at_most": {"type": "number"},
@@ -183,22 +143,22 @@ def parse(text: str, source: str) -> Experiment:
 
 
 def _faults(document: Mapping[str, Any]) -> Iterable[str]:
-    found = [_line(error) for error in Draft202012Validator(_SCHEMA).iter_errors(document)]
+    found = [*toml_shape.faults(_SCHEMA, document)]
+    found += fault_records.faults(document.get("faults", []), FAULT_MEMBERS)
     found += _check_faults(document.get("checks"))
     return found or _mismatches(document)
 
 
 def _check_faults(checks: Any) -> list[str]:
-    found = []
+    found: list[str] = []
     for index, check in enumerate(checks if isinstance(checks, list) else []):
         if not isinstance(check, dict):
             continue
         kind = KINDS.get(str(check.get("kind")))
         known = {*_CHECK_MEMBERS} if kind is None else {*_COMMON, *kind.required, *kind.allowed}
         needed = ("kind", "name", "policies") if kind is None else ("kind", "name", "policies", *kind.required)
-        schema = _object({m: _CHECK_MEMBERS[m] for m in needed}, {m: _CHECK_MEMBERS[m] for m in sorted(known)})
-        for error in Draft202012Validator(schema).iter_errors(check):
-            found.append(_line(error, f"checks[{index}]"))
+        schema = toml_shape.table({m: _CHECK_MEMBERS[m] for m in needed}, {m: _CHECK_MEMBERS[m] for m in sorted(known)})
+        found += toml_shape.faults(schema, check, f"checks[{index}]")
         if kind is not None and not {"at_least", "at_most"} & check.keys():
             found.append(f"checks[{index}]: nothing is required; allowed are at_least and at_most")
     return found
@@ -207,9 +167,6 @@ def _check_faults(checks: Any) -> list[str]:
 def _mismatches(document: Mapping[str, Any]) -> Iterable[str]:
     """What a schema cannot say: members that must fit each other."""
     faults, steps, quick = document.get("faults", []), document["load"].get("steps", []), document["quick"]
-    for index, fault in enumerate(faults):
-        if missing := [member for member in NEEDS[fault["action"]] if member not in fault]:
-            yield f"faults[{index}]: {', '.join(missing)} is missing; {fault['action']} needs it"
     full_s = document["load"]["duration_s"]
     quick_s = quick.get("duration_s", full_s)
     for one, what, entries, member in (
@@ -217,21 +174,14 @@ def _mismatches(document: Mapping[str, Any]) -> Iterable[str]:
         ("step", "load.steps", steps, "steps_at_s"),
     ):
         times = [entry["at_s"] for entry in entries]
-        yield from _mistimed(what, one, times, full_s)
-        yield from _mistimed(f"quick.{member}", one, quick.get(member, times), quick_s)
+        yield from fault_records.mistimed(what, one, times, full_s)
+        yield from fault_records.mistimed(f"quick.{member}", one, quick.get(member, times), quick_s)
         if len(given := quick.get(member, entries)) != len(entries):
             yield f"quick.{member}: has {len(given)} times for {len(entries)} {what}; allowed is one for each"
     yield from _unknown_words(document, faults, steps)
     checks = [check["name"] for check in document["checks"]]
     for name in finding.unknown(document.get("finding", ()), checks):
         yield f"finding: no check is called {name}; allowed are {', '.join(dict.fromkeys(checks))}"
-
-
-def _mistimed(where: str, one: str, times: Sequence[float], load_s: float) -> Iterable[str]:
-    if times != sorted(times):
-        yield f"{where}: times must not go back; allowed are rising at_s"
-    if any(at_s >= load_s for at_s in times):
-        yield f"{where}: a {one} comes after the load; allowed is at_s below {load_s:g}"
 
 
 def _unknown_words(
@@ -261,33 +211,8 @@ def _places(name: str, entries: Sequence[Mapping[str, Any]]) -> Iterable[tuple[s
     return ((f"{name}[{index}]", entry) for index, entry in enumerate(entries))
 
 
-def _line(error: ValidationError, prefix: str = "") -> str:
-    path = prefix
-    for part in error.absolute_path:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
-    return f"{path or 'file'}: {_reason(error)}"
-
-
-def _reason(error: ValidationError) -> str:
-    schema: Mapping[str, Any] = error.schema if isinstance(error.schema, Mapping) else {}
-    instance: Any = error.instance
-    match error.validator:
-        case "enum":
-            return f"{instance!r} is not known; allowed are {', '.join(map(str, schema['enum']))}"
-        case "additionalProperties":
-            unknown = sorted(set(instance) - set(schema["properties"]))
-            return f"{', '.join(unknown)} is not known; allowed are {', '.join(sorted(schema['properties']))}"
-        case "required":
-            missing = sorted(set(schema["required"]) - set(instance))
-            return f"{', '.join(missing)} is missing; needed are {', '.join(schema['required'])}"
-        case "type":
-            return f"{instance!r} has the wrong type; allowed is {schema['type']}"
-        case validator:
-            return f"{instance!r} does not fit; allowed is {validator} {error.validator_value}"
-
-
 def _build(document: Mapping[str, Any]) -> Experiment:
-    faults = tuple(_fault(fault) for fault in document.get("faults", []))
+    faults = tuple(Fault.of(fault) for fault in document.get("faults", []))
     variants = tuple(Variant(**variant) for variant in document.get("variants", [{}]))
     every = {"variants": [variant.name for variant in variants]}
     return Experiment(
@@ -320,10 +245,6 @@ def _quick(document: Mapping[str, Any], faults: Sequence[Fault], variants: Seque
         preloaded=quick.get("preloaded", document.get("revocations", {}).get("preloaded", 0)),
         variants=tuple(quick.get("variants", variants)),
     )
-
-
-def _fault(members: Mapping[str, Any]) -> Fault:
-    return Fault(**{**members, "variants": tuple(members.get("variants", ()))})
 
 
 def _load(members: Mapping[str, Any], steps_at_s: Sequence[float] | None = None) -> Load:

@@ -9,9 +9,6 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
-
-import aiohttp
 
 from cluster import control, data_dir, node_metrics, probe
 from cluster.children import spawn, terminate
@@ -94,32 +91,6 @@ class OwnCluster:
             if answer is None or not answer["ready"]:
                 return None
         return data
-
-
-async def order(data: DataDir, region: str, verb: str) -> None:
-    """`cluster kill`, `start`, `pause` or `resume` of a region, done when it returns. Raises Refused."""
-    answer = await asyncio.to_thread(control.ask, data.run, region, verb)
-    if answer is None or not answer["ok"]:
-        raise Refused(f"{verb} {region} did not work: {'nothing supervises it' if answer is None else answer['fault']}")
-
-
-async def disturb(data: DataDir, verb: str, **members: Any) -> None:
-    """An order to the links (see `faults`), obeyed when it returns. Raises Refused."""
-    answer = await asyncio.to_thread(control.ask, data.run, control.LINKS_FAULTS, verb, **members)
-    if answer is None or not answer["ok"]:
-        raise Refused(f"{verb} did not work: {'nothing runs the links' if answer is None else answer['fault']}")
-
-
-async def hook(data: DataDir, region: str, name: str, content: dict[str, Any]) -> None:
-    """A test hook of one node (contract 8), obeyed when it returns. Raises Refused."""
-    url = f"{data.url(region)}/_test/{name}"
-    try:
-        async with aiohttp.request("POST", url, json=content) as answer:
-            fault = "" if answer.status == 200 else f"{answer.status} {(await answer.read()).decode(errors='replace')}"
-    except aiohttp.ClientError as error:
-        fault = str(error)
-    if fault:
-        raise Refused(f"{name} of {region} did not work: {fault}")
 
 
 async def router_metrics(data: DataDir) -> str:

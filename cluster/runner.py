@@ -12,15 +12,16 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import aiohttp
 
-from cluster import conditions, own_cluster
+from cluster import conditions, disturb, own_cluster
 from cluster.behaviour import BEHAVIOURS
 from cluster.data_dir import DataDir
 from cluster.errors import Refused
-from cluster.experiment import Experiment, Fault, Load, Variant
+from cluster.experiment import Experiment, Load, Variant
+from cluster.fault_records import Fault
 from cluster.history import Conditions, Event, Run, labelled
 from cluster.load import Generator, check_targets, groups, open_session, schedule
 from cluster.own_cluster import OwnCluster
@@ -119,7 +120,7 @@ class Runner:
             await asyncio.sleep(max(0.0, fault.at_s - generator.now()))
             for action in ("kill", "start") if fault.action == "crash" else (fault.action,):
                 began_at = generator.now()
-                await _do(data, action, fault)
+                await disturb.do(data, replace(fault, action=action))
                 events.append(Event(action, fault.where, began_at, generator.now(), fault.name))
 
     @contextlib.asynccontextmanager
@@ -143,7 +144,7 @@ class Runner:
 
 def _hooks(faults: Iterable[Fault]) -> list[str]:
     """The flag that faults inside a node need."""
-    return ["--unsafe-test-hooks"] if any(fault.action == "capacity" for fault in faults) else []
+    return ["--unsafe-test-hooks"] if any(fault.needs_hooks for fault in faults) else []
 
 
 async def _steps(load: Load, generator: Generator, events: list[Event]) -> None:
@@ -151,21 +152,6 @@ async def _steps(load: Load, generator: Generator, events: list[Event]) -> None:
     for step in load.steps:
         await asyncio.sleep(max(0.0, step.at_s - generator.now()))
         events.append(Event("load", f"{step.times:g} times", step.at_s, step.at_s, step.name))
-
-
-async def _do(data: DataDir, action: str, fault: Fault) -> None:
-    """One fault. Raises Refused."""
-    members: dict[str, dict[str, Any]]
-    members = {"partition": {"one_way": fault.one_way}, "slow": {"ms": fault.ms}, "lose": {"share": fault.share}}
-    if action in members:
-        await own_cluster.disturb(data, action, first=fault.region, second=fault.to, **members[action])
-    elif action == "capacity":
-        limit = {"per_s": fault.per_s} | ({} if fault.queue_ms is None else {"queue_ms": fault.queue_ms})
-        await own_cluster.hook(data, fault.region, "capacity", limit if fault.per_s else {})
-    elif action == "heal":
-        await own_cluster.disturb(data, action)
-    else:
-        await own_cluster.order(data, fault.region, action)
 
 
 def _generator(path: Path, timeout_s: float) -> Generator:

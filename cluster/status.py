@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cluster import control, probe
+from cluster import control, disturb, probe
 from cluster.data_dir import ROUTER, DataDir, read_cluster_file
 from cluster.topology import LINKS
 
@@ -20,11 +21,13 @@ class Row:
     health: str
     staleness: str
     pid: int | None
+    wrong: str = ""
+    """What was done to it, in words."""
 
     @property
     def well(self) -> bool:
         """Whether nothing has to be done about it."""
-        return self.health == "ready"
+        return self.health == "ready" and not self.wrong
 
 
 async def rows(data: DataDir) -> list[Row]:
@@ -32,7 +35,8 @@ async def rows(data: DataDir) -> list[Row]:
     content = read_cluster_file(data) or {}
     names = [*data.topology.regions, ROUTER]
     answers = await asyncio.gather(*(_readiness(data, name) for name in names))
-    served = [_row(data, name, answer, content) for name, answer in zip(names, answers, strict=True)]
+    wrongs = [*await asyncio.gather(*(_wrong(data, region) for region in data.topology.regions)), ""]
+    served = [_row(data, *one, content) for one in zip(names, answers, wrongs, strict=True)]
     brokers = await asyncio.gather(*(_broker_row(data, name) for name in data.ports.brokers))
     return [*served[:-1], *brokers, await asyncio.to_thread(_links_row, data), served[-1]]
 
@@ -76,14 +80,44 @@ def _links_row(data: DataDir) -> Row:
     return Row(LINKS, "", health, "", pid)
 
 
-def _row(data: DataDir, name: str, answer: tuple[bool, dict[str, Any]] | None, content: dict[str, Any]) -> Row:
+async def _wrong(data: DataDir, region: str) -> str:
+    """What faults were given to a region's node."""
+    pid = disturb.pid_of(data, region)
+    if pid is None or _paused(data, region):
+        return ""
+    told = await disturb.inside(data, region)
+    full = ["full disk"] if disturb.disk_is_full(pid) else []
+    return ", ".join([*full, *(inside_words(told) if told else ())])
+
+
+def inside_words(told: Mapping[str, Any]) -> Iterator[str]:
+    """What a node's hooks say is wrong inside (see `stsd.server.faults`), a phrase each."""
+    if told["error_share"]:
+        yield f"{told['error_share']:.2%} of the answers are {told['error_status']}"
+    if told["grey_status"]:
+        yield f"whoever wants a session gets {told['grey_status']}"
+    if told["times"] > 1:
+        yield f"answers take {told['times']:g} times as long"
+    if told["ms"]:
+        yield f"answers take {told['ms']:g} ms longer"
+    if told["stall_ms"]:
+        yield f"each call burns {told['stall_ms']:g} ms of CPU"
+    if told["per_s"]:
+        yield f"serves {told['per_s']:g} calls a second"
+    if offset_s := round(told["clock_offset_s"], 2):
+        yield f"the clock is {abs(offset_s):g} s {'behind' if offset_s < 0 else 'ahead'}"
+
+
+def _row(
+    data: DataDir, name: str, answer: tuple[bool, dict[str, Any]] | None, wrong: str, content: dict[str, Any]
+) -> Row:
     entry = content.get("router", {}) if name == ROUTER else content.get("regions", {}).get(name, {})
     pid = entry.get("pid") if control.is_alive(data.run, name) else None
     if answer is None:
         silent = "paused" if _paused(data, name) else "silent"
-        return Row(name, data.url(name), "down" if pid is None else silent, "", pid)
+        return Row(name, data.url(name), "down" if pid is None else silent, "", pid, wrong)
     ready, said = answer
-    return Row(name, data.url(name), "ready" if ready else "not ready", staleness(said), pid)
+    return Row(name, data.url(name), "ready" if ready else "not ready", staleness(said), pid, wrong)
 
 
 def staleness(said: dict[str, Any]) -> str:
@@ -105,5 +139,8 @@ def show(data: DataDir, found: list[Row]) -> None:
         table.add_row(row.name, row.url, row.health, row.staleness, str(row.pid or ""))
     console = Console()
     console.print(table)
+    for row in found:
+        if row.wrong:
+            console.print(f"{row.name}: {row.wrong}", highlight=False)
     for link in faults(data) or ():
         console.print(f"link from {link['from']} to {link['to']}: {link['fault']}", highlight=False)

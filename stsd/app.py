@@ -124,6 +124,8 @@ async def _serve(settings: Config, limits: Limits) -> None:
                 ("POST", test_hooks.RESET): hooks.reset,
                 ("POST", test_hooks.CLOCK): hooks.clock,
                 ("POST", test_hooks.CAPACITY): hooks.capacity,
+                ("POST", test_hooks.FAULTS): hooks.faults,
+                ("GET", test_hooks.FAULTS): hooks.tell_faults,
             }
 
         replicator.start()

@@ -89,7 +89,7 @@ def test_disturbing_the_network_in_the_readme(cluster, tmp_path):
     output = "\n".join(run(cluster, tmp_path, block("python -m cluster partition")))
     assert "link from us-east-1 to eu-west-1: cut" in output
     assert "paused" in output
-    assert output.endswith("every link between regions is well")
+    assert output.endswith("every link and region is well")
 
 
 @pytest.mark.processes

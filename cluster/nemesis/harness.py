@@ -71,7 +71,7 @@ async def _record(data: DataDir, http: aiohttp.ClientSession, count: int, steps:
     clients = Clients(urls, _roles(), _admin(data.path), http, recorder, now, Random(seed))  # noqa: S311  chance
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(clients.run(count, stop))
-        await Nemesis(data, http, recorder, now).run(steps)
+        await Nemesis(data, recorder, now).run(steps)
         well_at = now()
         stop.set()
         agreed = await own_cluster.until_heads_are_equal(data)

@@ -15,30 +15,20 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from itertools import permutations
 
-import aiohttp
-
-from cluster import data_dir
 from cluster.data_dir import DataDir
-from cluster.errors import Refused
+from cluster.disturb import disturb, empty_disk, fill_disk, free_disk, move_clock, order
 from cluster.nemesis.history import Fault, Recorder
 from cluster.nemesis.plan import Step
-from cluster.own_cluster import disturb, order
-
-JOURNAL = "journal.db*"
-CLOCK = "/_test/clock"
 
 
 class Nemesis:
     """Disturbs one cluster. `now`: seconds since the history began."""
 
-    def __init__(
-        self, data: DataDir, session: aiohttp.ClientSession, recorder: Recorder, now: Callable[[], float]
-    ) -> None:
-        self._data, self._session, self._recorder, self._now = data, session, recorder, now
+    def __init__(self, data: DataDir, recorder: Recorder, now: Callable[[], float]) -> None:
+        self._data, self._recorder, self._now = data, recorder, now
         self._links = asyncio.Lock()
 
     async def run(self, steps: Iterable[Step]) -> None:
@@ -76,42 +66,23 @@ class Nemesis:
 
     async def lose_disk(self, step: Step) -> None:
         """SIGKILL, and the journal is gone."""
-        await self.kill(step)
-        found = [*(self._data.path / step.where[0]).glob(JOURNAL)]
-        if not found:
-            raise Refused(f"lose disk: {step.where[0]} has no {JOURNAL}")
-        for path in found:
-            path.unlink()
+        await empty_disk(self._data, step.where[0], journal_only=True)
 
     async def fill_disk(self, step: Step) -> None:
         """From now on no write to a file succeeds."""
-        self._limit(step.where[0], 0)
+        fill_disk(self._data, step.where[0])
 
     async def free_disk(self, step: Step) -> None:
         """Writes succeed again."""
-        self._limit(step.where[0], resource.RLIM_INFINITY)
-
-    def _limit(self, region: str, size: int) -> None:
-        """How long a file of the region's node may become."""
-        content = data_dir.read_cluster_file(self._data) or {}
-        pid = content.get("regions", {}).get(region, {}).get("pid")
-        if pid is None:
-            raise Refused(f"full disk: {region} does not run")
-        _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard if size == resource.RLIM_INFINITY else size, hard))
+        free_disk(self._data, step.where[0])
 
     async def move_clock(self, step: Step) -> None:
         """Service time jumps."""
-        await self._clock(step.where[0], {"advance": step.amount})
+        await move_clock(self._data, step.where[0], step.amount)
 
     async def set_clock(self, step: Step) -> None:
         """Back to real time."""
-        await self._clock(step.where[0], {})
-
-    async def _clock(self, region: str, content: dict[str, float]) -> None:
-        async with self._session.post(self._data.url(region) + CLOCK, json=content) as answer:
-            if answer.status != 200:
-                raise Refused(f"move clock: {region} answered {answer.status}: {await answer.text()}")
+        await move_clock(self._data, step.where[0], 0.0)
 
     # -- links -------------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from cluster.experiment import Fault
+from cluster.fault_records import Fault
 from cluster.faults import Links
 from cluster.virtual.replication import Replication
 from cluster.virtual.service import Capacity, Service
@@ -69,7 +69,10 @@ def _lose(machine: Machine, fault: Fault) -> Steps:
 
 
 def _heal(machine: Machine, fault: Fault) -> Steps:
-    yield from _order(machine, {"verb": "heal"})
+    if fault.to or not fault.region:
+        yield from _order(machine, {"verb": "heal", **(_pair(fault) if fault.to else {})})
+    for region in () if fault.to else [fault.region] if fault.region else machine.services:
+        machine.services[region].capacity = None
 
 
 def _capacity(machine: Machine, fault: Fault) -> Steps:

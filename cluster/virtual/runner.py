@@ -11,7 +11,8 @@ from dataclasses import replace
 from itertools import product
 
 from cluster.behaviour import BEHAVIOURS
-from cluster.experiment import Experiment, Fault, Variant
+from cluster.experiment import Experiment, Variant
+from cluster.fault_records import Fault
 from cluster.faults import Links
 from cluster.history import Conditions, Event, Run, labelled
 from cluster.load import groups, schedule

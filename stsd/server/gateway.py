@@ -8,19 +8,21 @@ too high; it is counted and is logged once.
 from __future__ import annotations
 
 from binascii import b2a_base64
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from time import perf_counter
+from typing import Any
 
 from stsd.node import Node
 from stsd.server.capacity import Capacity
 from stsd.server.clock import Clock, request_id
 from stsd.server.connection import Head
+from stsd.server.faults import FaultyAnswers
 from stsd.server.http import Streamed, end_head, http_date, status_line
 from stsd.server.log import Answered, EventLog
 from stsd.server.metrics import Metrics
 from stsd.wire.messages import Request, Response
 
-AsyncRoute = Callable[[Request], Awaitable[Response]]
+AsyncRoute = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class Gateway:
@@ -41,13 +43,14 @@ class Gateway:
         self._starts: dict[tuple[int, str], str] = {}
         self.routes: dict[tuple[str, str], AsyncRoute] = {}
         self.capacity: Capacity | None = None
-        """Set by a test hook."""
+        self.faulty: FaultyAnswers | None = None
+        """Both set by test hooks."""
 
     def at_once(self, head: Head, body: bytes) -> bytes | None:
         """Answer a request that changes nothing; None for those that wait for something (`routes`)."""
         started = perf_counter()
         path, _, query = head.target.partition("?")
-        if (head.method, path) in self.routes or self.capacity is not None:
+        if (head.method, path) in self.routes or self.capacity is not None or self.faulty is not None:
             return None
         request = self._request(head, path, query, body)
         now, wall_now = self._clock.read()
@@ -62,7 +65,8 @@ class Gateway:
         path, _, query = head.target.partition("?")
         route = self.routes.get((head.method, path))
         request = self._request(head, path, query, body)
-        response = await (route(request) if route else self._in_turn(request))
+        work = route(request) if route else self._in_turn(request)
+        response = await (work if self.faulty is None else self.faulty.around(request, work))
         wall_now = self._clock.wall()
         if response.parts is None:
             answer: bytes | Streamed = self._answer(head, request, response, wall_now)

@@ -4,11 +4,15 @@
 the nodes of a cluster apart from what they were: messages of an older epoch are ignored, a newer one resets a node.
 `POST /_test/clock {"now"} | {"advance"} | {}`: set service time, move it, or go back to real time; it keeps running.
 `POST /_test/capacity {"per_s", "queue_ms"?} | {}`: serve so many calls a second (see `capacity`), or as many as come.
+`POST /_test/faults {"error_share"?, "error_status"?, "grey_status"?, "times"?, "ms"?, "stall_ms"?} | {}`: do what is
+given badly from now on, and what is not given as before (see `faults`), or everything well. `GET` tells what is wrong,
+the calls a second to which it is limited (`per_s`), and by how much service time is moved (`clock_offset_s`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from random import Random
 from time import time_ns
 from typing import Any
 
@@ -17,12 +21,13 @@ from stsd.node import is_loopback
 from stsd.revocation.codec import MAX_SEQUENCE
 from stsd.server.capacity import Capacity
 from stsd.server.clock import Clock
+from stsd.server.faults import MEMBERS, WELL, FaultyAnswers
 from stsd.server.gateway import Gateway
 from stsd.server.replication import Replicator
 from stsd.wire import json_api
 from stsd.wire.messages import Request, Response
 
-RESET, CLOCK, CAPACITY = "/_test/reset", "/_test/clock", "/_test/capacity"
+RESET, CLOCK, CAPACITY, FAULTS = "/_test/reset", "/_test/clock", "/_test/capacity", "/_test/faults"
 MAX_INSTANT = 253_402_300_799 - 36 * 3600
 """The longest session (spec 3.0.2) before the end of the year 9999: its expiration has a four-digit year too."""
 
@@ -44,6 +49,25 @@ class TestHooks:
     async def capacity(self, request: Request) -> Response:
         """Lower or free how much the node can do."""
         return await _guarded(request, "test_capacity", self._limit)
+
+    async def faults(self, request: Request) -> Response:
+        """Do something badly, or well again."""
+        return await _guarded(request, "test_faults", self._break)
+
+    async def tell_faults(self, request: Request) -> Response:
+        """What is wrong with the node by order of its hooks."""
+        return await _guarded(request, "test_faults", self._told)
+
+    async def _break(self, request: Request) -> dict[str, Any]:
+        faulty = self._gateway.faulty
+        changed = (WELL if faulty is None else faulty.faults).changed(_content(request, MEMBERS))
+        self._gateway.faulty = None if changed == WELL else FaultyAnswers(changed, Random())  # noqa: S311  chance
+        return await self._told(request)
+
+    async def _told(self, _: Request) -> dict[str, Any]:
+        faulty, capacity = self._gateway.faulty, self._gateway.capacity
+        others = {"per_s": capacity.per_s if capacity else 0, "clock_offset_s": self._clock.offset_s}
+        return (WELL if faulty is None else faulty.faults).members() | others
 
     async def _limit(self, request: Request) -> dict[str, Any]:
         content = _content(request, ("per_s", "queue_ms"))

@@ -70,8 +70,8 @@ def test_the_quick_form_leaves_out_checks_that_say_so():
             "nearest-failover is not run; allowed are home-2011",
         ),
         ('policies = ["home-2011"]', 'policies = ["fastest"]', "'fastest' is not known; allowed are dns, global-2025"),
-        ('action = "kill"', 'action = "partition"', "faults[0]: to is missing; partition needs it"),
-        ('action = "kill"', 'action = "crash"', "faults[0]: every_s is missing; crash needs it"),
+        ('action = "kill"', 'action = "partition"', "faults[0]: to is missing; needed are at_s, action, region, to"),
+        ('action = "kill"', 'action = "crash"', "faults[0]: every_s is missing; needed are at_s, action, every_s"),
         (
             'since = "kill"',
             'since = "flood"',

@@ -168,6 +168,49 @@ def test_a_link_process_that_starts_again_starts_healed(cluster):
     assert cluster.command("status").returncode == 0
 
 
+SCHEDULE = """
+duration_s = 1.5
+[[faults]]
+at_s = 0
+action = "grey"
+region = "us-east-1"
+[[faults]]
+at_s = 0.1
+action = "full-disk"
+region = "eu-west-1"
+[[faults]]
+at_s = 0.2
+action = "pause"
+region = "ap-southeast-1"
+[[faults]]
+at_s = 0.3
+action = "kill"
+region = "eu-west-1"
+"""
+
+
+def test_a_schedule_disturbs_the_cluster_and_leaves_it_well(cluster, tmp_path):
+    file = tmp_path / "schedule.toml"
+    file.write_text(SCHEDULE)
+    done = cluster.command("fault-schedule", str(file))
+    assert (done.returncode, done.stderr) == (0, "")
+    words = ["grey us-east-1", "full-disk eu-west-1", "pause ap-southeast-1", "kill eu-west-1", "everything is well"]
+    assert all(word in line for word, line in zip(words, done.stdout.splitlines(), strict=True))
+    wait_for(lambda: all(ready(cluster.url(region)) for region in cluster.regions), "every region's return")
+    assert cluster.command("status").returncode == 0
+
+
+def test_a_node_that_is_told_to_fails_its_clients_and_stays_ready(cluster):
+    token = cluster.sts("admin@us-east-1").get_session_token()["Credentials"]["SessionToken"]
+    assert cluster.command("error-rate", "us-east-1", "1").returncode == 0
+    answer = requests.post(f"{cluster.url('us-east-1')}/v1/verify", json={"token": token}, timeout=5)
+    assert (answer.status_code, ready(cluster.url("us-east-1"))) == (503, True)
+    shown = cluster.command("status")
+    assert (shown.returncode, "100.00% of the answers are 503" in shown.stdout) == (1, True)
+    assert cluster.command("heal", "us-east-1").returncode == 0
+    assert not is_refused(cluster, "us-east-1", token)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -179,6 +222,7 @@ def test_a_link_process_that_starts_again_starts_healed(cluster):
         (("policy", "fastest"), "policy fastest: not a policy; choose home-2011, global-2025"),
         (("pause", "router"), "choose from us-east-1, eu-west-1, ap-southeast-1"),
         (("resume", "mars-north-1"), "mars-north-1: not a region"),
+        (("grey", "mars-north-1"), "mars-north-1: not a region"),
     ],
 )
 def test_a_fault_between_what_is_no_region_is_refused_in_one_line(cluster, arguments, words):

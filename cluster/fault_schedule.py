@@ -1,0 +1,114 @@
+"""A schedule of faults from a TOML file, run against a running cluster. (I/O)
+
+| member | meaning |
+|---|---|
+| `duration_s` | when it is over, and everything is well again |
+| `[[faults]]` | `at_s`, `action` and its members (see `fault_records`) |
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cluster import control, disturb, fault_records, toml_shape
+from cluster.data_dir import DataDir
+from cluster.errors import ClusterError, Refused
+from cluster.fault_records import Fault
+from cluster.files import read_text
+
+Say = Callable[[str], None]
+_SCHEMA = toml_shape.table({"duration_s": toml_shape.POSITIVE, "faults": {"type": "array", "minItems": 1}})
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Faults in the order of their times, and when it is over."""
+
+    duration_s: float
+    faults: tuple[Fault, ...]
+
+
+def read(path: Path, regions: Sequence[str]) -> Schedule:
+    """The schedule in a file. Raises ClusterError with a line for everything that is wrong with it."""
+    schedule = parse(read_text(path, "fault schedule"), str(path))
+    if wrong := fault_records.check_places(schedule.faults, regions):
+        raise ClusterError(*(f"{path}: {fault}" for fault in wrong))
+    return schedule
+
+
+def parse(text: str, source: str) -> Schedule:
+    """The schedule in a TOML text, which faults call `source`. Raises ClusterError."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ClusterError(f"{source}: not TOML: {error}") from error
+    wrong = [*toml_shape.faults(_SCHEMA, document), *fault_records.faults(document.get("faults", []), {})]
+    if not wrong:
+        times = [fault["at_s"] for fault in document["faults"]]
+        wrong = [*fault_records.mistimed("faults", "fault", times, document["duration_s"])]
+    if wrong:
+        raise ClusterError(*(f"{source}: {fault}" for fault in wrong))
+    return Schedule(float(document["duration_s"]), tuple(Fault.of(fault) for fault in document["faults"]))
+
+
+async def run(data: DataDir, schedule: Schedule, seed: int, *, leave: bool, say: Say) -> None:
+    """Every fault in its time; SIGINT and SIGTERM end it early. Raises Refused when something does not obey."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    begin = time.monotonic()
+    faults = fault_records.drawn(schedule.faults, seed, data.topology.regions, schedule.duration_s)
+    try:
+        for fault in faults:
+            if await _stopped(stop, begin + fault.at_s):
+                break
+            await disturb.do(data, fault)
+            say(f"{time.monotonic() - begin:6.1f} s  {told(fault)}")
+        await _stopped(stop, begin + schedule.duration_s)
+    finally:
+        if not leave:
+            await restore(data)
+            say(f"{time.monotonic() - begin:6.1f} s  everything is well again")
+    if stop.is_set():
+        raise Refused("stopped before its end")
+
+
+async def _stopped(stop: asyncio.Event, until: float) -> bool:
+    """Whether it was told to stop before `until`, in monotonic seconds."""
+    try:
+        async with asyncio.timeout(max(0.0, until - time.monotonic())):
+            await stop.wait()
+    except TimeoutError:
+        pass
+    return stop.is_set()
+
+
+async def restore(data: DataDir) -> None:
+    """Whatever is paused goes on, every fault ends, whatever is down starts. Raises Refused."""
+    regions = data.topology.regions
+    states = dict(zip(regions, await asyncio.gather(*(_state(data, region) for region in regions)), strict=True))
+    for region, state in states.items():
+        if state is not None and state["paused"]:
+            await disturb.order(data, region, "resume")
+    await disturb.heal(data)
+    down = [region for region, state in states.items() if state is not None and state["pid"] is None]
+    await asyncio.gather(*(disturb.order(data, region, "start") for region in down))
+
+
+async def _state(data: DataDir, region: str) -> dict[str, Any] | None:
+    return await asyncio.to_thread(control.ask, data.run, region, "status")
+
+
+def told(fault: Fault) -> str:
+    """A fault in words: its action, its place, and what it does differently from a fault of its kind by default."""
+    usual = Fault(fault.at_s, fault.action)
+    amounts = ("ms", "share", "per_s", "queue_ms", "times", "status", "offset_s", "journal_only")
+    given = [f"{name} {getattr(fault, name):g}" for name in amounts if getattr(fault, name) != getattr(usual, name)]
+    return " ".join([fault.action, fault.where, *given]).rstrip()

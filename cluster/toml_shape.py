@@ -1,0 +1,58 @@
+"""What a TOML file may hold, as JSON schemas, and what is wrong with one in lines for people. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+TEXT = {"type": "string", "minLength": 1}
+SECONDS = {"type": "number", "minimum": 0}
+POSITIVE = {"type": "number", "exclusiveMinimum": 0}
+
+
+def table(required: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The schema of a table with these members and no other one."""
+    properties = {**required, **(optional or {})}
+    return {"type": "object", "properties": properties, "required": [*required], "additionalProperties": False}
+
+
+def faults(schema: Mapping[str, Any], content: Any, where: str = "") -> Iterable[str]:
+    """A line for everything in `content` that the schema does not allow: path, reason, what is allowed."""
+    return (_line(error, where) for error in Draft202012Validator(schema).iter_errors(content))
+
+
+def _line(error: ValidationError, prefix: str) -> str:
+    path = prefix
+    for part in error.absolute_path:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    return f"{path or 'file'}: {_reason(error)}"
+
+
+def _reason(error: ValidationError) -> str:
+    schema: Mapping[str, Any] = error.schema if isinstance(error.schema, Mapping) else {}
+    instance: Any = error.instance
+    match error.validator:
+        case "enum":
+            return f"{instance!r} is not known; allowed are {', '.join(map(str, schema['enum']))}"
+        case "additionalProperties":
+            unknown = sorted(set(instance) - set(schema["properties"]))
+            return f"{', '.join(unknown)} is not known; allowed are {', '.join(sorted(schema['properties']))}"
+        case "required":
+            missing = sorted(set(schema["required"]) - set(instance))
+            return f"{', '.join(missing)} is missing; needed are {', '.join(schema['required'])}"
+        case "type":
+            return f"{instance!r} has the wrong type; allowed is {schema['type']}"
+        case "minimum" | "maximum":
+            return f"{instance!r} is out of range; allowed is {_range(schema)}"
+        case validator:
+            return f"{instance!r} does not fit; allowed is {validator} {error.validator_value}"
+
+
+def _range(schema: Mapping[str, Any]) -> str:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if high is None:
+        return f"at least {low}"
+    return f"at most {high}" if low is None else f"{low} to {high}"

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from cluster.report.plots import Curves, Line, Mark, Plot, listing, numbered, unique
+from cluster.report.plots import Curves, Line, Mark, Plot, aligned, listing, numbered, unique
 from cluster.report.record import Record, Table
 
 ENDED_BY: Mapping[str, tuple[str, ...]] = {
@@ -101,7 +101,7 @@ def _plot(
         )
         alt = listing([f"{title}, {policy}", *(_said(line, share) for line in lines), *map(_told, marks[policy])])
         panels.append(Curves(policy, "second", y_label, lines, alt, marks[policy], step=True, share=share))
-    return Plot(f"timeline-{slug}", title, caption, tuple(panels))
+    return Plot(f"timeline-{slug}", title, caption, aligned(panels))
 
 
 def _policies(rows: Iterable[Row]) -> list[str]:

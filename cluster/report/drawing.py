@@ -9,8 +9,8 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib import patheffects
@@ -30,7 +30,7 @@ CURVES_HEIGHT = 236
 ROW = 24
 TYPE = 11.0
 SMALL = 9.6
-LETTER = 5.7
+LETTER = 5.4
 """Pixels of one letter of a label, on average."""
 DPI = 72
 PNG_DPI = 200
@@ -38,6 +38,13 @@ COLUMNS_MAX = 3
 SLANT = 35
 """Degrees."""
 MARKERS = "osD^vP"
+HEIGHTS = (0.5, 0.36, 0.64, 0.22, 0.78)
+"""Of notes, the best one first."""
+NOTE = 0.1
+"""How high one is, as a share of the axis."""
+BOLD_LETTER = 6.2
+NEAR = 1.15
+"""Values that differ by less have one number."""
 Colors = Mapping[str, str]
 _SETTINGS: dict[Any, Any] = {
     "font.family": "sans-serif",
@@ -187,16 +194,15 @@ def _curves(axes: Axes, panel: Curves, colors: Colors) -> None:
     axes.grid(axis="y", color=colors["rule"], linewidth=0.7)
     axes.set_axisbelow(True)
     axes.spines["left"].set_visible(False)
-    points = [point for line in panel.lines for point in line.points]
-    xs, ys = [x for x, _ in points] or [0.0, 1.0], [y for _, y in points] or [0.0]
+    low, high = panel.x_range or (0.0, 1.0)
     for line in panel.lines:
         _line(axes, line, panel, colors)
     if panel.log:
-        _log_axis(axes, min(xs), max(xs))
+        _log_axis(axes, low, high)
     else:
-        axes.set_xlim(min(xs), max(max(xs) + 1, min(xs) + 2))
+        axes.set_xlim(low, max(high + 1, low + 2))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.set_ylim(0, 1.02 if panel.share else max(*ys, 1.0) * 1.12)
+    axes.set_ylim(0, 1.02 if panel.share else max(panel.y_max or 0.0, 1.0) * 1.12)
     if panel.share:
         axes.yaxis.set_major_locator(FixedLocator([0, 0.25, 0.5, 0.75, 1]))
         axes.yaxis.set_major_formatter(PercentFormatter(1))
@@ -209,21 +215,12 @@ def _curves(axes: Axes, panel: Curves, colors: Colors) -> None:
 
 
 def _notes(axes: Axes, panel: Curves, colors: Colors) -> None:
-    """Each beside its line at half height, or a little lower or higher where another one is near."""
+    """Each beside its line, near half of its height, where it is on no note and, if possible, on no line."""
     low, high = axes.get_xlim()
-    taken: list[tuple[float, float]] = []
-    for line in sorted(panel.lines, key=_middle):
-        if not line.note:
-            continue
-        at, span = _middle(line), math.log(high / low)
-        where = math.log(at / low) / span
-        y = next(
-            y
-            for y in (0.5, 0.36, 0.64, 0.22, 0.78, 0.08, 0.92)
-            if all(abs(where - x) > 0.25 or y != o for x, o in taken)
-        )
-        taken.append((where, y))
-        left = where > 0.7
+    taken: list[tuple[float, float, float]] = []
+    for line in sorted((line for line in panel.lines if line.note), key=_middle):
+        y, left, begin, end = _free(line, panel.lines, taken, low, high)
+        taken.append((y, begin, end))
         axes.annotate(
             line.note,
             (_x_at(line, y), y),
@@ -236,6 +233,30 @@ def _notes(axes: Axes, panel: Curves, colors: Colors) -> None:
             weight="bold",
             path_effects=[patheffects.withStroke(linewidth=3, foreground=colors["paper"])],
         )
+
+
+def _free(
+    line: Line, lines: Iterable[Line], taken: Iterable[tuple[float, float, float]], low: float, high: float
+) -> tuple[float, bool, float, float]:
+    """Height and side of a note, and from where to where it goes, as shares of the axis; the one that covers least."""
+
+    def place(x: float) -> float:
+        return math.log(x / low) / math.log(high / low)
+
+    others = [other for other in lines if other is not line]
+    best: tuple[float, tuple[float, bool, float, float]] | None = None
+    for rank, y in enumerate(HEIGHTS):
+        at = place(_x_at(line, y))
+        for left in (False, True):
+            room = (len(line.note) * BOLD_LETTER + 10) / AXIS
+            begin, end = (at - room, at) if left else (at, at + room)
+            cost = rank * 0.1 + (100 if begin < 0 or end > 1 else 0)
+            cost += sum(10 for height, one, two in taken if abs(height - y) < NOTE and one < end and begin < two)
+            cost += sum(2 for other in others if begin < place(_x_at(other, y)) < end)
+            if best is None or cost < best[0]:
+                best = cost, (y, left, begin, end)
+    assert best is not None
+    return best[1]
 
 
 def _middle(line: Line) -> float:
@@ -258,7 +279,7 @@ def _line(axes: Axes, line: Line, panel: Curves, colors: Colors) -> None:
 def _log_axis(axes: Axes, low: float, high: float) -> None:
     """Room beside the curves, and round numbers."""
     axes.set_xscale("log")
-    low, high = low / 1.25, high * 1.25
+    low, high = low / 1.25, high * 1.6
     if high / low < 6:
         middle = (low * high) ** 0.5
         low, high = middle / 2.5, middle * 2.5
@@ -277,12 +298,12 @@ def _mark_rows(panel: Curves) -> int:
 def _rows(panel: Curves) -> list[tuple[Mark, int]]:
     """Every mark with words, in the first row above the axes where its words touch none before it."""
     named = [mark for mark in panel.marks if mark.label]
-    xs = [x for line in panel.lines for x, _ in line.points] or [0.0]
-    width = max(max(xs) + 1 - min(xs), 2.0) / (AXIS)
+    low, high = panel.x_range or (0.0, 1.0)
+    width = max(high + 1 - low, 2.0) / AXIS
     ends: list[float] = []
     found = []
     for mark in named:
-        begin = _begin(mark, min(xs), width)
+        begin = _begin(mark, low, width)
         row = next((index for index, end in enumerate(ends) if end < begin), len(ends))
         ends[row : row + 1] = [begin + (len(mark.label) * LETTER + 12) * width]
         found.append((mark, row))
@@ -304,7 +325,7 @@ def _marks(axes: Axes, panel: Curves, colors: Colors) -> None:
             mark.at, color=colors["fault"], linewidth=1.1 if mark.label else 0.7, alpha=1 if mark.label else 0.55
         )
     for mark, row in _rows(panel):
-        begin = _begin(mark, low, (high - low) / (AXIS))
+        begin = _begin(mark, low, (high - low) / AXIS)
         axes.annotate(
             mark.label,
             (begin, 1),
@@ -350,14 +371,21 @@ def _dots(axes: Axes, panel: Dots, colors: Colors) -> None:
     for row in range(len(panel.rows)):
         here = [x for line in panel.kinds for x, y in line.points if y == row]
         axes.plot([min(here), max(here)], [row, row], color=colors["rule"], linewidth=2.5, solid_capstyle="round")
+        _value(axes, max(here), row, 8, "left", colors)
+        if max(here) > min(here) * NEAR:
+            _value(axes, min(here), row, -8, "right", colors)
     for line in panel.kinds:
         color, (xs, ys) = colors[palette.stroke(line.stroke).color], zip(*line.points, strict=True)
         axes.plot(xs, ys, MARKERS[line.stroke % 6], color=color, markersize=7 - line.stroke % 3, markeredgewidth=0)
-    _log_axis(axes, *_span([x for line in panel.kinds for x, _ in line.points]))
+    values = [x for line in panel.kinds for x, _ in line.points]
+    _log_axis(axes, min(values) / 1.5, max(values) * 1.5)
     axes.set_ylim(len(panel.rows) - 0.4, -0.6)
     axes.set_yticks(range(len(panel.rows)), panel.rows)
     axes.set_xlabel(panel.x_label, color=colors["muted"], fontsize=SMALL)
 
 
-def _span(values: Sequence[float]) -> tuple[float, float]:
-    return min(values), max(values)
+def _value(axes: Axes, ms: float, row: int, offset: float, align: Literal["left", "right"], colors: Colors) -> None:
+    shown = f"{ms:.0f}" if ms >= 10 else f"{ms:.1f}"
+    at, where = (ms, row), (offset, 0)
+    style: dict[str, Any] = {"color": colors["muted"], "fontsize": SMALL, "ha": align, "va": "center"}
+    axes.annotate(shown, at, xytext=where, textcoords="offset points", **style)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cluster.report.plots import Cells, Dots, Line, Plot, listing, numbered, unique
+from cluster.report.plots import Cells, Dots, Line, Plot, listing, numbered, policies, unique
 from cluster.report.record import Record
 from cluster.report.words import cell
 
@@ -22,7 +22,7 @@ def medians(record: Record) -> Plot | None:
     rows = [row for row in table if row["p50_ms"]]
     places = sorted(unique(row["location"] for row in rows), key=lambda place: _fastest(rows, place))
     kinds = {"regional": [(_fastest(rows, place), float(at)) for at, place in enumerate(places)]}
-    for policy in unique(row["policy"] for row in rows):
+    for policy in policies(record, [row["policy"] for row in rows]):
         kinds[f"global, {policy}"] = [
             (row["p50_ms"], float(places.index(row["location"])))
             for row in rows
@@ -51,7 +51,7 @@ def blast(record: Record) -> Plot | None:
     places = unique(row["location"] for row in rows)
     endpoints = sorted(unique(_endpoint(row) for row in rows), key=lambda name: (name != "global", name))
     panels = []
-    for policy in unique(row["policy"] for row in rows):
+    for policy in policies(record, [row["policy"] for row in rows]):
         found = {(row["location"], _endpoint(row)): row for row in rows if row["policy"] == policy}
         shares = tuple(tuple(_share(found.get((place, one))) for one in endpoints) for place in places)
         said = [f"{place} at {one}: {row['lost']:,} of {row['requests']:,} lost" for (place, one), row in found.items()]

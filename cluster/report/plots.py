@@ -7,7 +7,9 @@ as fit. Every panel says in words what it shows, for those who cannot see it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from cluster.report.record import Record
 
 Point = tuple[float, float]
 
@@ -45,6 +47,9 @@ class Curves:
     log: bool = False
     step: bool = False
     share: bool = False
+    x_range: tuple[float, float] | None = None
+    y_max: float | None = None
+    """Those of all panels of the plot, so that they can be compared; from `aligned`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,16 @@ class Plot:
         return [(label, stroke) for stroke, label in found] if len(found) > 1 else []
 
 
+def aligned(panels: Iterable[Curves]) -> tuple[Curves, ...]:
+    """The panels that have something to show, with common axes."""
+    kept = [panel for panel in panels if panel.lines]
+    points = [point for panel in kept for line in panel.lines for point in line.points]
+    if not points:
+        return tuple(kept)
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    return tuple(replace(panel, x_range=(min(xs), max(xs)), y_max=max(ys)) for panel in kept)
+
+
 def lines_of(panel: Panel) -> tuple[Line, ...]:
     """The lines, or the kinds of dots."""
     return panel.lines if isinstance(panel, Curves) else panel.kinds if isinstance(panel, Dots) else ()
@@ -97,6 +112,12 @@ def lines_of(panel: Panel) -> tuple[Line, ...]:
 def listing(words: Iterable[str]) -> str:
     """What a panel says to those who cannot see it, as sentences."""
     return " ".join(f"{word.rstrip('.')}." for word in words)
+
+
+def policies(record: Record, found: Iterable[str]) -> list[str]:
+    """Those found, in the order in which they were run."""
+    ran = [str(row["policy"]) for row in record.table("conditions") if "policy" in row]
+    return [one for one in unique([*ran, *found]) if one in set(found)]
 
 
 def unique(values: Iterable[str]) -> list[str]:

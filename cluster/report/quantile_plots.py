@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cluster.report.plots import Curves, Line, Plot, listing, numbered, pairs, unique
+from cluster.report.plots import Curves, Line, Plot, aligned, listing, numbered, pairs, unique
 from cluster.report.record import Record, Table
 from cluster.report.words import cell
 
@@ -32,7 +32,7 @@ def latency(record: Record) -> Plot | None:
         "Share of requests that were answered well within a time, for clients of each place. The regional endpoint is "
         "the fastest one of the place. A curve ends where fewer than ten slower requests were seen."
     )
-    return Plot("latency-cdf", "Latency by place and endpoint", caption, tuple(p for p in panels if p.lines))
+    return Plot("latency-cdf", "Latency by place and endpoint", caption, aligned(panels))
 
 
 def _nearest(rows: list[Row], place: str) -> dict[str, Row]:
@@ -63,7 +63,7 @@ def convergence(record: Record) -> Plot | None:
         "Share of revocations that another region enforced within a time: on a healthy network from when it was sent, "
         "after a heal from the heal, for what had waited for it. Asked every 20 ms: finer steps are chance."
     )
-    return Plot("convergence-cdf", "Convergence of revocations", caption, tuple(p for p in panels if p.lines))
+    return Plot("convergence-cdf", "Convergence of revocations", caption, aligned(panels))
 
 
 def others(record: Record) -> Iterator[Plot]:
@@ -80,7 +80,7 @@ def others(record: Record) -> Iterator[Plot]:
                 curves = {label[id(row)]: row for row in rows if not first or str(row[first[0]]) == value}
                 panels.append(_panel(value, "ms", table, curves, strokes))
             slug = f"{re.sub('[^a-z0-9]+', '-', table.name.lower()).strip('-')}-cdf"
-            yield Plot(slug, table.name.capitalize(), "", tuple(p for p in panels if p.lines))
+            yield Plot(slug, table.name.capitalize(), "", aligned(panels))
 
 
 def _shares(table: Table) -> dict[str, float]:

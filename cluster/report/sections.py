@@ -15,6 +15,9 @@ from cluster.report.words import cell, heading
 PANELS_MAX = 6
 """More panels of a plot are folded away."""
 CLASSES: Mapping[str, str] = {"holds": "holds", "does not hold": "fails", "not valid": "doubt"}
+BESIDE_MAX = 2
+CHECKS_MAX = 12
+"""More checks that held are folded away; those that did not never are."""
 ROWS_MAX = 400
 """Of one series in the page; the file has all."""
 
@@ -25,22 +28,32 @@ def verdict(said: str) -> str:
 
 
 def section(record: Record) -> str:
-    """Everything about one experiment."""
-    name = escape(record.name)
+    """Everything about one experiment. A first plot that is small enough stands beside the facts."""
+    name, plots = escape(record.name), gallery.plots(record)
+    beside = plots[:1] if plots and len(plots[0].panels) <= BESIDE_MAX else []
     return "\n".join(
         [
             f'<section class="experiment" id="{name}" aria-labelledby="{name}-title">',
             f'<header><h2 id="{name}-title">{escape(record.title)}</h2>{verdict(record.verdict)}</header>',
             f'<div class="head"><div><p class="question">{escape(record.question)}</p>',
-            f'<p class="answer">{escape(record.answer)}</p>',
-            f"<h3>Repeat it</h3><pre>{escape(words.command(record))}</pre></div>{_done(record)}</div>",
-            f'<div class="plots">{"".join(_plot(plot, record.name) for plot in gallery.plots(record))}</div>',
+            f'<p class="answer">{escape(record.answer)}</p>{_plots(beside, record)}</div>',
+            f"<div>{_done(record)}<h3>Repeat it</h3><pre>{_command(record)}</pre></div></div>",
+            f'<div class="plots">{_plots(plots[len(beside) :], record)}</div>',
             _blast_table(record),
             _checks(record),
             _series(record),
             "</section>",
         ]
     )
+
+
+def _command(record: Record) -> str:
+    """Broken on a narrow screen between its words only."""
+    return " ".join(f'<span class="word">{escape(word)}</span>' for word in words.command(record).split(" "))
+
+
+def _plots(plots: Iterable[Plot], record: Record) -> str:
+    return "".join(_plot(plot, record.name) for plot in plots)
 
 
 def _plot(plot: Plot, name: str) -> str:
@@ -52,10 +65,11 @@ def _plot(plot: Plot, name: str) -> str:
         if more
         else ""
     )
-    caption = f'<p class="caption">{escape(plot.caption)}</p>' if plot.caption else ""
     width = ("one", "two", "three")[min(len(shown), 3) - 1]
-    head = f"<h3>{escape(plot.title)}</h3>{caption}{_key(plot)}"
-    return f'<section class="plot {width}">{head}<div class="panels">{"".join(first)}</div>{folded}</section>'
+    head = f'<h3>{escape(plot.title)}</h3><p class="caption">{escape(plot.caption)}</p>{_key(plot)}'
+    return (
+        f'<section class="plot {width}">{head}<div><div class="panels">{"".join(first)}</div>{folded}</div></section>'
+    )
 
 
 def _figure(panel: Panel, prefix: str) -> str:
@@ -69,7 +83,7 @@ def _key(plot: Plot) -> str:
     entries = "".join(
         f"<li>{_swatch(stroke) if curves else _dot(stroke)}{escape(label)}</li>" for label, stroke in plot.key
     )
-    return f'<ul class="key">{entries}</ul>' if entries else ""
+    return f'<ul class="key">{entries}</ul>' if entries else "<div></div>"
 
 
 def _swatch(index: int) -> str:
@@ -135,13 +149,18 @@ def _blast_row(row: Mapping[str, Any], table: Table) -> str:
 
 def _checks(record: Record) -> str:
     """Every check, those that did not hold first."""
-    ordered = sorted(record.checks, key=lambda check: check.holds)
-    rows = "".join(map(_check, ordered))
+    failed, held = ([one for one in record.checks if one.holds is holds] for holds in (False, True))
+    shown = [*failed, *held[: max(0, CHECKS_MAX - len(failed))]]
+    rest = held[max(0, CHECKS_MAX - len(failed)) :]
+    more = f"<details><summary>{len(rest)} more that held</summary>{_check_table(rest)}</details>" if rest else ""
+    return f"<h3>Checks: {record.held} of {len(record.checks)} held</h3>{_check_table(shown)}{more}"
+
+
+def _check_table(checks: Iterable[Judged]) -> str:
     head = '<th scope="col">check</th><th scope="col" class="number">measured</th><th scope="col">required</th>'
     return (
-        f"<h3>Checks: {record.held} of {len(record.checks)} held</h3>"
         f'<table class="stack checks"><thead><tr>{head}<th scope="col">verdict</th></tr></thead>'
-        f"<tbody>{rows}</tbody></table>"
+        f"<tbody>{''.join(map(_check, checks))}</tbody></table>"
     )
 
 

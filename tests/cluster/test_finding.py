@@ -5,6 +5,7 @@ import pytest
 from cluster.checks import Verdict
 from cluster.experiment_console import load_all
 from cluster.finding import filled, number, unknown
+from cluster.history import labelled
 
 VERDICTS = [
     Verdict("home-2011: p99 of latency (dublin)", True, 12.3456, "at most 20"),
@@ -44,9 +45,11 @@ def test_a_name_that_no_check_has_is_told():
 @pytest.mark.parametrize("one", load_all().values(), ids=lambda one: one.name)
 def test_the_findings_of_every_experiment_are_said_in_its_full_form(one):
     """With every check measured, no sentence is left out."""
-    verdicts = [Verdict(f"p: {check.name} (here)", True, 1.0, "") for check in one.checks]
-    verdicts += [
-        Verdict(f"{policy}: {check.name} (here)", True, 1.0, "") for check in one.checks for policy in check.policies
+    verdicts = [
+        Verdict(f"{labelled(policy, variant)}: {check.name} (here)", True, 1.0, "")
+        for check in one.checks
+        for policy in check.policies
+        for variant in check.variants
     ]
     for sentence in one.finding:
         assert filled([sentence], verdicts)

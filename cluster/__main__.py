@@ -207,6 +207,23 @@ def start(name: str, data_dir: Path) -> None:
 
 for verb in fault_cli.VERBS:
     cluster.add_command(verb)
+
+
+@cluster.command()
+@click.option("--regions", type=click.IntRange(2, 33), default=30, show_default=True, help="Of the round-trip table.")
+@click.option("--nodes", type=click.IntRange(1, 10_000), default=1000, show_default=True, help="In each region.")
+@click.option("--seed", type=click.IntRange(0), default=7, show_default=True, help="Of every chance.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Where the result goes, if anywhere.")
+def sim(regions: int, nodes: int, seed: int, out: Path | None) -> int:
+    """Compute what many regions of many nodes do, in virtual time; exit 1 if a claim does not hold.
+
+    Example: python -m cluster sim --regions 30 --nodes 1000 --seed 7 --out out/
+    """
+    from cluster.scale import console
+
+    return console.run(regions, nodes, seed, out)
+
+
 cluster.add_command(experiment_cli.experiment)
 
 

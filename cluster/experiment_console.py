@@ -58,7 +58,7 @@ def simulate_all(names: Sequence[str], *, quick: bool, seed: int, out: Path, bac
     from cluster.virtual import console
 
     every = "all" in (name.lower() for name in names)
-    forms = console.possible(_formed(_chosen(names), quick, backbone), backbone, every=every, console=_console())
+    forms = console.possible(_formed(_chosen(names), quick, backbone), backbone, every=every, console=new_console())
     places = {one.name: console.place(one, regions) for one in forms}
 
     def run(one: Experiment) -> tuple[dict[str, Any], bool]:
@@ -71,16 +71,17 @@ def _formed(chosen: Iterable[Experiment], quick: bool, backbone: str) -> list[Ex
     return [(one.shortened() if quick else one).on(backbone) for one in chosen]
 
 
-def _console() -> Console:
+def new_console() -> Console:
+    """As wide as the terminal, or as PLAIN_WIDTH."""
     return Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 
 
 def _each(forms: Iterable[Experiment], out: Path, run: Callable[[Experiment], tuple[dict[str, Any], bool]]) -> int:
-    console, code, names = _console(), 0, []
+    console, code, names = new_console(), 0, []
     _check_writable(out)
     for one in forms:
         found, stopped = run(one)
-        path = _write(out, found)
+        path = write_result(out, found)
         names.append(one.name)
         show(console, one, found, path)
         if not found["valid"] or not all(check["holds"] for check in found["checks"]):
@@ -161,7 +162,7 @@ def _first(group: BaseExceptionGroup[ClusterError]) -> ClusterError:
     return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
-def _write(out: Path, found: Mapping[str, Any]) -> Path:
+def write_result(out: Path, found: Mapping[str, Any]) -> Path:
     path = out / str(found["name"]) / "result.json"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -193,13 +194,13 @@ def show(console: Console, one: Experiment, found: Mapping[str, Any], path: Path
         rows = [
             [place, region or endpoint, *rest] for by, place, endpoint, region, *rest in latency["rows"] if by == label
         ]
-        console.print(_table(f"{label}: what clients saw", ["clients", "endpoint", *latency["columns"][4:]], rows))
+        console.print(rich_table(f"{label}: what clients saw", ["clients", "endpoint", *latency["columns"][4:]], rows))
     rows = [[c["name"], shown(c["measured"]), c["required"], "yes" if c["holds"] else "NO"] for c in found["checks"]]
-    console.print(_table("checks", ["check", "measured", "required", "holds"], rows))
+    console.print(rich_table("checks", ["check", "measured", "required", "holds"], rows))
     console.print(f"{found['answer']}\n{path}", highlight=False, soft_wrap=True, markup=False)
 
 
-def _table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> Table:
+def rich_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> Table:
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     kept = [list(row) for row in rows]
     columns = list(columns)

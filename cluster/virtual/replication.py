@@ -110,17 +110,7 @@ class Replication(World):
 
     def session(self, region: str, number: int) -> Session:
         """A session that a region's node issues."""
-        now = self.nodes[region].now
-        return Session(
-            access_key_id=f"ASIA{number:06d}",
-            principal=ROLE,
-            token_id=f"t{number}",
-            key_id="k",
-            issuer="sim",
-            region=region,
-            issued_at_ms=int(now * 1000),
-            expires_at=int(now) + SESSION_S,
-        )
+        return session(region, number, self.nodes[region].now)
 
     def revoke(self, region: str, session: Session) -> Request:
         """A client asks a region to revoke a session."""
@@ -142,3 +132,17 @@ class Replication(World):
             for name, node in self.nodes.items()
             if node.process is not None
         }
+
+
+def session(region: str, number: int, now: float) -> Session:
+    """A session of the role, issued by a node whose clock says `now`."""
+    return Session(
+        access_key_id=f"ASIA{number:06d}",
+        principal=ROLE,
+        token_id=f"t{number}",
+        key_id="k",
+        issuer="sim",
+        region=region,
+        issued_at_ms=int(now * 1000),
+        expires_at=int(now) + SESSION_S,
+    )

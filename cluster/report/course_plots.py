@@ -7,17 +7,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from cluster.report import words
 from cluster.report.plots import Curves, Line, Mark, Plot, aligned, listing, numbered, unique
 from cluster.report.record import Record, Table
 
-ENDED_BY: Mapping[str, tuple[str, ...]] = {
-    "kill": ("start",),
-    "pause": ("resume",),
-    "partition": ("heal",),
-    "slow": ("heal",),
-    "lose": ("heal",),
-}
-UNDOES = frozenset(word for words in ENDED_BY.values() for word in words)
+UNDOES = ("start", "resume", "heal")
+"""Actions that only end something."""
+ENDED_BY: Mapping[str, tuple[str, ...]] = {"kill": ("start",), "empty-disk": ("start",), "pause": ("resume",)}
+OTHERS_ENDED_BY = ("heal", "start")
 TOGETHER_S = 0.5
 """Faults that begin within this time are one to the eye."""
 MARKS_MAX = 6
@@ -89,7 +86,7 @@ def _plot(
     y_label: str,
     share: bool,
 ) -> Plot:
-    marks = {policy: faults(record.table("faults"), policy) for policy in _policies(rows)}
+    marks = {policy: faults(record, policy) for policy in _policies(rows)}
     labels = _labels(rows)
     strokes = numbered(unique(labels.values()))
     panels = []
@@ -148,30 +145,43 @@ def _told(mark: Mark) -> str:
     return f"{mark.label} at {mark.at:.1f} s" + ("" if mark.until is None else f" until {mark.until:.1f} s")
 
 
-def faults(table: Table, policy: str) -> tuple[Mark, ...]:
+def faults(record: Record, policy: str) -> tuple[Mark, ...]:
     """What was done under a policy, of its first seed; what came at one moment is one mark."""
-    if not table.has("policy", "seed", "action", "began_at_s"):
+    table = record.table("faults")
+    if not table.has("policy", "seed", "action", "region", "began_at_s"):
         return ()
     rows = sorted((row for row in table if row["policy"] == policy), key=lambda row: row["began_at_s"])
     rows = [row for row in rows if row["seed"] == rows[0]["seed"]]
+    ordered = record.parameters.get("faults") or ()
     found: list[Mark] = []
     for index, row in enumerate(rows):
-        action = str(row["action"])
-        if action in UNDOES:
+        if str(row["action"]) in UNDOES or _ends(row, ordered):
             continue
-        label = str(row.get("name") or f"{action} {row.get('region') or ''}".strip())
+        label = str(row.get("name") or f"{row['action']} {row['region'] or ''}".strip())
         if found and row["began_at_s"] - found[-1].at < TOGETHER_S:
             continue
-        found.append(Mark(float(row["began_at_s"]), _end(action, row, rows[index + 1 :]), label))
+        found.append(Mark(float(row["began_at_s"]), _end(row, rows[index + 1 :]), label))
     if len(found) > MARKS_MAX:
         return tuple(Mark(mark.at, mark.until, "") for mark in found)
     return tuple(found)
 
 
-def _end(action: str, row: Row, later: Iterable[Row]) -> float | None:
+def _ends(row: Row, ordered: Iterable[Row]) -> bool:
+    """Whether a fault was ordered with an amount of nothing, which ends the one before it."""
+    near = [
+        fault
+        for fault in ordered
+        if fault.get("action") == row["action"] and abs(fault.get("at_s", 0) - row["began_at_s"]) < TOGETHER_S
+    ]
+    return any(words.ends(fault) for fault in near)
+
+
+def _end(row: Row, later: Iterable[Row]) -> float | None:
+    """When it was undone or replaced."""
+    enders = ENDED_BY.get(str(row["action"]), (*OTHERS_ENDED_BY, row["action"]))
     for other in later:
-        same = other["action"] == "heal" or other.get("region") == row.get("region")
-        if other["action"] in ENDED_BY.get(action, ()) and same:
+        everywhere = other["action"] == "heal" and not other["region"]
+        if other["action"] in enders and (everywhere or other["region"] == row["region"]):
             return float(other["began_at_s"])
     return None
 
@@ -207,5 +217,5 @@ def _other(record: Record, rows: Iterable[Row], policy: str, name: str, lines_by
     )
     title = f"{name.replace('_', ' ')}, {policy}" if policy else name.replace("_", " ")
     alt = listing([title, *(_said(line, False) for line in lines)])
-    marks = faults(record.table("faults"), policy)
+    marks = faults(record, policy)
     return Curves(title, "second", name.replace("_", " "), lines, alt, marks, step=True)

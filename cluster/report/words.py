@@ -18,9 +18,26 @@ ACTIONS: Mapping[str, str] = {
     "partition": "cut {where}",
     "slow": "slow {where} down by {ms:g} ms each way",
     "lose": "lose {share:.0%} of what passes {where}",
-    "heal": "heal every link",
+    "error-rate": "{where} answers {share:.0%} of its calls with {status}",
+    "brown-out": "{where} takes {times:g} times as long and {ms:g} ms more",
+    "grey": "{where} issues no session, and its health checks are fine",
+    "stall": "{where} burns {ms:g} ms of CPU before each call",
+    "capacity": "{where} serves {per_s:g} calls a second",
+    "clock-offset": "the clock of {where} is {offset_s:+g} s off",
+    "full-disk": "the disk of {where} is full",
+    "empty-disk": "{where} is killed and loses its disk",
     "crash": "kill {where} and start it at once, at a random moment of every {every_s:g} s from then on",
 }
+AMOUNTS: Mapping[str, str] = {
+    "slow": "ms",
+    "lose": "share",
+    "error-rate": "share",
+    "stall": "ms",
+    "capacity": "per_s",
+    "clock-offset": "offset_s",
+}
+"""The member of which nothing ends a fault."""
+NEUTRAL = {"ms": 0, "share": 0, "every_s": 0, "per_s": 0, "offset_s": 0, "times": 1, "status": 503}
 TOLD = {
     *("form", "backbone", "policies", "seeds", "variants", "load", "faults", "revocations"),
     *("quick_checks", "quick_leaves_out", "simulated", "not_judged"),
@@ -112,15 +129,28 @@ def _faults(faults: Any) -> str:
 
 def fault_words(fault: Mapping[str, Any]) -> str:
     """One fault; an action that has no sentence here is told by its members."""
-    region, to = str(fault.get("region") or ""), str(fault.get("to") or "")
+    action, region, to = (str(fault.get(name) or "") for name in ("action", "region", "to"))
     where = f"{region} {'to' if fault.get('one_way') else 'and'} {to}" if to else region or "a random region"
-    pattern = ACTIONS.get(str(fault.get("action")))
-    if pattern is not None:
-        return pattern.format_map({"ms": 0, "share": 0, "every_s": 0} | dict(fault) | {"where": where})
-    told = ("action", "at_s", "region", "to", "one_way", "name")
-    rest = ", ".join(f"{name} {_shown(value)}" for name, value in fault.items() if value and name not in told)
-    where = where if region else ""
-    return f"{fault.get('action')} {where}".strip() + (f" ({rest})" if rest else "")
+    if action == "heal":
+        return f"heal {where}" if region else "heal everything"
+    if ends(fault):
+        return f"end {action} of {where}"
+    variants = fault.get("variants") or []
+    where_told = f" (variants {listed(list(map(str, variants)))})" if variants else ""
+    if action in ACTIONS:
+        given = {name: value for name, value in fault.items() if value is not None}
+        return ACTIONS[action].format_map(NEUTRAL | given | {"where": where}) + where_told
+    told = ("action", "at_s", "region", "to", "one_way", "name", "variants")
+    rest = ", ".join(
+        f"{name} {_shown(value)}" for name, value in fault.items() if name not in told and value not in (None, 0, False)
+    )
+    return f"{action} {where if region else ''}".strip() + (f" ({rest})" if rest else "") + where_told
+
+
+def ends(fault: Mapping[str, Any]) -> bool:
+    """Whether its amount is nothing: it ends one of its kind."""
+    amount = AMOUNTS.get(str(fault.get("action")))
+    return amount is not None and amount in fault and not fault[amount]
 
 
 def _form(parameters: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,20 +60,19 @@ def revoking() -> Run:
 
 def found(name: str = "home-region-dies", runs: list[Run] | None = None, **members: Any) -> dict[str, Any]:
     """A result of an experiment of the laboratory, with `members` in place of what it has."""
-    one = replace(EXPERIMENTS[name].shortened(), topology="three_regions")
-    runs = [run("home-2011"), run("nearest-failover")] if runs is None else runs
     broken = members.pop("broken", None)
-    made = result(
-        one,
-        runs,
-        read_topology("three_regions"),
-        seed=1,
-        quick=True,
-        commit="c0ffee",
-        started_at=1_800_000_000,
-        broken=broken,
-    )
-    return made | members
+    return (_usual(name) if runs is None else _made(name, runs, broken)) | members
+
+
+@cache
+def _usual(name: str) -> dict[str, Any]:
+    return _made(name, [run("home-2011"), run("nearest-failover")], None)
+
+
+def _made(name: str, runs: list[Run], broken: str | None) -> dict[str, Any]:
+    one = replace(EXPERIMENTS[name].shortened(), topology="three_regions")
+    given = {"seed": 1, "quick": True, "commit": "c0ffee", "started_at": 1_800_000_000}
+    return result(one, runs, read_topology("three_regions"), broken=broken, **given)  # type: ignore[arg-type]
 
 
 def record(*args: Any, **members: Any) -> Record:

@@ -3,6 +3,9 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
+import pytest
+
+from cluster.fault_records import ACTIONS
 from cluster.report import words
 from cluster.report.page import page
 from tests.report import results
@@ -89,3 +92,23 @@ def test_what_was_done_is_told_in_words():
     assert dict(words.done(results.record(parameters={}))) == {"Topology": told["Topology"]}
     later = {"form": "full", "faults": [{"at_s": 3, "action": "melt", "region": "us-east-1", "degrees": 900.5}]}
     assert dict(words.done(results.record(parameters=later)))["Faults"] == "at 3 s melt us-east-1 (degrees 900.5)."
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ({"action": "partition", "region": "a", "to": "b", "one_way": True}, "cut a to b"),
+        ({"action": "error-rate", "region": "a", "share": 0.3, "status": None}, "a answers 30% of its calls with 503"),
+        ({"action": "slow", "region": "a", "to": "b", "ms": 0.0}, "end slow of a and b"),
+        ({"action": "heal", "region": ""}, "heal everything"),
+        ({"action": "grey", "region": "a", "variants": ["x", "y"]},
+         "a issues no session, and its health checks are fine (variants x and y)"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value["action"],
+)  # fmt: skip
+def test_every_fault_is_told_in_words(fault, said):
+    assert words.fault_words(fault) == said
+
+
+def test_every_action_has_words():
+    assert {*ACTIONS} - {"heal"} == {*words.ACTIONS}

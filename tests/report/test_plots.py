@@ -6,7 +6,6 @@ import pytest
 
 from cluster.report import course_plots, drawing, gallery, latency_plots, palette, quantile_plots
 from cluster.report.plots import Cells, Curves, Mark, Plot
-from cluster.report.record import Table
 from tests.report import results
 
 
@@ -48,10 +47,29 @@ def test_convergence_tells_a_healthy_network_from_one_that_healed():
     assert "median" in panel.alt
 
 
+COLUMNS = ["policy", "seed", "action", "region", "began_at_s", "done_at_s", "name"]
+
+
+def marks(*rows, ordered=()):
+    table = {"name": "faults", "columns": COLUMNS, "rows": [["p", 1, *row] for row in rows]}
+    return course_plots.faults(results.record(series=[table], parameters={"faults": list(ordered)}), "p")
+
+
 def test_many_faults_are_marked_without_words():
-    rows = tuple(("p", 1, "kill", "r", float(at), at + 0.1, "") for at in range(0, 30, 2))
-    table = Table("faults", ("policy", "seed", "action", "region", "began_at_s", "done_at_s", "name"), rows)
-    assert {mark.label for mark in course_plots.faults(table, "p")} == {""}
+    assert {mark.label for mark in marks(*(["kill", "r", at, at, ""] for at in range(0, 30, 2)))} == {""}
+
+
+def test_a_fault_lasts_until_it_is_undone_replaced_or_of_no_amount():
+    found = marks(
+        ["slow", "a and b", 1.0, 1.0, ""],
+        ["partition", "a and c", 2.0, 2.0, "cut"],
+        ["partition", "b and c", 2.1, 2.1, ""],
+        ["slow", "a and b", 3.0, 3.0, ""],
+        ["heal", "", 4.0, 4.0, ""],
+        ["pause", "c", 5.0, 5.0, ""],
+        ordered=[{"action": "slow", "at_s": 1.0, "ms": 9.0}, {"action": "slow", "at_s": 3.0, "ms": 0.0}],
+    )
+    assert found == (Mark(1.0, 3.0, "slow a and b"), Mark(2.0, 4.0, "cut"), Mark(5.0, None, "pause c"))
 
 
 def test_an_old_result_has_the_plots_that_its_series_allow():

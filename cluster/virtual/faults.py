@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from cluster.disturb import ERROR_STATUS, GREY_STATUS
 from cluster.fault_records import Fault
 from cluster.faults import Links
 from cluster.virtual.replication import Replication
-from cluster.virtual.service import Capacity, Service
+from cluster.virtual.service import WELL, Capacity, Service
 from cluster.virtual.tasks import Steps
 
 ORDER_S = 0.01
 """From an order until it is obeyed."""
 START_S = 0.9
 """From the start of a node's process until it is ready."""
+POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +39,13 @@ def _kill(machine: Machine, fault: Fault) -> Steps:
 
 
 def _start(machine: Machine, fault: Fault) -> Steps:
+    """Ready when the process is there and, on a new disk, has caught up."""
     yield START_S
     node = machine.world.node(fault.region)
     if node.process is None:
         machine.world.start(node)
+        while node.serving is None:
+            yield POLL_S
         machine.services[fault.region].start()
 
 
@@ -72,7 +77,36 @@ def _heal(machine: Machine, fault: Fault) -> Steps:
     if fault.to or not fault.region:
         yield from _order(machine, {"verb": "heal", **(_pair(fault) if fault.to else {})})
     for region in () if fault.to else [fault.region] if fault.region else machine.services:
-        machine.services[region].capacity = None
+        machine.services[region].capacity, machine.services[region].illness = None, WELL
+        machine.world.node(region).disk.recover()
+
+
+def _ill(machine: Machine, fault: Fault) -> Steps:
+    """What goes wrong inside a node, beside what does already."""
+    yield ORDER_S
+    service = machine.services[fault.region]
+    match fault.action:
+        case "error-rate":
+            service.illness = replace(
+                service.illness, error_share=fault.share, error_status=fault.status or ERROR_STATUS
+            )
+        case "grey":
+            status = GREY_STATUS if fault.status is None else fault.status
+            service.illness = replace(service.illness, grey_status=status)
+        case "brown-out":
+            service.illness = replace(service.illness, times=fault.times, late_s=fault.ms / 1000)
+        case "stall":
+            service.illness = replace(service.illness, stall_s=fault.ms / 1000)
+
+
+def _full_disk(machine: Machine, fault: Fault) -> Steps:
+    yield ORDER_S
+    machine.world.node(fault.region).disk.full = True
+
+
+def _empty_disk(machine: Machine, fault: Fault) -> Steps:
+    yield from _kill(machine, fault)
+    machine.world.lose_disk(fault.region, journal_only=fault.journal_only)
 
 
 def _capacity(machine: Machine, fault: Fault) -> Steps:
@@ -101,6 +135,12 @@ ACTIONS: Mapping[str, Obey] = {
     "lose": _lose,
     "heal": _heal,
     "capacity": _capacity,
+    "error-rate": _ill,
+    "grey": _ill,
+    "brown-out": _ill,
+    "stall": _ill,
+    "full-disk": _full_disk,
+    "empty-disk": _empty_disk,
 }
 """By the action of an experiment file; `crash` is a kill and a start."""
 CRASH = ("kill", "start")

@@ -123,6 +123,15 @@ class Replication(World):
         self.nodes[region].revoke(asked)
         return asked
 
+    def lose_disk(self, region: str, *, journal_only: bool) -> None:
+        """What a killed node had stored is gone; its identity too, unless the journal alone is lost."""
+        node, seed = self.nodes[region], self.nodes[region].disk.seed
+        node.disk.empty()
+        node.wiped = True
+        if journal_only:
+            node.disk.seed = seed
+        self.checks.starts_anew(node)
+
     def counts(self) -> dict[str, NodeCounts]:
         """What each node that runs knows of every origin."""
         return {

@@ -1,22 +1,24 @@
-"""The failover router in virtual time: what it decides is decided by `routing`, `outlier` and `retry` themselves."""
+"""The failover router in virtual time; what it decides is decided by `choice`, `outlier`, `retry` and `hedging`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 
 from cluster import latency, retry
 from cluster.choice import Chooser
 from cluster.forwarder import GATEWAY_STATUSES
 from cluster.health_checks import FIRST_INTERVAL_S, INTERVAL_S, JITTER, TIMEOUT_S
+from cluster.hedging import HedgeBudget, Usual
 from cluster.history import Endpoint
 from cluster.outlier import CallClass, RegionHealth
 from cluster.sim.scheduler import Scheduler
 from cluster.spare import Demand
 from cluster.topology import Topology
 from cluster.virtual.service import BROKEN, Service, handling_s
-from cluster.virtual.tasks import Steps, Wait, spawn
+from cluster.virtual.tasks import Later, Steps, Wait, spawn
 
 ANSWER_TIMEOUT_S = 5.0
 """As RouterConfig has it."""
@@ -63,6 +65,8 @@ class VirtualRouter:
         self._links = {(a, b): latency.link(trip, local=a == b) for (a, b), trip in topology.rtt.items()}
         self._chances = {pair: Random(f"{seed}/{pair[0]}/{pair[1]}") for pair in self._links}  # noqa: S311
         self._budget = retry.RetryBudget()
+        self._hedges = HedgeBudget()
+        self._usual: dict[tuple[str, str], Usual] = {}
         self._in_flight = 0
         for region in topology.regions:
             spawn(scheduler, self._check(region))
@@ -73,8 +77,12 @@ class VirtualRouter:
         region = call.region
         if call.endpoint == "global":
             region, _ = self._chooser.first(call.location, _class(call.operation), self._scheduler.now)
-        result: Answered = yield from self._attempt(call, region)
-        other = self._next(call, region) if self._may_retry(result, call.operation) else None
+        asked, result = {region}, Answered(BROKEN)
+        if self._may_hedge(call):
+            result = yield from self._hedged(call, region, asked)
+        else:
+            result = yield from self._attempt(call, region)
+        other = self._next(call, asked) if self._may_retry(result, call.operation) else None
         if other is not None and self._budget.take(self._in_flight):
             second: Answered = yield from self._attempt(call, other)
             self._budget.done()
@@ -86,10 +94,33 @@ class VirtualRouter:
         self._budget.succeeded()
         return result
 
-    def _next(self, call: Call, region: str) -> str | None:
+    def _may_hedge(self, call: Call) -> bool:
+        if not self._chooser.policy.hedges or call.endpoint == "regional":
+            return False
+        self._hedges.called()
+        return retry.hedgeable(*_asks(call.operation))
+
+    def _hedged(self, call: Call, region: str, asked: set[str]) -> Steps:
+        """Asks `region`, and another one when it takes unusually long; the first good answer counts."""
+        began, usual = self._scheduler.now, self._usual.setdefault((call.location, region), Usual())
+        first, race = spawn(self._scheduler, self._attempt(call, region)), Later()
+        tasks = [first]
+        result = None if usual.p95_s is None else (yield Wait(first, usual.p95_s))
+        if usual.p95_s is not None and result is None:
+            other = self._next(call, asked)
+            if other is not None and self._hedges.take():
+                asked.add(other)
+                tasks.append(spawn(self._scheduler, self._attempt(call, other)))
+        for task in tasks:
+            task.when_given(partial(_judge, race, tasks))
+        won: Answered = yield Wait(race, 2 * ANSWER_TIMEOUT_S)
+        usual.add(self._scheduler.now - began)
+        return won
+
+    def _next(self, call: Call, asked: Collection[str]) -> str | None:
         if call.endpoint == "regional":
             return None
-        return self._chooser.next(call.location, _class(call.operation), self._scheduler.now, {region})[0]
+        return self._chooser.next(call.location, _class(call.operation), self._scheduler.now, asked)[0]
 
     def _spare(self) -> Mapping[str, tuple[float, float]]:
         now = self._scheduler.now
@@ -123,14 +154,10 @@ class VirtualRouter:
             health.request(now, failed=result.status >= 500, gateway=result.status in GATEWAY_STATUSES)
 
     def _may_retry(self, result: Answered, operation: str) -> bool:
+        repeatable = retry.repeatable(*_asks(operation))
         if result.broken:
-            return result.definite or self._repeatable(operation)
-        return operation != "verify" and result.status in GATEWAY_STATUSES and self._repeatable(operation)
-
-    def _repeatable(self, operation: str) -> bool:
-        if operation == "verify":
-            return retry.repeatable("POST", "/v1/verify", "", b"")
-        return retry.repeatable("POST", "/", "", f"Action={operation}".encode())
+            return result.definite or repeatable
+        return operation != "verify" and result.status in GATEWAY_STATUSES and repeatable
 
     def _one_way_s(self, location: str, region: str) -> float:
         pair = location, region
@@ -149,3 +176,18 @@ class VirtualRouter:
 
 def _class(operation: str) -> CallClass:
     return "v1" if operation == "verify" else "sts"
+
+
+def _asks(operation: str) -> tuple[str, str, str, bytes]:
+    """What `retry` decides by."""
+    if operation == "verify":
+        return "POST", "/v1/verify", "", b""
+    return "POST", "/", "", f"Action={operation}".encode()
+
+
+def _judge(race: Later, tasks: Sequence[Later]) -> None:
+    """The first good answer counts; where none is good, the last one."""
+    ended: list[Answered] = [task.value for task in tasks if task.given]
+    good = [one for one in ended if not one.broken and one.status < 500]
+    if good or len(ended) == len(tasks):
+        race.give((good or ended)[0])

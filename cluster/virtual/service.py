@@ -29,6 +29,7 @@ DIRECT_S_MEAN = 0.0005
 """The same for a call that goes to a node and not through the router."""
 BROKEN = 0
 """The status of a request whose connection broke."""
+OK = 200
 OVERLOADED = 503
 State = Literal["up", "killed", "paused"]
 
@@ -61,18 +62,31 @@ class Capacity:
         return done_in_s
 
 
+@dataclass(frozen=True, slots=True)
+class Illness:
+    """What is wrong with a node inside, as its test hook `faults` has it."""
+
+    error_share: float = 0.0
+    error_status: int = 503
+    grey_status: int = 0
+    """Of whatever makes a session; 0 for a well node."""
+    times: float = 1.0
+    late_s: float = 0.0
+    stall_s: float = 0.0
+    """CPU time that each call burns before."""
+
+
+WELL = Illness()
+ISSUING = frozenset({"AssumeRole"})
+
+
 @dataclass(slots=True)
 class Service:
     """One region's node."""
 
     scheduler: Scheduler
     state: State = "up"
-    stall_s: float = 0.0
-    """CPU time that each call costs more."""
-    error_share: float = 0.0
-    """Of the calls, those that are answered 500."""
-    grey: bool = False
-    """Every call but the health check fails."""
+    illness: Illness = WELL
     capacity: Capacity | None = None
     _queue: deque[tuple[str, Later]] = field(default_factory=deque)
     _turns: list[Later] = field(default_factory=list)
@@ -115,8 +129,8 @@ class Service:
             answer.give(BROKEN)
 
     def start(self) -> None:
-        """An empty queue."""
-        self.state = "up"
+        """An empty queue, and nothing wrong inside."""
+        self.state, self.illness, self.capacity = "up", WELL, None
 
     def pause(self) -> None:
         """Whatever arrives waits."""
@@ -132,7 +146,7 @@ class Service:
             return
         self._working = True
         operation = self._queue[0][0]
-        stall_s = 0.0 if operation == "readyz" else self.stall_s
+        stall_s = 0.0 if operation == "readyz" else self.illness.stall_s
         generation = self._generation
         self.scheduler.after(SERVICE_S[operation] + stall_s, lambda: self._done(generation))
 
@@ -144,11 +158,25 @@ class Service:
             return
         self._working = False
         operation, answer = self._queue.popleft()
-        answer.give(self._status(operation))
+        status = self._status(operation)
+        late_s = self._late_s(operation) if status == OK else 0.0
+        if late_s:
+            self.scheduler.after(late_s, lambda: answer.give(status if generation == self._generation else BROKEN))
+        else:
+            answer.give(status)
         self._work()
 
-    def _status(self, operation: str) -> int:
+    def _late_s(self, operation: str) -> float:
+        """How much longer the node waits before it answers."""
         if operation == "readyz":
-            return 200
-        failed = self.grey or (self.error_share > 0 and self.scheduler.random.random() < self.error_share)
-        return 500 if failed else 200
+            return 0.0
+        return SERVICE_S[operation] * (self.illness.times - 1) + self.illness.late_s
+
+    def _status(self, operation: str) -> int:
+        illness = self.illness
+        if operation == "readyz":
+            return OK
+        if illness.grey_status and operation in ISSUING:
+            return illness.grey_status
+        failed = illness.error_share > 0 and self.scheduler.random.random() < illness.error_share
+        return illness.error_status if failed else OK

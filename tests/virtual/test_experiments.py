@@ -164,6 +164,57 @@ def test_killed_nodes_lose_nothing_that_they_acknowledged():
     assert heads[0] == heads[1] == heads[2]
 
 
+def test_a_region_with_an_empty_disk_comes_back_with_all_that_the_others_hold():
+    faults = Fault(4, "empty-disk", "eu-west-1"), Fault(6, "start", "eu-west-1")
+    (one,) = run(revoking(*faults))
+    before = [r for r in one.revocations if r.acked_at is not None and r.acked_at < 3.7]
+    assert before
+    assert all(len(r.refused_in_the_end) == 3 and all(r.refused_in_the_end.values()) for r in before)
+    assert len({origin for origin in one.nodes["us-east-1"].heads if origin.startswith("eu-west-1/")}) == 2
+    assert one.nodes["eu-west-1"].heads == one.nodes["us-east-1"].heads
+
+
+def test_a_full_disk_refuses_revocations_and_none_of_them_is_half_there():
+    (one,) = run(revoking(Fault(3, "full-disk", "eu-west-1"), Fault(9, "heal")))
+    full = [r for r in one.revocations if r.origin == "eu-west-1" and 3.1 < r.sent_at < 8.8]
+    assert full
+    assert {r.outcome for r in full} == {"failed"}
+    assert not any(any(r.refused_in_the_end.values()) for r in full)
+    assert all(r.acked_at is not None for r in one.revocations if r not in full and not 2.9 < r.sent_at < 9.1)
+
+
+@pytest.mark.parametrize(
+    ("fault", "operations", "lost"),
+    [
+        (Fault(2, "grey", "eu-west-1"), {"AssumeRole"}, 1.0),
+        (Fault(2, "error-rate", "eu-west-1", share=0.5), {"AssumeRole", "GetCallerIdentity", "verify"}, 0.5),
+        (Fault(2, "brown-out", "eu-west-1", ms=400), set(), 0.0),
+        (Fault(2, "stall", "eu-west-1", ms=20), set(), 0.0),
+    ],
+    ids=lambda value: getattr(value, "action", None),
+)
+def test_what_is_wrong_inside_a_node_is_seen_at_its_regional_endpoint(fault, operations, lost):
+    (one,) = run(brief(policies=("nearest",), faults=(fault,)))
+    ill = [e for e in one.measured if e.region == "eu-west-1" and e.due_at > 2.1]
+    bad = [e for e in ill if e.outcome != "ok"]
+    assert {e.operation for e in bad} == operations
+    of = [e for e in ill if not operations or e.operation in operations]
+    assert sum(e.outcome != "ok" for e in of) / len(of) == pytest.approx(lost, abs=0.12)
+    if not operations:
+        near = [e.latency_ms for e in ill if e.location == "eu-west-1"]
+        assert min(near) > (fault.ms if fault.action == "brown-out" else 20)
+
+
+def test_hedging_asks_a_second_region_when_the_first_is_late():
+    slow = Fault(6, "brown-out", "us-east-1", ms=600)
+    one = brief(policies=("nearest-failover", "hedged"), faults=(slow,))
+    one = replace(one, load=replace(one.load, arrivals_per_s=25, operations=("verify",), regional="none"))
+    plain, hedged = run(one)
+    answered = {r.policy: {e.served_by for e in r.measured if e.location == "us-east-1"} for r in (plain, hedged)}
+    assert answered["nearest-failover"] == {"us-east-1"}
+    assert answered["hedged"] >= {"us-east-1", "eu-west-1"}
+
+
 def test_a_fault_that_the_simulation_does_not_know_is_refused_by_name():
     (why,) = refusals(brief(faults=(Fault(1, "earthquake", "us-east-1"),)), "http")
     assert "earthquake" in why

@@ -1,24 +1,29 @@
 """Whether a run can be believed: was the machine idle enough, were delays added as asked, did the generator keep up.
 
 A run is invalid when the p99 of how much longer one-way delays took than asked for is above 5 ms (10 % of a round trip
-is never less for the pairs of at least 50 ms that checks judge), or when the generator sent late; for latency
-experiments also when less than 25 % of the CPU was idle (multiregion 3.4, 0.1). Pure.
+is never less for the pairs of at least 50 ms that checks judge), over all pairs together or of a pair with enough of
+them, or when the generator sent late; for latency experiments also when less than 25 % of the CPU was idle (multiregion
+3.4, 0.1). Pure.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from cluster.history import Conditions, Run, percentile
+from cluster.history import Conditions, PairDelay, Run, percentile
 
 IDLE_CPU_MIN = 0.25
 DELAY_ERROR_MS_MAX = 5.0
+MESSAGES_MIN = 1000
+"""A p99 needs so many."""
 LAG_MS_MAX = 50.0
 LAG_MS_MAX_LATENCY = 10.0
 DELAY_ERROR = "router_delay_error_seconds"
+DELAY_ASKED = "router_delay_requested_seconds"
 
 Buckets = Mapping[float, float]
 """Cumulative counts by upper bound in seconds, of all pairs together."""
@@ -34,6 +39,51 @@ def delay_errors(exposition: str) -> Buckets:
                     bound = float(sample.labels["le"])
                     buckets[bound] = buckets.get(bound, 0.0) + sample.value
     return buckets
+
+
+def pair_delays(before: str, after: str) -> tuple[PairDelay, ...]:
+    """What a router's metrics say of each pair of a place and a region between two scrapes."""
+    old, new = _delays(before), _delays(after)
+    found = []
+    for pair, now in sorted(new.items()):
+        counted = _Delays.minus(now, old.get(pair, _Delays()))
+        messages = counted.errors.get(math.inf, 0.0)
+        if messages:
+            asked_ms, error_ms = (total / messages * 1000 for total in (counted.asked_s, counted.error_s))
+            p99 = p99_ms({}, counted.errors)
+            assert p99 is not None
+            found.append(PairDelay(*pair, int(messages), asked_ms, asked_ms + error_ms, p99))
+    return tuple(found)
+
+
+@dataclass(slots=True)
+class _Delays:
+    """Of one pair: seconds that were asked for, and too many, and cumulative counts of these by upper bound."""
+
+    asked_s: float = 0.0
+    error_s: float = 0.0
+    errors: dict[float, float] = field(default_factory=dict)
+
+    def minus(self, before: _Delays) -> _Delays:
+        """What came after `before`."""
+        errors = {bound: count - before.errors.get(bound, 0.0) for bound, count in self.errors.items()}
+        return _Delays(self.asked_s - before.asked_s, self.error_s - before.error_s, errors)
+
+
+def _delays(exposition: str) -> dict[tuple[str, str], _Delays]:
+    found: dict[tuple[str, str], _Delays] = {}
+    for family in text_string_to_metric_families(exposition):
+        if family.name not in (DELAY_ASKED, DELAY_ERROR):
+            continue
+        for sample in family.samples:
+            one = found.setdefault((sample.labels["location"], sample.labels["region"]), _Delays())
+            if sample.name == f"{DELAY_ASKED}_sum":
+                one.asked_s = sample.value
+            elif sample.name == f"{DELAY_ERROR}_sum":
+                one.error_s = sample.value
+            elif sample.name == f"{DELAY_ERROR}_bucket":
+                one.errors[float(sample.labels["le"])] = sample.value
+    return found
 
 
 def p99_ms(before: Buckets, after: Buckets) -> float | None:
@@ -69,6 +119,12 @@ def _machine(conditions: Conditions, latency: bool) -> Iterable[str]:
         yield f"only {idle:.0%} of the CPU was idle, {IDLE_CPU_MIN:.0%} is needed"
     if error is not None and error > DELAY_ERROR_MS_MAX:
         yield f"added delays took up to {error:g} ms longer than asked (p99), {DELAY_ERROR_MS_MAX:g} ms is allowed"
+    for pair in conditions.delays:
+        if pair.messages >= MESSAGES_MIN and pair.error_ms_p99 > DELAY_ERROR_MS_MAX:
+            yield (
+                f"delays from {pair.location} to {pair.region} took up to {pair.error_ms_p99:g} ms longer than asked"
+                f" (p99), {DELAY_ERROR_MS_MAX:g} ms is allowed"
+            )
 
 
 def _generator(run: Run, latency: bool) -> Iterable[str]:

@@ -32,10 +32,13 @@ class Path:
     rng: Random
     requested: Histogram
     error: Histogram
+    shift: latency.PathShift | None = None
 
     async def hold(self, since: float) -> float:
         """Waits for one message that began at `since`; how many seconds too late it woke up."""
         delay_s = latency.one_way_ms(self.link, self.rng) / 1000
+        if self.shift is not None:
+            delay_s += self.shift.ms(since) / 1000
         await sleep_until(since + delay_s)
         late_s = max(0.0, monotonic() - since - delay_s)
         self.requested.observe(delay_s)

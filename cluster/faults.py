@@ -54,7 +54,11 @@ Pair = tuple[str, str]
 class Links:
     """The state of every ordered pair of regions, and the delay of a message on it."""
 
-    def __init__(self, regions: Iterable[str], table: RttTable) -> None:
+    def __init__(
+        self, regions: Iterable[str], table: RttTable, shifts: Mapping[Pair, latency.PathShift] | None = None
+    ) -> None:
+        """`shifts` are those of the pairs whose routes change."""
+        self._shifts = shifts or {}
         self.regions = tuple(regions)
         self._table = table
         self._models = {pair: latency.link(table[pair], local=False) for pair in permutations(self.regions, 2)}
@@ -64,11 +68,13 @@ class Links:
         """What is wrong with bytes from `first` to `second`."""
         return self._faults.get((first, second), WELL)
 
-    def delay_ms(self, first: str, second: str, rng: Random) -> float:
-        """How long one message from `first` to `second` takes, a cut apart."""
+    def delay_ms(self, first: str, second: str, rng: Random, now: float = 0.0) -> float:
+        """How long one message from `first` to `second` takes that leaves at `now`, a cut apart."""
         pair = first, second
         fault = self.of(*pair)
         delay = latency.one_way_ms(self._models[pair], rng) + fault.extra_ms
+        if pair in self._shifts:
+            delay += self._shifts[pair].ms(now)
         if fault.loss and rng.random() < fault.loss:
             delay += max(LOSS_STALL_MS_MIN, self._table[pair].p50_ms)
         return delay

@@ -41,6 +41,8 @@ class Exchange:
     served_by: str = ""
     error: str = ""
     attempts: int = 1
+    added_ms: float | None = None
+    """What the latency model put on top, as a good answer tells; None where nothing was."""
 
     @property
     def latency_ms(self) -> float:
@@ -91,6 +93,19 @@ class Untouched:
 
 
 @dataclass(frozen=True, slots=True)
+class PairDelay:
+    """One-way delays between a place and a region: how many, how long they were to be and how long they were at the
+    mean, and the p99 of how much longer they took than asked (milliseconds)."""
+
+    location: str
+    region: str
+    messages: int
+    asked_ms_mean: float
+    achieved_ms_mean: float
+    error_ms_p99: float
+
+
+@dataclass(frozen=True, slots=True)
 class Conditions:
     """Whether the machine could do it: share of idle CPU, and the p99 error of the added delay in milliseconds.
 
@@ -99,6 +114,7 @@ class Conditions:
 
     idle_cpu: float | None = None
     delay_error_ms_p99: float | None = None
+    delays: tuple[PairDelay, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

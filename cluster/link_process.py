@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import uvloop
 
-from cluster import control
+from cluster import control, latency
 from cluster.data_dir import HOST, DataDir
 from cluster.delay import sleep_until
 from cluster.errors import ClusterError
@@ -110,7 +110,7 @@ class LinkProcess:
         answers: _Pieces = asyncio.Queue(PIECES_ON_THE_WAY)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._read(there, reader, requests))
-            await self._arrival(there, monotonic() + self.links.delay_ms(*there, self._rng) / 1000)
+            await self._arrival(there, self._due(there))
             far_reader, far_writer = await asyncio.open_connection(HOST, way.upstream)
             try:
                 async with asyncio.TaskGroup() as both:
@@ -120,12 +120,17 @@ class LinkProcess:
             finally:
                 far_writer.transport.abort()
 
+    def _due(self, pair: Pair) -> float:
+        """When a piece arrives that leaves now."""
+        now = monotonic()
+        return now + self.links.delay_ms(*pair, self._rng, now) / 1000
+
     async def _read(self, pair: Pair, reader: asyncio.StreamReader, pieces: _Pieces) -> None:
         """Takes what arrives and says when it may go on; an empty piece is the end. Pieces never overtake."""
         last = 0.0
         while True:
             piece = await reader.read(PIECE_BYTES)
-            last = max(last, monotonic() + self.links.delay_ms(*pair, self._rng) / 1000)
+            last = max(last, self._due(pair))
             await pieces.put((last, piece))
             if not piece:
                 return
@@ -150,7 +155,9 @@ class LinkProcess:
 
 def run(data: DataDir, seed: int | None) -> int:
     """Serves until SIGINT or SIGTERM. Raises ClusterError."""
-    links = Links(data.topology.regions, data.topology.between)
+    topology = data.topology
+    shifts = latency.shifts(topology.between if topology.path_shifts else (), seed)
+    links = Links(topology.regions, topology.between, shifts)
     uvloop.run(_serve(data, LinkProcess(links, ways(data.ports), seed)))
     return 0
 

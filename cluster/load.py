@@ -82,6 +82,7 @@ class Tried(NamedTuple):
     served_by: str = ""
     error: str = ""
     failure: Failure | None = None
+    added_ms: float | None = None
 
 
 @dataclass(slots=True)
@@ -136,6 +137,7 @@ class Generator:
                 served_by=tried.served_by,
                 error=tried.error,
                 attempts=attempts,
+                added_ms=tried.added_ms,
             )
         )
 
@@ -189,7 +191,8 @@ class Generator:
 def _tried(answer: aiohttp.ClientResponse) -> Tried:
     served_by = answer.headers.get("x-stsd-region", "")
     if answer.status == 200:
-        return Tried("ok", served_by)
+        added_ms = answer.headers.get("x-stsd-added-ms")
+        return Tried("ok", served_by, added_ms=None if added_ms is None else float(added_ms))
     failure = Failure(answer.status, retry_after_s(answer.headers.get("Retry-After")))
     return Tried(outcome(answer.status), served_by, str(answer.status), failure)
 

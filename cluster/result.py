@@ -150,6 +150,14 @@ def series(runs: Sequence[Run]) -> list[dict[str, Any]]:
             ([run.label, run.seed, *asdict(event).values()] for run in runs for event in run.events),
         ),
         _table("conditions", "policy seed idle_cpu delay_error_ms_p99 generator_lag_ms_p99", map(_conditions, runs)),
+        _table(
+            "delays",
+            "policy seed location region messages asked_ms_mean achieved_ms_mean error_ms_p99",
+            (row for run in runs for row in _delays(run)),
+        ),
+        _table(
+            "service", f"{GROUP} requests service_p50_ms service_p90_ms service_p99_ms added_p50_ms", _service(runs)
+        ),
         *_revocation_series(runs),
     ]
 
@@ -244,6 +252,22 @@ def _course(runs: Iterable[Run]) -> Iterable[Row]:
             attempts[key] += e.attempts
         for key in sorted(attempts):
             yield [run.label, run.seed, *key, ok[key], lost[key], attempts[key]]
+
+
+def _delays(run: Run) -> Iterable[Row]:
+    """What the latency model was asked for and what came of it, a pair of a place and a region each."""
+    for pair in run.conditions.delays:
+        yield [run.label, run.seed, *asdict(pair).values()]
+
+
+def _service(runs: Iterable[Run]) -> Iterable[Row]:
+    """Latency without what the model put on top: the client's library, the router, the node and HTTP between them."""
+    for group, exchanges in sorted(_grouped(runs).items()):
+        told = [(e.latency_ms - e.added_ms, e.added_ms) for e in exchanges if e.added_ms is not None]
+        if told:
+            times = [service for service, _ in told]
+            added = _percentile([added for _, added in told], 0.5)
+            yield [*group, len(told), *(_percentile(times, share) for share in (0.5, 0.9, 0.99)), added]
 
 
 def _conditions(run: Run) -> Row:

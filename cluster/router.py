@@ -44,6 +44,8 @@ class Router:
         """(endpoint, location, region or empty) to the port, once started."""
         self._listeners: list[Listener] = []
         self._checks: list[asyncio.Task[None]] = []
+        topology = config.topology
+        self._shifts = latency.shifts(topology.rtt if topology.path_shifts else (), config.seed)
 
     @property
     def health(self) -> Mapping[str, RegionHealth]:
@@ -99,7 +101,8 @@ class Router:
         rng = Random(seed)  # noqa: S311 chance, not secrets
         requested = self.metrics.delay_requested.labels(place, region)
         error = self.metrics.delay_error.labels(place, region)
-        return Path(latency.link(trip, local=place == region), rng, requested, error)
+        shift = self._shifts.get((place, region))
+        return Path(latency.link(trip, local=place == region), rng, requested, error, shift)
 
     # -- one request ---------------------------------------------------------------------------------------------
 

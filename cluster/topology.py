@@ -8,6 +8,7 @@ A topology file is TOML; every member is checked and an unknown one is a fault, 
 | `home` | the region that `home-2011` sends everything to; the first region unless given |
 | `locations` | places of clients, region names of the round-trip table; the topology's regions unless given |
 | `[[rtt]]` | `from`, `to`, `p50_ms`, `p90_ms`: a round trip that the table lacks, or another than the table's |
+| `path_shifts` | true: routes change now and then (see `latency`); false unless given |
 | `[capacity]` | calls a second that a region can serve, by region: what the policy `weighted` spreads by |
 
 Times are round trips in milliseconds. This module is pure: texts come in, values go out.
@@ -25,7 +26,7 @@ from itertools import permutations
 from typing import Any
 
 REGION_NAME = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]+")
-MEMBERS = {"regions", "home", "locations", "rtt", "capacity"}
+MEMBERS = {"regions", "home", "locations", "rtt", "capacity", "path_shifts"}
 RTT_MEMBERS = {"from", "to", "p50_ms", "p90_ms"}
 REGIONS_MAX = 9
 """The regional endpoints are on the ports N+1 to N+9."""
@@ -74,6 +75,8 @@ class Topology:
     """Its regions and locations that an account has to opt in to, as the round-trip table marks them."""
     capacity: Mapping[str, float] = field(default_factory=dict)
     """Calls a second that a region can serve, for those of which it is known."""
+    path_shifts: bool = False
+    """Whether routes change now and then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,11 +214,14 @@ def parse(text: str, name: str, table: RttTable, opt_in: frozenset[str] = frozen
     unseen = [region for region in regions if region not in locations]
     trips = {**rtt, **_round_trips(unseen, regions, own, table, faults)}
     capacity = _capacity(document.get("capacity", {}), regions, faults)
+    path_shifts = document.get("path_shifts", False)
+    if not isinstance(path_shifts, bool):
+        faults.append("path_shifts: give true or false")
     if faults:
         raise TopologyError(f"topology {name}: {fault}" for fault in faults)
     between = {pair: trips[pair] for pair in permutations(regions, 2)}
     marked = opt_in & {*regions, *locations}
-    return Topology(name, regions, home, locations, rtt, between, marked, capacity)
+    return Topology(name, regions, home, locations, rtt, between, marked, capacity, path_shifts)
 
 
 def _capacity(given: Any, regions: tuple[str, ...], faults: list[str]) -> dict[str, float]:

@@ -111,7 +111,7 @@ class Calls(Network):
         self._next(call.pair)
 
     def _carry(self, pair: Pair, then: Callable[[], None]) -> None:
-        delay_s = ENVELOPE_S + self.links.delay_ms(*pair, self._scheduler.random) / 1000
+        delay_s = ENVELOPE_S + self.links.delay_ms(*pair, self._scheduler.random, self._scheduler.now) / 1000
         self._scheduler.after(delay_s, lambda: self._land(pair, then))
 
     def _land(self, pair: Pair, then: Callable[[], None]) -> None:

@@ -59,6 +59,7 @@ class Clients:
                 served_by=tried.served_by,
                 error=tried.error,
                 attempts=attempts,
+                added_ms=tried.added_ms,
             )
         )
 
@@ -85,7 +86,7 @@ class Clients:
         if answered is None:
             return Tried("unknown", "", "TimeoutError", Failure())
         if answered.status == 200:
-            return Tried("ok", answered.region)
+            return Tried("ok", answered.region, added_ms=answered.added_s * 1000)
         failure = Failure(answered.status, RETRY_AFTER_S if answered.status == UNAVAILABLE else 0.0)
         return Tried(outcome(answered.status), answered.region, str(answered.status), failure)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 
@@ -44,6 +44,8 @@ class Answered:
     status: int
     region: str = ""
     definite: bool = False
+    added_s: float = 0.0
+    """What the latency model put on top."""
 
     @property
     def broken(self) -> bool:
@@ -64,6 +66,7 @@ class VirtualRouter:
         self._chooser = Chooser(topology, policy, self.health, self._rng, self._spare)
         self._links = {(a, b): latency.link(trip, local=a == b) for (a, b), trip in topology.rtt.items()}
         self._chances = {pair: Random(f"{seed}/{pair[0]}/{pair[1]}") for pair in self._links}  # noqa: S311
+        self._shifts = latency.shifts(topology.rtt if topology.path_shifts else (), seed)
         self._budget = retry.RetryBudget()
         self._hedges = HedgeBudget()
         self._usual: dict[tuple[str, str], Usual] = {}
@@ -87,7 +90,7 @@ class VirtualRouter:
             second: Answered = yield from self._attempt(call, other)
             self._budget.done()
             if not second.broken or result.broken:
-                result = second
+                result = replace(second, added_s=result.added_s + second.added_s)
         self._in_flight -= 1
         if result.broken:
             return Answered(UNAVAILABLE)
@@ -127,13 +130,15 @@ class VirtualRouter:
         return {region: demand.spare(now, self.health[region].share) for region, demand in self._demand.items()}
 
     def _attempt(self, call: Call, region: str) -> Steps:
-        yield self._one_way_s(call.location, region)
+        there_s = self._one_way_s(call.location, region)
+        yield there_s
         self._demand[region].begins(self._scheduler.now)
         result: Answered = yield from self._exchange(call, region)
         self._demand[region].ends()
         self._note(region, call.operation, result)
-        yield self._one_way_s(call.location, region)
-        return result
+        back_s = self._one_way_s(call.location, region)
+        yield back_s
+        return replace(result, added_s=there_s + back_s)
 
     def _exchange(self, call: Call, region: str) -> Steps:
         yield handling_s(self._rng)
@@ -161,7 +166,9 @@ class VirtualRouter:
 
     def _one_way_s(self, location: str, region: str) -> float:
         pair = location, region
-        return latency.one_way_ms(self._links[pair], self._chances[pair]) / 1000
+        shift = self._shifts.get(pair)
+        shifted_ms = 0.0 if shift is None else shift.ms(self._scheduler.now)
+        return (latency.one_way_ms(self._links[pair], self._chances[pair]) + shifted_ms) / 1000
 
     def _check(self, region: str) -> Steps:
         """Active checks, for ever."""

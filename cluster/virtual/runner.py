@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 
+from cluster import latency
 from cluster.behaviour import BEHAVIOURS
 from cluster.experiment import Experiment, Variant
 from cluster.fault_records import Fault
@@ -102,7 +103,8 @@ class _Scene:
         self._experiment, self._policy, self._variant, self._seed = experiment, policy, variant, seed
         load = experiment.load
         replay = f"python -m cluster experiment run {experiment.name} --simulate --seed {seed}"
-        links = Links(topology.regions, topology.between)
+        shifts = latency.shifts(topology.between if topology.path_shifts else (), seed)
+        links = Links(topology.regions, topology.between, shifts)
         self._world = Replication(seed, links, replay)
         self._scheduler = self._world.scheduler
         services = {region: Service(self._scheduler) for region in topology.regions}

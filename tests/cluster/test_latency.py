@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -41,3 +42,24 @@ def test_a_seed_draws_the_same_delays_again():
 def test_no_message_arrives_before_it_was_sent():
     link, rng = latency.link(RoundTrip(1.0, 500.0), local=False), Random(3)
     assert min(latency.one_way_ms(link, rng) for _ in range(1000)) >= 0
+
+
+def test_a_path_shifts_for_minutes_by_ten_to_forty_milliseconds_and_comes_back():
+    shift = latency.PathShift(Random(3))
+    course = [shift.ms(second) for second in range(200_000)]
+    assert course[0] == 0.0
+    shifted = [ms for ms in course if ms]
+    assert 10 <= min(shifted) < max(shifted) <= 40
+    # In the long run 180 of 1,080 seconds.
+    assert len(shifted) / len(course) == pytest.approx(1 / 6, rel=0.2)
+    changes = sum(a != b for a, b in pairwise(course))
+    assert 200_000 / changes == pytest.approx(540, rel=0.2)
+
+
+def test_shifts_are_of_directions_between_places_and_a_seed_repeats_them():
+    pairs = [("us-east-1", "eu-west-1"), ("eu-west-1", "us-east-1"), ("us-east-1", "us-east-1")]
+    first, again = (latency.shifts(pairs, 5) for _ in range(2))
+    assert set(first) == set(pairs[:2])
+    told = [[shifts[pair].ms(second) for second in range(5000)] for shifts in (first, again) for pair in pairs[:2]]
+    assert told[:2] == told[2:]
+    assert told[0] != told[1]

@@ -71,9 +71,10 @@ def verify(token: str, keys: KeySet | PublishedKeys) -> tuple[Session, bytes]:
     if key is None:
         raise TokenError(_why_no_key(token))
     try:
-        crypto_sign_open(_decode_signature(signature_text) + signed.encode("ascii"), key.public)
+        message = signed.encode("ascii")
+        crypto_sign_open(_decode_signature(signature_text) + message, key.public)
         # What we signed is well-formed, so nothing after this line is hostile.
-        payload = a2b_base64(signed[dot:].translate(_TEXT_FROM_URL) + "==")
+        payload = a2b_base64(message[dot:].translate(_FROM_URL) + b"==")
         return _session(orjson.loads(payload), key.kid), payload
     except BadSignatureError:
         raise TokenError(_why_bad(signed[dot:])) from None
@@ -135,7 +136,7 @@ def _session(claims: dict[str, Any], kid: str) -> Session:
         region=claims["region"],
         issued_at_ms=claims["iat_ms"],
         expires_at=claims["exp"],
-        ancestors=tuple(Ancestor(*ancestor) for ancestor in claims["ancestors"]),
+        ancestors=tuple([Ancestor(*ancestor) for ancestor in claims["ancestors"]]),
         session_policies=tuple(claims.get("policies", ())),
         session_policy_arns=tuple(claims.get("policy_arns", ())),
         source_identity=claims.get("source_identity", ""),
@@ -180,7 +181,6 @@ def _why_bad(payload: str) -> Reason:
     return "bad_signature"
 
 
-_TEXT_FROM_URL = str.maketrans("-_", "+/")
 TO_URL = bytes.maketrans(b"+/", b"-_")
 """From base64's alphabet to that of base64url (RFC 4648 section 5)."""
 _FROM_URL = bytes.maketrans(b"-_+/", b"+/\x00\x00")

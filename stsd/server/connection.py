@@ -1,10 +1,10 @@
 """One HTTP connection: aiohttp's, with a straight path for requests that are whole when they arrive.
 
 aiohttp starts a task for every request. Most of ours arrive in one piece, are answered by a plain function and leave
-the connection open: those are answered inside `data_received`, which costs less than half. Everything else goes
-aiohttp's way: bodies that are still coming, answers that must wait for the journal, clients that do not read,
-`Connection: close`, upgrades, malformed requests. Order is kept, because the straight path is taken only while no
-request waits, and none that the task was given is unanswered.
+the connection open: those are answered without it, in the turn of the event loop in which they arrived, which costs
+less than half. Everything else goes aiohttp's way: bodies that are still coming, answers that must wait for the
+journal, clients that do not read, `Connection: close`, upgrades, malformed requests. Order is kept, because the
+straight path is taken only while none that the task was given is unanswered.
 
 The straight path relies on private members of aiohttp's RequestHandler; `STRAIGHT` is false when one of them is
 missing, and then every request goes aiohttp's way.
@@ -21,7 +21,7 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_request import BaseRequest
 
-from stsd.server.outbox import Outbox
+from stsd.server.turn import Turn
 from stsd.wire.messages import Headers
 
 RELIED_ON = (
@@ -51,10 +51,10 @@ for something."""
 
 
 class Connection(RequestHandler):
-    """aiohttp's connection. `at_once` answers on the straight path, where answers go to `outbox`; `failure` makes
-    answers to what is malformed."""
+    """aiohttp's connection. `at_once` answers on the straight path, in the server's `turn`; `failure` makes answers to
+    what is malformed."""
 
-    __slots__ = ("_at_once", "_failure", "_first_head", "_given", "_head_timeout_s", "_outbox", "_remote")
+    __slots__ = ("_at_once", "_failure", "_first_head", "_given", "_head_timeout_s", "_in_turn", "_remote", "_turn")
 
     def __init__(
         self,
@@ -62,12 +62,12 @@ class Connection(RequestHandler):
         at_once: AtOnce,
         failure: Callable[[int], Any],
         head_timeout_s: float,
-        outbox: Outbox,
+        turn: Turn,
         **options: Any,
     ) -> None:
         super().__init__(*arguments, **options)
         self._at_once, self._failure, self._head_timeout_s = at_once, failure, head_timeout_s
-        self._outbox = outbox
+        self._turn, self._in_turn = turn, False
         self._given = 0
         """Requests that the task was given and has not answered; after one that ends the connection, for ever."""
 
@@ -82,9 +82,10 @@ class Connection(RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Answer what can be answered at once; give the rest to the task that waits for requests."""
+        """Have what arrived answered in this turn, as far as that is possible at once; give the rest to the task that
+        waits for requests."""
         messages = self._messages
-        if self._given or messages or not STRAIGHT:
+        if self._given or (messages and not self._in_turn) or not STRAIGHT:
             waiting = len(messages)
             super().data_received(data)
             self._given += len(messages) - waiting
@@ -94,6 +95,18 @@ class Connection(RequestHandler):
             super().data_received(data)
         finally:
             self._waiter = waiter
+        if not messages or self._in_turn:
+            return
+        if waiter is None:
+            self.answer()  # the task has not begun, and would take what it finds
+        else:
+            self._in_turn = True
+            self._turn.wait(self)
+
+    def answer(self) -> None:
+        """Answer what was read, as far as that is possible at once; the task gets the rest."""
+        self._in_turn = False
+        messages, waiter = self._messages, self._waiter
         while messages and self._straight(*messages[0]):
             messages.popleft()
         if messages:
@@ -129,7 +142,7 @@ class Connection(RequestHandler):
         if answer is None:
             return False
         self._parser.message_consumed()
-        self._outbox.put(self.transport, answer)
+        self._turn.put(self.transport, answer)
         self._stay_open()
         return True
 

@@ -20,7 +20,7 @@ from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
 from stsd.server.connection import Connection, Head
-from stsd.server.outbox import Outbox
+from stsd.server.turn import Turn
 
 MAX_BODY_BYTES = 10_000_000
 MAX_HEAD_BYTES = 16_384
@@ -149,7 +149,7 @@ class HttpServer:
     async def start(self, host: str, port: int, tls: SSLContext | None) -> None:
         """Bind and listen. Raises OSError when the address is not to be had."""
         loop = asyncio.get_running_loop()
-        self._outbox = Outbox(loop)
+        self._turn = Turn(loop)
         self._server = Server(
             self._respond,
             access_log=None,
@@ -161,7 +161,7 @@ class HttpServer:
             at_once=self._handler.at_once,
             failure=failure,
             head_timeout_s=READ_TIMEOUT_S,
-            outbox=self._outbox,
+            turn=self._turn,
         )
         self._listener = await loop.create_server(self._server, host, port, ssl=tls, backlog=1024)
 
@@ -175,7 +175,7 @@ class HttpServer:
         """Stop accepting, finish what is in flight, close."""
         if self._listener is not None and self._server is not None:
             self._listener.close()
-            self._outbox.flush()
+            self._turn.finish()
             self._server.pre_shutdown()
             await self._server.shutdown(SHUTDOWN_TIMEOUT_S)
 

@@ -292,6 +292,30 @@ async def test_the_order_of_pipelined_requests_is_kept_across_both_ways():
     assert handler.straight == 2
 
 
+async def test_what_arrives_in_one_turn_in_several_pieces_is_answered_in_order():
+    handler = Echo()
+    async with serving(handler) as (reader, writer, server):
+        writer.write(post("/", b"0"))
+        assert await answered(reader) == b"0"
+        (served,) = server._server.connections
+        for piece in (post("/", b"1"), post("/", b"two")[:-1], b"o", post("/wait", b"3") + post("/", b"4")):
+            served.data_received(piece)
+        assert [await answered(reader) for _ in range(4)] == [b"1", b"two", b"in time 3", b"in time 4"]
+        writer.write(post("/", b"5"))
+        assert await answered(reader) == b"5"
+    assert handler.straight == 4
+
+
+async def test_what_was_read_before_the_end_is_answered():
+    async with serving(Echo()) as (reader, writer, server):
+        writer.write(post("/", b"0"))
+        assert await answered(reader) == b"0"
+        (served,) = server._server.connections
+        served.data_received(post("/", b"1") + post("/wait", b"2"))
+        await server.stop()
+        assert [await answered(reader) for _ in range(2)] == [b"1", b"in time 2"]
+
+
 async def test_what_waits_behind_a_declined_upgrade_is_answered_in_order():
     async with serving(Echo()) as (reader, writer, _):
         upgrade = b"GET /wait HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"

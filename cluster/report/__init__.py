@@ -5,5 +5,6 @@ result.json ─▶ record ─▶ plots (latency, course, quantiles) ─▶ drawi
                    └──▶ comparison ─▶ a table in the terminal            └────▶ results_page ─▶ docs/results.md
 ```
 
-Only `folder` reads and writes files. matplotlib is imported by `drawing` alone, so that other commands start fast.
+Only `folder` and `console` read and write files. matplotlib is imported by `drawing` and what it draws with, when
+something is drawn, so that other commands start fast.
 """

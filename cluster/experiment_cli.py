@@ -107,3 +107,18 @@ def publish_results(results: Path, docs: Path) -> None:
     from cluster.report import console
 
     console.publish(results, docs, experiment_console.numbers())
+
+
+@experiment.command("calibrate")
+@click.argument("results", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Where the result goes.")
+def calibrate_results(results: Path, out: Path) -> int:
+    """Simulate what was run on processes, with the same seeds, and compare the percentiles.
+
+    Exit 1 if one of them differs by more than 20 %: the answer says which, and by how much.
+
+    Example: python -m cluster experiment calibrate out/ --out calibration/
+    """
+    from cluster.virtual import console
+
+    return console.calibrate(results, out)

@@ -52,6 +52,7 @@ class Calls(Network):
         self._calling: defaultdict[Pair, int] = defaultdict(int)
         self._answering: dict[Pair, _Call] = {}
         """By who answers whom: the call whose answer has not left yet."""
+        self._ending = False
         self._held: defaultdict[Pair, list[tuple[float, Callable[[], None]]]] = defaultdict(list)
 
     def send(self, sender: str, receiver: str, message: Message) -> None:
@@ -62,6 +63,11 @@ class Calls(Network):
         elif len(waiting := self._waiting[pair]) < MAX_QUEUED_MESSAGES:
             waiting.append(message)
             self._next(pair)
+
+    def answer(self, sender: str, receiver: str, message: Message) -> None:
+        """Say something in the answer to the call that is being taken in; nothing where there is none."""
+        if not self._ending and (sender, receiver) in self._answering:
+            self._answering[sender, receiver].answers.append(message)
 
     def forget(self, sender: str) -> None:
         """A node was killed: what it had not sent is gone."""
@@ -105,8 +111,10 @@ class Calls(Network):
         if call.over:
             return
         call.over = True
+        self._ending = True  # what comes in an answer is not answered again
         for message in call.answers if answered else ():
             self._deliver(call.pair[1], call.pair[0], message)
+        self._ending = False
         self._calling[call.pair] -= 1
         self._next(call.pair)
 

@@ -1,22 +1,27 @@
-"""`experiment run --simulate`: which experiments virtual time can run, and one of them with its result. (I/O)"""
+"""`experiment run --simulate` and `experiment calibrate`: which experiments virtual time can run, one of them with its
+result, and results of processes compared with it. (I/O)"""
 
 from __future__ import annotations
 
 import json
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from cluster import topology
+from cluster import experiment_console, topology
 from cluster.errors import ClusterError
 from cluster.experiment import Experiment
 from cluster.files import RTT_FILE, parse_topology, read_text, topology_source
 from cluster.result import result
 from cluster.sim.invariants import InvariantBroken
 from cluster.topology import Topology
+from cluster.virtual import calibration
 from cluster.virtual.runner import VirtualRunner, judged, left_out, refusals
 from cluster.virtual.wide import widened
 
@@ -70,3 +75,59 @@ def run(one: Experiment, where: Topology, *, quick: bool, seed: int, commit: str
     )
     found["parameters"] |= {"simulated": True, "not_judged": left_out(one)}
     return found, stopped
+
+
+def calibrate(results: Path, out: Path) -> int:
+    """Simulates what was run on processes into `results`, and compares; 0 if all agree. Raises ClusterError."""
+    compared: list[calibration.Compared] = []
+    first: dict[str, Any] | None = None
+    for path in sorted(results.glob("*/result.json")):
+        real = json.loads(read_text(path, "result"))
+        if (one := _repeatable(real, path)) is not None:
+            virtual, _ = run(
+                one, place(one, None), quick=real["parameters"]["form"] == "quick", seed=real["seed"], commit=""
+            )
+            compared += calibration.compare(real, virtual)
+            first = first or real
+    if first is None:
+        raise ClusterError(f"{results}: no valid result of an experiment on processes that can be simulated is there")
+    found = _calibrated(compared, first)
+    console = experiment_console.new_console()
+    rows = [[c["name"], f"{c['measured']:.3g}", c["required"], "yes" if c["holds"] else "NO"] for c in found["checks"]]
+    console.print(experiment_console.rich_table("calibration", ["check", "measured", "required", "holds"], rows))
+    path = experiment_console.write_result(out, found)
+    console.print(f"{found['answer']}\n{path}", highlight=False, soft_wrap=True, markup=False)
+    return 0 if all(one.agrees for one in compared) else 1
+
+
+def _repeatable(real: Mapping[str, Any], path: Path) -> Experiment | None:
+    """The experiment in the form that was run; None, and a line about it, for what cannot be compared."""
+    parameters = real.get("parameters", {})
+    one = experiment_console.load_all().get(str(real.get("name")))
+    if one is None or parameters.get("simulated", True):
+        return None
+    why = [] if real["valid"] else ["it is not valid"]
+    why += refusals(one, parameters["backbone"])
+    if why:
+        print(f"{path}: not compared: {'; '.join(why)}", file=sys.stderr)
+        return None
+    return (one.shortened() if parameters["form"] == "quick" else one).on(parameters["backbone"])
+
+
+def _calibrated(compared: Sequence[calibration.Compared], first: Mapping[str, Any]) -> dict[str, Any]:
+    verdicts = calibration.verdicts(compared)
+    agreeing = sum(one.agrees for one in compared)
+    said = f"{agreeing} of {len(compared)} percentiles agree within {calibration.AGREES_WITHIN:.0%}."
+    return {
+        "name": "calibration",
+        "question": "Does virtual time say what processes do?",
+        "answer": " ".join(filter(None, (said, calibration.reasons(compared)))),
+        "valid": True,
+        "seed": first["seed"],
+        "commit": experiment_console.commit(),
+        "started_at": int(time.time()),
+        "topology": first["topology"],
+        "parameters": {"simulated": True, "experiments": list(dict.fromkeys(one.experiment for one in compared))},
+        "checks": [asdict(verdict) for verdict in verdicts],
+        "series": calibration.series(compared),
+    }

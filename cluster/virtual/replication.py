@@ -19,7 +19,7 @@ from cluster.sim.node import Process, SimNode
 from cluster.sim.world import Kinds, World
 from cluster.virtual.calls import Calls
 from stsd.principal import Principal, Session
-from stsd.revocation.messages import Batch, Message
+from stsd.revocation.messages import Batch, Digest, Message
 from stsd.revocation.revocation_set import Revocation
 
 SYNC_S = 0.001
@@ -51,8 +51,11 @@ class LabNode(SimNode):
         """A paused node reads nothing until it goes on."""
         if self.paused:
             self._frozen.append((sender, message))
-        else:
-            super().receive(sender, message)
+            return
+        super().receive(sender, message)
+        if isinstance(message, Digest) and self.process is not None:
+            # As the server: who has just started need not wait for our next tick.
+            cast("Replication", self.world).calls.answer(self.name, sender, self.process.replica.digest())
 
     def resume(self) -> None:
         """Takes in what has come meanwhile."""

@@ -9,15 +9,23 @@ from cluster.report.record import Record
 
 def plots(record: Record) -> list[Plot]:
     """Every plot that this result has the series for."""
+    convergence = quantile_plots.convergence(record)
     found = [
         latency_plots.medians(record),
-        quantile_plots.convergence(record),
+        convergence if _about_revocations(record) else None,
         course_plots.lost(record),
         course_plots.answered(record),
         latency_plots.blast(record),
+        None if _about_revocations(record) else convergence,
         course_plots.latency(record),
         quantile_plots.latency(record),
         *quantile_plots.others(record),
         *course_plots.others(record),
     ]
     return [plot for plot in found if plot is not None and plot.panels]
+
+
+def _about_revocations(record: Record) -> bool:
+    """Whether more is revoked than asked: then requests are what goes on beside it."""
+    revoking, load = record.parameters.get("revocations") or {}, record.parameters.get("load") or {}
+    return bool(revoking.get("per_s", 0) > load.get("arrivals_per_s", 0))

@@ -32,7 +32,7 @@ def page(records: Sequence[Record], broken: Sequence[str]) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{escape(title)}</title><style>{style()}</style></head><body>",
         '<a class="skip" href="#experiments">To the experiments</a><div class="page"><header>',
-        f"<h1>{'Regions, outages and failover, measured' if len(records) != 1 else escape(title)}</h1>",
+        "<h1>Regions, outages and failover, measured</h1>",
         f'<p class="muted">{escape(_made_of(records))}</p>',
         _sums(records),
         "</header>",

@@ -18,6 +18,8 @@ CLASSES: Mapping[str, str] = {"holds": "holds", "does not hold": "fails", "not v
 BESIDE_MAX = 2
 CHECKS_MAX = 12
 """More checks that held are folded away; those that did not never are."""
+LONG = 420
+"""Letters of an answer that is set smaller."""
 ROWS_MAX = 400
 """Of one series in the page; the file has all."""
 
@@ -36,7 +38,8 @@ def section(record: Record) -> str:
             f'<section class="experiment" id="{name}" aria-labelledby="{name}-title">',
             f'<header><h2 id="{name}-title">{escape(record.title)}</h2>{verdict(record.verdict)}</header>',
             f'<div class="head"><div><p class="question">{escape(record.question)}</p>',
-            f'<p class="answer">{escape(record.answer)}</p>{_plots(beside, record)}</div>',
+            f'<p class="answer{" long" if len(record.answer) > LONG else ""}">{escape(record.answer)}</p>',
+            f"{_plots(beside, record)}</div>",
             f"<div>{_done(record)}<h3>Repeat it</h3><pre>{_command(record)}</pre></div></div>",
             f'<div class="plots">{_plots(plots[len(beside) :], record)}</div>',
             _blast_table(record),
@@ -207,7 +210,7 @@ def _series(record: Record) -> str:
     if not tables:
         return ""
     shown = "".join(f"<h4>{escape(table.name)}</h4>{_table(table)}" for table in tables)
-    return f"<details><summary>All series ({len(tables)} tables)</summary>{shown}</details>"
+    return f"<details class="series"><summary>All series ({len(tables)} tables)</summary>{shown}</details>"
 
 
 def _table(table: Table) -> str:

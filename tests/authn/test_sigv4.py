@@ -7,11 +7,13 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from stsd.authn import canonical_request, sigv4
 from stsd.authn.sigv4 import SigningKeys
-from stsd.errors import MissingAuthenticationToken, SignatureDoesNotMatch
+from stsd.errors import MissingAuthenticationToken, SignatureDoesNotMatch, StsError
 from stsd.wire.messages import Request
 from tests.authn.requests import (
     AMZ_DATE,
@@ -415,3 +417,44 @@ def test_a_presigned_request_covers_extra_headers_and_its_query():
     request = presigned()
     request.query = request.query.replace("Expires=900", "Expires=901")
     refused(request, "hmac")
+
+
+words = st.one_of(
+    st.text("azAZ09_-", min_size=0, max_size=4), st.sampled_from(["us-east-1", "sts", "aws4_request", "é", "a/b"])
+)
+parts = st.one_of(
+    st.lists(words, min_size=4, max_size=6).map(lambda found: "Credential=" + "/".join(found)),
+    st.lists(st.sampled_from(["host", "x-amz-date", "X-Amz-Date", "", "a b"]), max_size=3).map(
+        lambda names: "SignedHeaders=" + ";".join(names)
+    ),
+    words.map("Signature={}".format),
+    st.sampled_from(["", "Credential", "Other=1", "=", " "]),
+)
+authorizations = st.builds(
+    lambda algorithm, found, between: algorithm + between.join(found),
+    st.sampled_from(["AWS4-HMAC-SHA256 ", "AWS4-HMAC-SHA256", "AWS4-HMAC-SHA256  ", "AWS3 "]),
+    st.one_of(
+        st.tuples(parts, parts, parts),
+        st.tuples(
+            st.just("Credential=AKIDEXAMPLE/20261123/us-east-1/sts/aws4_request"),
+            st.just("SignedHeaders=host;x-amz-date"),
+            words.map("Signature={}".format),
+        ),
+    ),
+    st.sampled_from([", ", ",", " , ", ",  ", ""]),
+)
+
+
+def read_or_refused(read, *arguments):
+    try:
+        return read(*arguments)
+    except StsError as error:
+        return type(error), error.message, error.reason
+
+
+@given(authorizations)
+@example("AWS4-HMAC-SHA256 Credential=A/20261123/us-east-1/sts/aws4_request, SignedHeaders=host, Signature=ab\n")
+def test_the_usual_form_of_the_header_reads_as_any_other_form_does(authorization):
+    sent = CIMultiDict({"X-Amz-Date": AMZ_DATE, "Authorization": authorization})
+    at_once = read_or_refused(sigv4._read_header, sent, authorization, NOW)
+    assert at_once == read_or_refused(sigv4._read_unusual_header, sent, authorization, AMZ_DATE, NOW)

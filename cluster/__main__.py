@@ -14,7 +14,7 @@ from cluster.command_line import DATA, ask, check_name, find
 from cluster.data_dir import DataDir, Wanted, check_not_running
 from cluster.errors import ClusterError
 from cluster.supervisor import RunFlags, Supervisor, check_not_supervised, command
-from cluster.topology import BACKBONES
+from cluster.topology import BACKBONES, NETWORKS
 
 SEED = click.option("--seed", type=int, help="Of the router's latency jitter and every other chance.")
 HOOKS = click.option("--unsafe-test-hooks", is_flag=True, help="Reset and clock hooks, on loopback. For tests only.")
@@ -35,6 +35,15 @@ def routing_options(function: Callable[..., Any]) -> Callable[..., Any]:
     ):
         function = option(function)
     return function
+
+
+NETWORK = click.option(
+    "--network",
+    type=click.Choice(NETWORKS),
+    default=NETWORKS[0],
+    show_default=True,
+    help="What is between regions: delays in one process, or network namespaces and an IP router (needs root).",
+)
 
 
 def filling(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -65,6 +74,7 @@ def cluster() -> None:
 @cluster.command()
 @filling
 @routing_options
+@NETWORK
 def up(
     topology: str | None,
     backbone: str | None,
@@ -75,21 +85,24 @@ def up(
     dns_ttl: float | None,
     seed: int | None,
     unsafe_test_hooks: bool,
+    network: str,
 ) -> int:
     """Start every region and the router; Ctrl-C stops them.
 
     Example: python -m cluster up --topology two_continents --base-port 9700 --data-dir /tmp/two --backbone nats
     """
+    _check_network(network)
     data = _prepare(data_dir, Wanted(topology, base_port, world, backbone), policy)
     check_not_running(data)
     local.check_ports(data.ports.named())
-    return asyncio.run(local.Local(data, RunFlags(policy, seed, unsafe_test_hooks, dns_ttl)).run())
+    return asyncio.run(local.Local(data, RunFlags(policy, seed, unsafe_test_hooks, dns_ttl, network)).run())
 
 
 @cluster.command()
 @click.argument("name")
 @filling
 @routing_options
+@NETWORK
 def supervise(
     name: str,
     topology: str | None,
@@ -101,6 +114,7 @@ def supervise(
     dns_ttl: float | None,
     seed: int | None,
     unsafe_test_hooks: bool,
+    network: str,
 ) -> int:
     """Run one region, a NATS server, the links or the router under a supervisor: one line of the Procfile.
 
@@ -110,7 +124,7 @@ def supervise(
     check_name(data, name)
     check_not_supervised(data, name)
     local.check_ports(data.ports.of(name))
-    flags = RunFlags(policy, seed, unsafe_test_hooks, dns_ttl)
+    flags = RunFlags(policy, seed, unsafe_test_hooks, dns_ttl, network)
 
     async def run() -> int:
         return await Supervisor(data, name, command(data, name, flags)).run()
@@ -134,14 +148,16 @@ def router(data_dir: Path, policy: str | None, dns_ttl: float | None, seed: int 
 @cluster.command()
 @DATA
 @SEED
-def links(data_dir: Path, seed: int | None) -> int:
+@NETWORK
+def links(data_dir: Path, seed: int | None, network: str) -> int:
     """Run the links between the regions alone, without a supervisor.
 
     Example: python -m cluster links --data-dir .stsd
     """
     from cluster.link_process import run
 
-    return run(find(data_dir), seed)
+    _check_network(network)
+    return run(find(data_dir), seed, network)
 
 
 @cluster.command()
@@ -239,6 +255,15 @@ def _prepare(path: Path, wanted: Wanted, policy: str | None) -> DataDir:
 
         brokers.write(data)
     return data
+
+
+def _check_network(network: str) -> None:
+    """Raises ClusterError where this machine cannot have it."""
+    if network == "netns":
+        from cluster import namespaces
+
+        if reason := namespaces.why_not():
+            raise ClusterError(f"--network netns: not possible here: {reason}; --network inproc works everywhere")
 
 
 def _policy(name: str | None, said_as: str = "--policy") -> str:

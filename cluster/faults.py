@@ -70,14 +70,17 @@ class Links:
 
     def delay_ms(self, first: str, second: str, rng: Random, now: float = 0.0) -> float:
         """How long one message from `first` to `second` takes that leaves at `now`, a cut apart."""
-        pair = first, second
-        fault = self.of(*pair)
-        delay = latency.one_way_ms(self._models[pair], rng) + fault.extra_ms
-        if pair in self._shifts:
-            delay += self._shifts[pair].ms(now)
-        if fault.loss and rng.random() < fault.loss:
+        pair, loss = (first, second), self.of(first, second).loss
+        delay = self.way_ms(first, second, rng, now)
+        if loss and rng.random() < loss:
             delay += max(LOSS_STALL_MS_MIN, self._table[pair].p50_ms)
         return delay
+
+    def way_ms(self, first: str, second: str, rng: Random, now: float = 0.0) -> float:
+        """The same for one packet: what is lost does not arrive late."""
+        pair = first, second
+        delay = latency.one_way_ms(self._models[pair], rng) + self.of(*pair).extra_ms
+        return delay + (self._shifts[pair].ms(now) if pair in self._shifts else 0.0)
 
     def obey(self, order: Mapping[str, Any]) -> None:
         """Changes the state. Raises FaultError and changes nothing."""

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import permutations
 from random import Random
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import uvloop
 
@@ -24,6 +24,9 @@ from cluster.delay import sleep_until
 from cluster.errors import ClusterError
 from cluster.faults import FaultError, Links, Pair
 from cluster.topology import Ports
+
+if TYPE_CHECKING:
+    from cluster.link_namespaces import NamespaceLinks
 
 PIECE_BYTES = 65_536
 PIECES_ON_THE_WAY = 64
@@ -153,12 +156,18 @@ class LinkProcess:
                 await self._open[pair].wait()
 
 
-def run(data: DataDir, seed: int | None) -> int:
-    """Serves until SIGINT or SIGTERM. Raises ClusterError."""
+def run(data: DataDir, seed: int | None, network: str = "inproc") -> int:
+    """Serves until SIGINT or SIGTERM; `network` is one of NETWORKS. Raises ClusterError."""
     topology = data.topology
     shifts = latency.shifts(topology.between if topology.path_shifts else (), seed)
     links = Links(topology.regions, topology.between, shifts)
-    uvloop.run(_serve(data, LinkProcess(links, ways(data.ports), seed)))
+    if network == "netns":
+        from cluster.link_namespaces import NamespaceLinks
+
+        through = NamespaceLinks(links, topology.between, ways(data.ports), seed, shifts=topology.path_shifts)
+        uvloop.run(_serve(data, through))
+    else:
+        uvloop.run(_serve(data, LinkProcess(links, ways(data.ports), seed)))
     return 0
 
 
@@ -168,7 +177,7 @@ def ways(ports: Ports) -> Iterator[Way]:
     yield from (Way(pair, port, ports.nats[pair[1]].gateway) for pair, port in ports.gateways.items())
 
 
-async def _serve(data: DataDir, process: LinkProcess) -> None:
+async def _serve(data: DataDir, process: LinkProcess | NamespaceLinks) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -74,7 +74,7 @@ class Local:
 
     def _supervise(self, name: str) -> list[str]:
         supervise = [sys.executable, "-m", "cluster", "supervise", name, "--data-dir", str(self._data.path)]
-        return [*supervise, *self._flags.words]
+        return [*supervise, *self._flags.words, *self._flags.link_words]
 
     async def _all_ready(self) -> bool:
         """Waits for every process; False when it was stopped meanwhile. Raises Refused when one does not come up."""

@@ -38,12 +38,18 @@ class RunFlags:
     seed: int | None = None
     unsafe_test_hooks: bool = False
     dns_ttl_s: float | None = None
+    network: str = "inproc"
 
     @property
     def words(self) -> list[str]:
         """For a supervisor's command line."""
         hooks = ["--unsafe-test-hooks"] if self.unsafe_test_hooks else []
         return [*self.router_words, *hooks]
+
+    @property
+    def link_words(self) -> list[str]:
+        """Those that only the links obey."""
+        return [] if self.network == "inproc" else ["--network", self.network]
 
     @property
     def router_words(self) -> list[str]:
@@ -62,7 +68,7 @@ def command(data: DataDir, name: str, flags: RunFlags) -> list[str]:
     hooks = ["--unsafe-test-hooks"] if flags.unsafe_test_hooks else []
     seed = ["--seed", str(flags.seed)] if flags.seed is not None else []
     if name == LINKS:
-        return [sys.executable, "-m", "cluster", "links", "--data-dir", str(data.path), *seed]
+        return [sys.executable, "-m", "cluster", "links", "--data-dir", str(data.path), *seed, *flags.link_words]
     if name == ROUTER:
         return [sys.executable, "-m", "cluster", "router", "--data-dir", str(data.path), *flags.words]
     links = {to: port for (own, to), port in data.ports.links.items() if own == name}

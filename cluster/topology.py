@@ -37,6 +37,8 @@ LINKS = "links"
 CORE, JETSTREAM = "core", "jetstream"
 """What the names of a region's NATS servers begin with: `core-us-east-1`."""
 BACKBONES = ("http", "nats")
+NETWORKS = ("inproc", "netns")
+"""What is between regions: delays in the link process, or namespaces with an IP router."""
 
 
 class TopologyError(ValueError):

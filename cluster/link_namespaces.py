@@ -1,0 +1,159 @@
+"""Links whose bytes cross a real network: a namespace for each region, and an IP router between them. (I/O)
+
+As in `link_process` there is a loopback port for each way, so nodes need not know. What connects there goes on from a
+socket in the region's namespace to one in the other region's, and from there to the node: handshakes, windows, lost
+packets and what is sent again are TCP's own. Delays and cuts are the router's, which is another process (`tun_router`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from cluster import namespaces, packets, tun_router
+from cluster.children import dies_with_parent
+from cluster.data_dir import HOST
+from cluster.errors import ClusterError
+from cluster.faults import FaultError, Links
+from cluster.link_process import PIECE_BYTES, Way
+from cluster.topology import RttTable
+
+FIRST_PORT = 7000
+STOP_TIMEOUT_S = 10.0
+GONE = "links: the IP router is gone: `kill links` and `start links` bring it back"
+
+
+class NamespaceLinks:
+    """The links of one cluster; the interface of `LinkProcess`."""
+
+    def __init__(self, links: Links, table: RttTable, ways: Iterable[Way], seed: int | None, *, shifts: bool) -> None:
+        self.links, self.ways = links, list(ways)
+        self._asked = tun_router.asked(links.regions, table, shifts, seed)
+        self._servers: list[asyncio.Server] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._router: subprocess.Popen[bytes] | None = None
+        self.namespaces: dict[str, str] = {}
+        """By region."""
+
+    async def start(self) -> None:
+        """Makes the network and listens. Raises ClusterError, and OSError when a port is not to be had."""
+        self._begin()
+        told = self._tell(self._asked)
+        if not told["ok"]:
+            raise ClusterError(f"links: --network netns: {told['fault']}")
+        self.namespaces = dict(zip(self.links.regions, told["namespaces"], strict=True))
+        for number, way in enumerate(self.ways):
+            await self._open(way, FIRST_PORT + number)
+
+    def _begin(self) -> None:
+        """The router ends with us, however we end."""
+        self._router = subprocess.Popen(
+            [sys.executable, "-m", "cluster.tun_router"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            preexec_fn=dies_with_parent(signal.SIGTERM),
+        )
+
+    async def stop(self) -> None:
+        """Closes everything and removes the network."""
+        for server in self._servers:
+            server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._router is not None and self._router.stdin is not None and self._router.stdout is not None:
+            with contextlib.suppress(OSError):
+                self._router.stdin.close()
+            self._router.stdout.close()
+            await asyncio.to_thread(self._router.wait, STOP_TIMEOUT_S)
+            await asyncio.to_thread(namespaces.sweep)  # of a router that was killed
+
+    def obey(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to an order, or to `status`. The router obeys before the answer."""
+        if self._router is None or self._router.poll() is not None:
+            return {"ok": False, "fault": GONE}
+        if order.get("verb") != "status":
+            try:
+                self.links.obey(order)
+            except FaultError as error:
+                return {"ok": False, "fault": str(error)}
+            told = self._tell(json.dumps(order).encode() + b"\n")
+            if not told["ok"]:
+                return told
+        return {"ok": True, "faults": self.links.told()}
+
+    def _tell(self, line: bytes) -> dict[str, Any]:
+        assert self._router is not None
+        assert self._router.stdin is not None
+        assert self._router.stdout is not None
+        try:
+            self._router.stdin.write(line)
+            self._router.stdin.flush()
+            answer = self._router.stdout.readline()
+        except OSError:
+            answer = b""
+        found: dict[str, Any] = json.loads(answer) if answer else {"ok": False, "fault": GONE}
+        return found
+
+    async def _open(self, way: Way, port: int) -> None:
+        """The loopback port of a way, and the one in the namespace of its region."""
+        first, second = way.pair
+        there = packets.address(self.links.regions.index(second) + 1)
+        with namespaces.inside(self.namespaces[second]):
+            arrival = socket.create_server((there, port))
+
+        async def leave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with namespaces.inside(self.namespaces[first]):
+                going = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            going.setblocking(False)
+            going.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await self._pipe(reader, writer, going, (there, port))
+
+        async def arrive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            near = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            near.setblocking(False)
+            await self._pipe(reader, writer, near, (HOST, way.upstream))
+
+        self._servers.append(await asyncio.start_server(arrive, sock=arrival))
+        self._servers.append(await asyncio.start_server(leave, HOST, way.port))
+
+    async def _pipe(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        onward: socket.socket,
+        to: tuple[str, int],
+    ) -> None:
+        """One connection goes on from `onward`, until either side ends it."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        far_writer: asyncio.StreamWriter | None = None
+        try:
+            await asyncio.get_running_loop().sock_connect(onward, to)
+            far_reader, far_writer = await asyncio.open_connection(sock=onward)
+            async with asyncio.TaskGroup() as both:
+                both.create_task(_copy(reader, far_writer))
+                both.create_task(_copy(far_reader, writer))
+        except* OSError:
+            pass  # one side is gone: the other one is told by the end of its connection
+        finally:
+            with contextlib.suppress(OSError):
+                (onward.close if far_writer is None else far_writer.transport.abort)()
+            writer.transport.abort()
+            self._tasks.discard(task)
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while piece := await reader.read(PIECE_BYTES):
+        writer.write(piece)
+        await writer.drain()
+    writer.write_eof()

@@ -12,8 +12,8 @@
 | `restart_s` | seconds from the order to start a region until it was ready, the longest | check |
 | `recovery_s` | seconds from the beginning of `since` to when the last lost request was due, up to `until` | check |
 
-Kinds for revocations are in `revocation_checks`, for overload in `load_checks`. With `than` a value is divided by that
-of another variant. A p99 needs 1,000 samples (multiregion 0.1).
+Kinds for revocations are in `revocation_checks`, for overload in `load_checks`, for many verifiers in `crowd.checks`.
+With `than` a value is divided by that of another variant. A p99 needs 1,000 samples (multiregion 0.1).
 
 `location`, `endpoint`, `region` and `not_region` select clients. A window that begins at a fault begins when the fault
 was done, and one that ends at a fault ends when its execution began, so that requests in between judge nothing.
@@ -30,6 +30,7 @@ from statistics import mean, median
 from typing import Any
 
 from cluster import load_checks, revocation_checks
+from cluster.crowd import checks as crowd_checks
 from cluster.history import Exchange, Run, labelled, percentile
 from cluster.node_metrics import NodeCounts
 from cluster.topology import RttTable
@@ -58,13 +59,16 @@ class Check:
     until: str = "end"
     pair_ms: float = 0.0
     level: float = 0.0
+    operations: tuple[str, ...] = ()
     at_least: float | None = None
     at_most: float | None = None
 
     @classmethod
     def of(cls, members: Mapping[str, Any]) -> Check:
         """The check of validated members of a file."""
-        lists = {member: tuple(members[member]) for member in ("policies", "variants") if member in members}
+        lists = {
+            member: tuple(members[member]) for member in ("policies", "variants", "operations") if member in members
+        }
         return cls(**{**members, **lists})
 
     def of_variants(self, variants: Sequence[str]) -> Check:
@@ -250,6 +254,7 @@ KINDS: Mapping[str, Kind] = {
         kind: Kind(measure, required, ("until", *_CLIENTS, *_BOUNDS))
         for kind, (measure, required) in load_checks.MEASURES.items()
     },
+    **{kind: Kind(measure, required, _BOUNDS) for kind, (measure, required) in crowd_checks.MEASURES.items()},
     **{
         kind: Kind(measure, required, (*allowed, *_BOUNDS))
         for kind, (measure, required, allowed) in revocation_checks.MEASURES.items()

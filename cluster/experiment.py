@@ -31,10 +31,11 @@ class Step:
 @dataclass(frozen=True, slots=True)
 class Variant:
     """One of several ways that are compared, each on clusters of its own. `clients` is their behaviour (see
-    `behaviour`)."""
+    `behaviour`), `verifiers` the kind of them (see `crowd.workers`)."""
 
     name: str = ""
     clients: str = "plain"
+    verifiers: str = "stsd.verifier"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,26 @@ class Revoking:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """When every verifier is called at once, with a token of which key: a `published` or an `unknown` one."""
+
+    name: str
+    at_s: float
+    key: str = "published"
+
+
+@dataclass(frozen=True, slots=True)
+class Verifiers:
+    """Many verifiers at the home region's node beside the load; see `crowd.workers`."""
+
+    count: int
+    calls: int
+    spread_s: float
+    keys_age_s: float
+    moments: tuple[Moment, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Quick:
     """What the quick form replaces, and in words what it leaves out."""
 
@@ -77,6 +98,7 @@ class Quick:
     leaves_out: str
     preloaded: int = 0
     variants: tuple[str, ...] = ("",)
+    verifiers: Verifiers | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +120,7 @@ class Experiment:
     variants: tuple[Variant, ...] = (Variant(),)
     finding: tuple[str, ...] = ()
     """Sentences of the answer; see `finding`."""
+    verifiers: Verifiers | None = None
 
     def shortened(self) -> Experiment:
         """The quick form: fewer seeds, shorter load, earlier faults, and only the checks that fit it."""
@@ -108,6 +131,7 @@ class Experiment:
             load=self.quick.load,
             revoking=None if self.revoking is None else replace(self.revoking, preloaded=self.quick.preloaded),
             faults=tuple(replace(fault, at_s=at_s) for fault, at_s in zip(self.faults, self.quick.at_s, strict=True)),
+            verifiers=self.quick.verifiers,
             variants=tuple(variant for variant in self.variants if variant.name in self.quick.variants),
             checks=tuple(check.of_variants(self.quick.variants) for check in self.checks if check.quick),
         )

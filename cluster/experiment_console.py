@@ -194,7 +194,10 @@ def show(console: Console, one: Experiment, found: Mapping[str, Any], path: Path
         rows = [
             [place, region or endpoint, *rest] for by, place, endpoint, region, *rest in latency["rows"] if by == label
         ]
-        console.print(rich_table(f"{label}: what clients saw", ["clients", "endpoint", *latency["columns"][4:]], rows))
+        if rows:
+            console.print(
+                rich_table(f"{label}: what clients saw", ["clients", "endpoint", *latency["columns"][4:]], rows)
+            )
     rows = [[c["name"], shown(c["measured"]), c["required"], "yes" if c["holds"] else "NO"] for c in found["checks"]]
     console.print(rich_table("checks", ["check", "measured", "required", "holds"], rows))
     console.print(f"{found['answer']}\n{path}", highlight=False, soft_wrap=True, markup=False)

@@ -5,16 +5,20 @@
 | `number`, `name`, `question` | E1, its slug, and what is to be found out |
 | `latency` | true when its checks judge times: then idle CPU and generator lag decide whether a run is valid |
 | `topology`, `policies` | a topology of `cluster/topologies`; one cluster is started per router policy and seed |
-| `[[variants]]` | what is compared, each on clusters of its own: `name`, `clients` (a behaviour of `behaviour`) |
+| `[[variants]]` | what is compared, each on clusters of its own: `name`, `clients` (see `behaviour`), `verifiers` (see
+  `crowd`) |
 | `[load]` | `kind` open: `arrivals_per_s` requests arrive from each location at each endpoint, whatever the service
-  does; `regional` is `own` (the nearest), `all` or `none`; `warm_up_s`, `duration_s`, `timeout_s`; `operations`, drawn
-  evenly |
+  does, none at all if it is 0; `regional` is `own` (the nearest), `all` or `none`; `warm_up_s`, `duration_s`,
+  `timeout_s`; `operations`, drawn evenly |
 | `[[load.steps]]` | from `at_s` on `times` as many arrive as `arrivals_per_s`; `name`, by which checks tell it |
 | `[[faults]]` | `at_s`, `action` and its members (see `fault_records`); `name`, by which checks tell faults of one
   action apart; `variants`, if it does not come in all of them |
 | `[revocations]` | sessions made and revoked in each region: `per_s`, `settle_s` after the last one, and how many
   revocations there are before it all, in all regions together (`preloaded`) |
 | `finding` | the answer, sentence by sentence, with what checks measured in braces (see `finding`) |
+| `[verifiers]` | `count` of them at the home region's node, each called `calls` times at once at each of `[[moments]]`
+  (`name`, `at_s`, `key` of the token: `published` or `unknown`); `spread_s`, `keys_age_s`; `[quick.verifiers]` replaces
+  some |
 | `[[checks]]` | `kind` and its members (see `checks`); `quick = false` leaves a check out of the quick form,
   `backbone` out of runs on another one |
 | `seeds` | how many seeds a full run takes, from the given one on |
@@ -34,7 +38,18 @@ from typing import Any
 from cluster import fault_records, finding, routing, toml_shape
 from cluster.behaviour import BEHAVIOURS
 from cluster.checks import KINDS, Check
-from cluster.experiment import Experiment, ExperimentError, Load, Quick, Revoking, Step, Variant
+from cluster.crowd import KINDS as VERIFIER_KINDS
+from cluster.experiment import (
+    Experiment,
+    ExperimentError,
+    Load,
+    Moment,
+    Quick,
+    Revoking,
+    Step,
+    Variant,
+    Verifiers,
+)
 from cluster.fault_records import Fault
 from cluster.toml_shape import POSITIVE, SECONDS, TEXT
 from cluster.topology import BACKBONES
@@ -44,6 +59,14 @@ _RATE = {"type": "number", "exclusiveMinimum": 0, "maximum": 200}
 _COUNT = {"type": "integer", "minimum": 1, "maximum": 100}
 _PRELOADED = {"type": "integer", "minimum": 0, "maximum": 1_000_000}
 _POLICY = {"enum": sorted(routing.POLICIES)}
+_MOMENT = toml_shape.table({"name": TEXT, "at_s": SECONDS}, {"key": {"enum": ["published", "unknown"]}})
+_VERIFIERS = {
+    "count": {"type": "integer", "minimum": 1, "maximum": 10_000},
+    "calls": _COUNT,
+    "spread_s": POSITIVE,
+    "keys_age_s": POSITIVE,
+    "moments": {"type": "array", "items": _MOMENT, "minItems": 1},
+}
 _SCHEMA = toml_shape.table(
     {
         "number": {"type": "string", "pattern": "^E[0-9]+$"},
@@ -58,7 +81,7 @@ _SCHEMA = toml_shape.table(
                 "kind": {"enum": ["open"]},
                 "operations": {"type": "array", "items": {"enum": list(OPERATIONS)}, "minItems": 1},
                 "regional": {"enum": ["own", "all", "none"]},
-                "arrivals_per_s": _RATE,
+                "arrivals_per_s": {"type": "number", "minimum": 0, "maximum": 200},
                 "warm_up_s": SECONDS,
                 "duration_s": POSITIVE,
                 "timeout_s": POSITIVE,
@@ -84,17 +107,19 @@ _SCHEMA = toml_shape.table(
                 "at_s": {"type": "array", "items": SECONDS},
                 "steps_at_s": {"type": "array", "items": SECONDS},
                 "variants": {"type": "array", "items": TEXT, "minItems": 1},
+                "verifiers": toml_shape.table({}, _VERIFIERS),
                 "preloaded": _PRELOADED,
             },
         ),
     },
     {
         "finding": {"type": "array", "items": TEXT, "minItems": 1},
+        "verifiers": toml_shape.table(_VERIFIERS),
         "variants": {
             "type": "array",
             "items": toml_shape.table(
                 {"name": {"type": "string", "pattern": "^[a-z0-9][a-z0-9 .-]*$"}},
-                {"clients": {"enum": sorted(BEHAVIOURS)}},
+                {"clients": {"enum": sorted(BEHAVIOURS)}, "verifiers": {"enum": list(VERIFIER_KINDS)}},
             ),
             "minItems": 2,
         },
@@ -121,6 +146,7 @@ _CHECK_MEMBERS = {
     "since": TEXT,
     "until": TEXT,
     "pair_ms": SECONDS,
+    "operations": {"type": "array", "items": TEXT, "minItems": 1},
     "level": {"type": "number", "minimum": 0, "maximum": 1},
     "at_least": {"type": "number"},
     "at_most": {"type": "number"},
@@ -178,6 +204,9 @@ def _mismatches(document: Mapping[str, Any]) -> Iterable[str]:
         yield from fault_records.mistimed(f"quick.{member}", one, quick.get(member, times), quick_s)
         if len(given := quick.get(member, entries)) != len(entries):
             yield f"quick.{member}: has {len(given)} times for {len(entries)} {what}; allowed is one for each"
+    for where, form, load_s in (("verifiers", document, full_s), ("quick.verifiers", quick, quick_s)):
+        times = [moment["at_s"] for moment in form.get("verifiers", {}).get("moments", [])]
+        yield from fault_records.mistimed(f"{where}.moments", "moment", times, load_s)
     yield from _unknown_words(document, faults, steps)
     checks = [check["name"] for check in document["checks"]]
     for name in finding.unknown(document.get("finding", ()), checks):
@@ -189,6 +218,7 @@ def _unknown_words(
 ) -> Iterable[str]:
     """Policies, variants and events of checks that the experiment has not."""
     events = dict.fromkeys(word for one in [*faults, *steps] for word in (one.get("name"), one.get("action")) if word)
+    moments = [moment["name"] for moment in document.get("verifiers", {"moments": []})["moments"]]
     variants = [variant["name"] for variant in document.get("variants", [])]
     places = [*_places("faults", faults), *_places("checks", document["checks"]), ("quick", document["quick"])]
     for where, one in places:
@@ -202,8 +232,8 @@ def _unknown_words(
             if policy not in document["policies"]:
                 yield f"checks[{index}].policies: {policy} is not run; allowed are {', '.join(document['policies'])}"
         for member in ("since", "until"):
-            if check.get(member, "begin") not in ("begin", "end", *events):
-                allowed = ", ".join(events) or "none"
+            if check.get(member, "begin") not in ("begin", "end", *events, *moments):
+                allowed = ", ".join([*events, *moments]) or "none"
                 yield f"checks[{index}].{member}: there is no such fault or step; allowed are {allowed}"
 
 
@@ -213,6 +243,7 @@ def _places(name: str, entries: Sequence[Mapping[str, Any]]) -> Iterable[tuple[s
 
 def _build(document: Mapping[str, Any]) -> Experiment:
     faults = tuple(Fault.of(fault) for fault in document.get("faults", []))
+    verifiers = document.get("verifiers")
     variants = tuple(Variant(**variant) for variant in document.get("variants", [{}]))
     every = {"variants": [variant.name for variant in variants]}
     return Experiment(
@@ -227,10 +258,15 @@ def _build(document: Mapping[str, Any]) -> Experiment:
         faults=faults,
         checks=tuple(Check.of(every | check) for check in document["checks"]),
         quick=_quick(document, faults, every["variants"]),
+        verifiers=None if verifiers is None else _verifiers(verifiers),
         revoking=Revoking(**document["revocations"]) if "revocations" in document else None,
         variants=variants,
         finding=tuple(document.get("finding", ())),
     )
+
+
+def _verifiers(members: Mapping[str, Any]) -> Verifiers:
+    return Verifiers(**{**members, "moments": tuple(Moment(**moment) for moment in members["moments"])})
 
 
 def _quick(document: Mapping[str, Any], faults: Sequence[Fault], variants: Sequence[str]) -> Quick:
@@ -244,6 +280,7 @@ def _quick(document: Mapping[str, Any], faults: Sequence[Fault], variants: Seque
         leaves_out=quick["leaves_out"],
         preloaded=quick.get("preloaded", document.get("revocations", {}).get("preloaded", 0)),
         variants=tuple(quick.get("variants", variants)),
+        verifiers=_verifiers(document["verifiers"] | quick.get("verifiers", {})) if "verifiers" in document else None,
     )
 
 

@@ -106,6 +106,37 @@ class PairDelay:
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """How many requests all nodes together had answered by then, by operation."""
+
+    at_s: float
+    answered: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """What a moment set off among many verifiers: calls and those answered with no, seconds until the last one was
+    answered, and how many workers asked for keys how often."""
+
+    name: str
+    at_s: float
+    calls: int
+    refused: int
+    answered_s: float
+    fetches: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """Many verifiers: when the last one was ready (None: not all were), what moments set off, what nodes answered."""
+
+    workers: int
+    ready_s: float | None = None
+    reactions: Sequence[Reaction] = ()
+    samples: Sequence[Sample] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Conditions:
     """Whether the machine could do it: share of idle CPU, and the p99 error of the added delay in milliseconds.
 
@@ -133,6 +164,7 @@ class Run:
     nodes: Mapping[str, NodeCounts] = field(default_factory=dict)
     """What each region's node had counted in the end."""
     variant: str = ""
+    crowd: Crowd | None = None
 
     @property
     def label(self) -> str:

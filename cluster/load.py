@@ -63,7 +63,9 @@ def groups(topology: Topology, regional: str) -> list[Group]:
 def schedule(load: Load, clients: Sequence[Group], seed: int) -> list[Arrival]:
     """All arrivals of one run, in order; the same for the same seed. Of arrivals at the highest rate each stays with
     the chance that the rate of its moment is of it (thinning of a Poisson process)."""
-    arrivals = []
+    arrivals: list[Arrival] = []
+    if not load.arrivals_per_s:
+        return arrivals
     most = max((1.0, *(step.times for step in load.steps)))
     for index, group in enumerate(clients):
         rng = Random(seed * 1000 + index)  # noqa: S311  load is random, not secret
@@ -98,7 +100,7 @@ class Generator:
     begin: float = 0.0
     exchanges: list[Exchange] = field(default_factory=list, repr=False)
     _clients: dict[Group, Client] = field(default_factory=dict, repr=False)
-    _token: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
 
     def now(self) -> float:
         """Seconds since the measured part began."""
@@ -110,7 +112,7 @@ class Generator:
         region, url = next(iter(place.regional.items()))
         body = assume_role_body(self.role, "experiment")
         async with session.post(url, data=body, headers=Signer(self.role.key, region, url).headers(body)) as answer:
-            self._token = session_token_of(await answer.read())
+            self.token = session_token_of(await answer.read())
 
     async def run(self, arrivals: Iterable[Arrival], session: aiohttp.ClientSession) -> None:
         """Sends every arrival when it is due and waits for all answers."""
@@ -183,7 +185,7 @@ class Generator:
         place, group = self.places[arrival.group.location], arrival.group
         url = place.global_url if group.endpoint == "global" else place.regional[group.region]
         if arrival.operation == "verify":
-            return f"{url}/v1/verify", {"content-type": "application/json"}, verify_body(self._token)
+            return f"{url}/v1/verify", {"content-type": "application/json"}, verify_body(self.token)
         body = _BODIES[arrival.operation](self.role)
         return url, Signer(self.role.key, group.region or GLOBAL_REGION, url).headers(body), body
 

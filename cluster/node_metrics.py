@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from prometheus_client.parser import text_string_to_metric_families
 
 HEADS = "stsd_revocations"
 REMOTE_CALLS = "stsd_remote_calls_total"
+REQUESTS = "stsd_requests_total"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +33,15 @@ def parse(exposition: str) -> NodeCounts:
             elif sample.name == REMOTE_CALLS:
                 calls[sample.labels["during"]] = sample.value
     return NodeCounts(heads, calls)
+
+
+def answered(expositions: Iterable[str]) -> Counter[str]:
+    """How many requests several nodes together have answered, by operation."""
+    counts = Counter[str]()
+    for exposition in expositions:
+        # Only these lines: a second's worth of samples is parsed for every second of a run.
+        lines = "".join(line + "\n" for line in exposition.splitlines() if line.startswith(REQUESTS))
+        for family in text_string_to_metric_families(lines):
+            for sample in family.samples:
+                counts[sample.labels["operation"]] += int(sample.value)
+    return counts

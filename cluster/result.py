@@ -15,8 +15,9 @@ from typing import Any
 
 from cluster import checks, conditions, distributions, finding
 from cluster.checks import Verdict
-from cluster.experiment import Experiment, Load
-from cluster.history import Exchange, Run, percentile
+from cluster.crowd import checks as crowd_checks
+from cluster.experiment import Experiment, Load, Verifiers
+from cluster.history import Crowd, Exchange, Run, percentile
 from cluster.topology import Topology
 
 SAMPLES_BEYOND_MIN = 10
@@ -122,9 +123,14 @@ def parameters(experiment: Experiment, quick: bool, backbone: str) -> dict[str, 
         "load": {"kind": "open", **asdict(experiment.load), **_lists(experiment.load)},
         "faults": [{**asdict(fault), "variants": list(fault.variants)} for fault in experiment.faults],
         "revocations": None if experiment.revoking is None else asdict(experiment.revoking),
+        "verifiers": None if experiment.verifiers is None else _as_json(experiment.verifiers),
         "quick_checks": experiment.quick.checks,
         "quick_leaves_out": experiment.quick.leaves_out,
     }
+
+
+def _as_json(verifiers: Verifiers) -> dict[str, Any]:
+    return {**asdict(verifiers), "moments": [asdict(moment) for moment in verifiers.moments]}
 
 
 def _lists(load: Load) -> dict[str, Any]:
@@ -159,7 +165,33 @@ def series(runs: Sequence[Run]) -> list[dict[str, Any]]:
             "service", f"{GROUP} requests service_p50_ms service_p90_ms service_p99_ms added_p50_ms", _service(runs)
         ),
         *_revocation_series(runs),
+        *_crowd_series(runs),
     ]
+
+
+def _crowd_series(runs: Sequence[Run]) -> Iterable[dict[str, Any]]:
+    """What many verifiers asked for, by the second, and what each moment set off; nothing where there were none."""
+    crowds = [(run, run.crowd) for run in runs if run.crowd is not None]
+    if not crowds:
+        return
+    columns = "policy seed second operation answered_per_s"
+    yield _table("asked", columns, (row for run, crowd in crowds for row in _asked(run, crowd)))
+    columns = "policy seed moment at_s workers calls refused answered_s fetches_of_one_worker_max fetches_of_all"
+    yield _table("moments", columns, (row for run, crowd in crowds for row in _reactions(run, crowd)))
+
+
+def _asked(run: Run, crowd: Crowd) -> Iterable[Row]:
+    operations = sorted({name for sample in crowd.samples for name, count in sample.answered.items() if count})
+    for operation in operations:
+        for at_s, _, rate in crowd_checks.rates(crowd, [operation]):
+            yield [run.label, run.seed, round(at_s), operation, rate]
+
+
+def _reactions(run: Run, crowd: Crowd) -> Iterable[Row]:
+    for one in crowd.reactions:
+        fetches = max(one.fetches, default=None), sum(n * workers for n, workers in one.fetches.items())
+        calls = [crowd.workers, one.calls, one.refused, one.answered_s]
+        yield [run.label, run.seed, one.name, one.at_s, *calls, *fetches]
 
 
 def _revocation_series(runs: Sequence[Run]) -> Iterable[dict[str, Any]]:

@@ -18,9 +18,10 @@ import aiohttp
 
 from cluster import conditions, disturb, own_cluster
 from cluster.behaviour import BEHAVIOURS
+from cluster.crowd.herd import Herd
 from cluster.data_dir import DataDir
 from cluster.errors import Refused
-from cluster.experiment import Experiment, Load, Variant
+from cluster.experiment import Experiment, Load, Variant, Verifiers
 from cluster.fault_records import Fault
 from cluster.history import Conditions, Event, Run, labelled
 from cluster.load import Generator, check_targets, groups, open_session, schedule
@@ -67,18 +68,23 @@ class Runner:
         events: list[Event] = []
         measured = Conditions()
         revoker: Revoker | None = None
+        herd: Herd | None = None
         async with open_session(load.timeout_s) as session:
             try:
                 await generator.prepare(session)
                 revoker = self._revoker(data, generator, session)
                 await self._preload(data, session, what)
                 generator.begin = time.monotonic() + load.warm_up_s + HEAD_START_S
+                herd = self._herd(data, generator, variant)
                 async with self._ticking(generator, what), asyncio.TaskGroup() as tasks:
                     tasks.create_task(generator.run(arrivals, session))
                     tasks.create_task(self._faults(data, generator, events, seed, variant.name))
                     tasks.create_task(_steps(load, generator, events))
                     if revoker is not None:
                         tasks.create_task(revoker.run(load.duration_s, seed))
+                    if herd is not None:
+                        tasks.create_task(herd.run(load.duration_s))
+                        tasks.create_task(_moments(self.experiment.verifiers, generator, events))
                     before = tasks.create_task(_snapshot(data, after_s=-generator.now()))
                 measured = _between(before.result(), await _snapshot(data))
             except (aiohttp.ClientError, ValueError) as error:
@@ -87,6 +93,8 @@ class Runner:
                 done = Run(policy, seed, generator.exchanges, events, measured, generator.now(), variant=variant.name)
                 if revoker is not None:
                     done = replace(done, revocations=revoker.revocations, untouched=revoker.untouched)
+                if herd is not None:
+                    done = replace(done, crowd=herd.found())
                 done = replace(done, nodes=await own_cluster.node_counts(data))
                 self.runs.append(done)
         self._done_s += self._run_s
@@ -104,6 +112,12 @@ class Runner:
             return None
         urls = {region: data.url(region) for region in self.topology.regions}
         return Revoker(urls, generator.role, settings, session, generator.now)
+
+    def _herd(self, data: DataDir, generator: Generator, variant: Variant) -> Herd | None:
+        settings = self.experiment.verifiers
+        if settings is None:
+            return None
+        return Herd(data, settings, variant.verifiers, generator.token, generator.begin)
 
     async def _preload(self, data: DataDir, session: aiohttp.ClientSession, what: str) -> None:
         """What is in the journals before anything is measured."""
@@ -152,6 +166,13 @@ async def _steps(load: Load, generator: Generator, events: list[Event]) -> None:
     for step in load.steps:
         await asyncio.sleep(max(0.0, step.at_s - generator.now()))
         events.append(Event("load", f"{step.times:g} times", step.at_s, step.at_s, step.name))
+
+
+async def _moments(settings: Verifiers | None, generator: Generator, events: list[Event]) -> None:
+    """Notes when something happens to all verifiers; their process does it."""
+    for moment in () if settings is None else settings.moments:
+        await asyncio.sleep(max(0.0, moment.at_s - generator.now()))
+        events.append(Event("verifiers", "", moment.at_s, moment.at_s, moment.name))
 
 
 def _generator(path: Path, timeout_s: float) -> Generator:

@@ -19,6 +19,7 @@ from cluster.history import Crowd, Reaction, Run, Sample
 from cluster.node_metrics import answered
 from cluster.result import result
 from cluster.runner import Runner
+from cluster.virtual.runner import refusals
 from stsd.tokens import session_token
 from stsd.tokens.keyset import new_key_set
 from tests.tokens.test_session_token import SESSION
@@ -169,3 +170,7 @@ at_most = 0
 checks = "all"
 leaves_out = "nothing"
 """
+
+
+def test_verifiers_are_not_simulated_and_that_is_said():
+    assert refusals(parse(CROWDED, "crowded.toml"), "http") == ["verifiers are not simulated"]

@@ -22,6 +22,8 @@ MARKS_MAX = 6
 LINES_MAX = 5
 Row = Mapping[str, Any]
 COURSES = ("course by endpoint", "course")
+ALONG: Mapping[str, str] = {"second": "second", "at_s": "second", "load": "load"}
+"""Columns that are an x axis, and what that is called."""
 
 
 def _course(record: Record) -> Table:
@@ -138,7 +140,7 @@ def _said(line: Line, share: bool) -> str:
         return f"{line.label}: nothing"
     worst_at, worst = max(line.points, key=lambda point: point[1])
     shown = f"{worst:.0%}" if share else f"{worst:.4g}"
-    return f"{line.label}: at most {shown}, in second {worst_at:g}" if worst else f"{line.label}: always 0"
+    return f"{line.label}: at most {shown}, at {worst_at:g}" if worst else f"{line.label}: always 0"
 
 
 def _told(mark: Mark) -> str:
@@ -187,35 +189,42 @@ def _end(row: Row, later: Iterable[Row]) -> float | None:
 
 
 def others(record: Record) -> Iterator[Plot]:
-    """Any other series with a column `second`: a panel per policy and numeric column."""
+    """Any other series over time or load: panels for each numeric column, per policy where it goes by the second, else
+    with a line for each."""
     for table in record.tables:
-        if table.name in COURSES or not table.has("second"):
+        along = next((name for name in ALONG if table.has(name)), None)
+        if table.name in COURSES or along is None:
             continue
-        rows = list(table)
+        rows: list[Row] = list(table)
         texts = [name for name in table.columns if any(isinstance(row[name], str) for row in rows)]
-        numbers = [name for name in table.columns if name not in (*texts, "second", "seed")]
-        lines_by = [name for name in texts if name != "policy"]
-        panels = [
-            panel
-            for name in numbers
-            for policy in unique(str(row.get("policy", "")) for row in rows)
-            if (panel := _other(record, rows, policy, name, lines_by)).lines
-        ]
+        numbers = [name for name in table.columns if name not in (*texts, along, "seed")]
+        apart = "policy" if along == "second" and "policy" in texts else ""
+        lines_by = [name for name in texts if name != apart]
+        panels: list[Curves] = []
+        for name in numbers:
+            found = (
+                _other(record, rows, (apart, value), (along, name), lines_by)
+                for value in unique(str(row.get(apart, "")) for row in rows)
+            )
+            panels += aligned(found)
         slug = re.sub("[^a-z0-9]+", "-", table.name.lower()).strip("-")
-        yield Plot(f"timeline-{slug}", f"{table.name.capitalize()} by the second", "", tuple(panels))
+        yield Plot(f"timeline-{slug}", f"{table.name.capitalize()} by {ALONG[along]}", "", tuple(panels))
 
 
-def _other(record: Record, rows: Iterable[Row], policy: str, name: str, lines_by: Sequence[str]) -> Curves:
+def _other(
+    record: Record, rows: Iterable[Row], chosen: tuple[str, str], axes: tuple[str, str], lines_by: Sequence[str]
+) -> Curves:
+    (apart, value), (along, name) = chosen, axes
     grouped: defaultdict[str, defaultdict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        if str(row.get("policy", "")) == policy and isinstance(row[name], int | float):
-            label = ", ".join(str(row[one]) for one in lines_by if row[one]) or name.replace("_", " ")
-            grouped[label][row["second"]].append(row[name])
+        if str(row.get(apart, "")) == value and isinstance(row[name], int | float) and row[along] is not None:
+            label = ", ".join(str(row[one]) for one in lines_by if row[one]) or words.heading(name)
+            grouped[label][float(row[along])].append(row[name])
     lines = tuple(
         Line(label, tuple((at, sum(ys) / len(ys)) for at, ys in sorted(points.items())), index)
         for index, (label, points) in enumerate(sorted(grouped.items()))
     )
-    title = f"{name.replace('_', ' ')}, {policy}" if policy else name.replace("_", " ")
+    title = f"{words.heading(name)}, {value}" if value else words.heading(name)
     alt = listing([title, *(_said(line, False) for line in lines)])
-    marks = faults(record, policy)
-    return Curves(title, "second", name.replace("_", " "), lines, alt, marks, step=True)
+    marks = faults(record, value) if along == "second" else ()
+    return Curves(title, ALONG[along], words.heading(name), lines, alt, marks, step=along == "second")

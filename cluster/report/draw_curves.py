@@ -29,8 +29,8 @@ def draw(axes: Axes, panel: Curves, colors: Colors) -> None:
     if panel.log:
         log_axis(axes, low, high)
     else:
-        axes.set_xlim(low, max(high + 1, low + 2))
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.set_xlim(low, max(high + 1, low + 2) if panel.step else high)
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=panel.step))
     axes.set_ylim(0, 1.02 if panel.share else max(panel.y_max or 0.0, 1.0) * 1.12)
     if panel.share:
         axes.yaxis.set_major_locator(FixedLocator([0, 0.25, 0.5, 0.75, 1]))

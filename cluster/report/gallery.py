@@ -20,6 +20,7 @@ def plots(record: Record) -> list[Plot]:
         course_plots.latency(record),
         quantile_plots.latency(record),
         *quantile_plots.others(record),
+        *quantile_plots.points(record),
         *course_plots.others(record),
     ]
     return [plot for plot in found if plot is not None and plot.panels]

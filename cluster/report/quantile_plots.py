@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -79,8 +80,33 @@ def others(record: Record) -> Iterator[Plot]:
             for value in unique(str(row[first[0]]) if first else table.name for row in rows):
                 curves = {label[id(row)]: row for row in rows if not first or str(row[first[0]]) == value}
                 panels.append(_panel(value, "ms", table, curves, strokes))
-            slug = f"{re.sub('[^a-z0-9]+', '-', table.name.lower()).strip('-')}-cdf"
-            yield Plot(slug, table.name.capitalize(), "", aligned(panels))
+            yield Plot(f"{_slug(table.name)}-cdf", table.name.capitalize(), "", aligned(panels))
+
+
+def points(record: Record) -> Iterator[Plot]:
+    """Series that are a curve already: a column of times and one of shares, and what tells curves apart."""
+    for table in record.tables:
+        if not table.has("ms", "share"):
+            continue
+        by = [name for name in table.columns if name not in ("ms", "share")]
+        found: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
+        for row in table:
+            if row["ms"] is not None and row["share"] is not None and row["ms"] > 0:
+                found[", ".join(str(row[name]) for name in by)].append((float(row["ms"]), float(row["share"])))
+        lines = tuple(Line(label, tuple(sorted(curve)), index) for index, (label, curve) in enumerate(found.items()))
+        said = (f"{line.label} {_at_half(line)}".strip() for line in lines)
+        panel = Curves("", "ms", "share of all", lines, listing([table.name, *said]), log=True, share=True)
+        name = table.name.removesuffix(" cdf")
+        yield Plot(f"{_slug(name)}-points", f"{name.capitalize()}, distribution", "", aligned([panel]))
+
+
+def _at_half(line: Line) -> str:
+    at = next((x for x, share in line.points if share >= 0.5), None)
+    return "never reaches half" if at is None else f"half within {at:g} ms"
+
+
+def _slug(name: str) -> str:
+    return re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def _shares(table: Table) -> dict[str, float]:

@@ -210,7 +210,9 @@ def _series(record: Record) -> str:
     if not tables:
         return ""
     shown = "".join(f"<h4>{escape(table.name)}</h4>{_table(table)}" for table in tables)
-    return f'<details class="series"><summary>All series ({len(tables)} tables)</summary>{shown}</details>'
+    return (
+        f'<details class="series"><summary>All series: {words.count(len(tables), "table")}</summary>{shown}</details>'
+    )
 
 
 def _table(table: Table) -> str:

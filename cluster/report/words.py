@@ -38,6 +38,11 @@ AMOUNTS: Mapping[str, str] = {
 }
 """The member of which nothing ends a fault."""
 NEUTRAL = {"ms": 0, "share": 0, "every_s": 0, "per_s": 0, "offset_s": 0, "times": 1, "status": 503}
+OTHER_COMMANDS: Mapping[str, str] = {
+    "many-regions": "python -m cluster sim --regions {regions} --nodes {nodes} --seed {seed} --out {out}",
+    "calibration": "python -m cluster experiment calibrate {out} --out {out}",
+}
+"""What makes results that are not of an experiment's file."""
 TOLD = {
     *("form", "backbone", "policies", "seeds", "variants", "load", "faults", "revocations"),
     *("quick_checks", "quick_leaves_out", "simulated", "not_judged"),
@@ -182,6 +187,9 @@ def _shown(value: Any) -> str:
 
 def command(record: Record, out: str = "out/") -> str:
     """What repeats the experiment; a newcomer can paste it."""
+    if record.name in OTHER_COMMANDS:
+        regions, nodes = len(record.topology.get("regions") or ()), record.parameters.get("nodes_per_region")
+        return OTHER_COMMANDS[record.name].format(regions=regions, nodes=nodes, seed=record.seed, out=out)
     words = ["python -m cluster experiment run", shlex.quote(record.name)]
     words += ["--quick"] if record.quick else []
     words += ["--seed", str(record.seed)]

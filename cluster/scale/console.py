@@ -16,6 +16,7 @@ from cluster import experiment_console, topology
 from cluster.errors import ClusterError
 from cluster.experiment import Experiment
 from cluster.files import RTT_FILE, read_text
+from cluster.report import console as report_console
 from cluster.result import answer
 from cluster.scale import plan
 from cluster.scale.plan import Part, Size
@@ -61,6 +62,7 @@ def run(regions: int, nodes: int, seed: int, out: Path | None) -> int:
     _show(found)
     if out is not None:
         print(experiment_console.write_result(out, found))
+        report_console.write(out, [NAME], experiment_console.numbers())
     return 0 if all(verdict.holds for verdict in verdicts) else 1
 
 

@@ -18,6 +18,7 @@ from cluster import experiment_console, topology
 from cluster.errors import ClusterError
 from cluster.experiment import Experiment
 from cluster.files import RTT_FILE, parse_topology, read_text, topology_source
+from cluster.report import console as report_console
 from cluster.result import result
 from cluster.sim.invariants import InvariantBroken
 from cluster.topology import Topology
@@ -97,6 +98,7 @@ def calibrate(results: Path, out: Path) -> int:
     console.print(experiment_console.rich_table("calibration", ["check", "measured", "required", "holds"], rows))
     path = experiment_console.write_result(out, found)
     console.print(f"{found['answer']}\n{path}", highlight=False, soft_wrap=True, markup=False)
+    report_console.write(out, [found["name"]], experiment_console.numbers())
     return 0 if all(one.agrees for one in compared) else 1
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -112,3 +113,12 @@ def test_every_fault_is_told_in_words(fault, said):
 
 def test_every_action_has_words():
     assert {*ACTIONS} - {"heal"} == {*words.ACTIONS}
+
+
+def test_results_that_no_experiment_made_have_their_own_command():
+    topology = {"name": "table", "regions": ["a", "b"], "home": "a", "locations": ["a"]}
+    wide = results.record(topology=topology, parameters={"simulated": True, "nodes_per_region": 9})
+    assert words.command(replace(wide, name="many-regions")) == (
+        "python -m cluster sim --regions 2 --nodes 9 --seed 1 --out out/"
+    )
+    assert "--simulate" in words.command(wide)

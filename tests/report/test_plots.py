@@ -83,10 +83,20 @@ def test_series_that_nobody_knows_are_plotted_by_their_columns():
     shares = [f"p{percent}_ms" for percent in (5, 25, 50, 75, 95, 99)]
     unknown = [
         {"name": "queue", "columns": ["policy", "second", "length"], "rows": [["p", 0, 1], ["p", 1, 5]]},
+        {"name": "queue in the cut", "columns": ["at_s", "length"], "rows": [[0, 1], [0.5, 0.25]]},
+        {"name": "spread cdf", "columns": ["fan_out", "ms", "share"], "rows": [[3, 5, 0.4], [3, 9, 1.0], [8, 7, 1.0]]},
         {"name": "stall", "columns": ["node", *shares], "rows": [["a", 1, 2, 3, 4, 5, None]]},
     ]
     plots = gallery.plots(results.record(series=unknown))
-    assert {plot.slug for plot in plots} == {"timeline-queue", "stall-cdf"}
+    assert {plot.slug for plot in plots} == {
+        "timeline-queue",
+        "timeline-queue-in-the-cut",
+        "spread-points",
+        "stall-cdf",
+    }
+    assert all(drawing.page_svg(panel, "p") for plot in plots for panel in plot.panels)
+    small = next(plot for plot in plots if plot.slug == "timeline-queue-in-the-cut").panels[0]
+    assert (small.x_range, small.y_max) == ((0.0, 0.5), 1)
 
 
 def test_medians_are_compared_only_without_faults():

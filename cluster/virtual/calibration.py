@@ -95,12 +95,14 @@ def reasons(compared: Iterable[Compared]) -> str:
         return ""
     named = "; ".join(map(_told, off))
     few = any(one.percentile != "p50_ms" for one in off)
+    healed = any("after heal" in one.group for one in off)
     slow = any(one.virtual_ms < one.processes_ms for one in off)
     why = [
         "the far percentiles hang on single spikes, drawn anew" if few else "",
         "virtual time has no other load on the machine" if slow else "",
+        "after a heal it counts where in its second each node's exchange of heads is" if healed else "",
     ]
-    known = " and ".join(filter(None, why)) or "the model's constants are those of another machine"
+    known = "; ".join(filter(None, why)) or "the model's constants are those of another machine"
     return f"Where they differ by more than {AGREES_WITHIN:.0%}: {named}. What is known of why: {known}."
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from cluster import command_line, control, data_dir, dns, experiment_cli, fault_cli, local, routing
+from cluster import command_line, data_dir, experiment_cli, fault_cli, local, router_cli
 from cluster.command_line import DATA, ask, check_name, find
 from cluster.data_dir import DataDir, Wanted, check_not_running
 from cluster.errors import ClusterError
@@ -18,23 +18,6 @@ from cluster.topology import BACKBONES, NETWORKS
 
 SEED = click.option("--seed", type=int, help="Of the router's latency jitter and every other chance.")
 HOOKS = click.option("--unsafe-test-hooks", is_flag=True, help="Reset and clock hooks, on loopback. For tests only.")
-
-
-def routing_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of the router."""
-    for option in (
-        HOOKS,
-        SEED,
-        click.option(
-            "--dns-ttl",
-            type=click.FloatRange(0, 86_400),
-            metavar="S",
-            help="How long the policy dns keeps an answer, in seconds. 60 at first.",
-        ),
-        click.option("--policy", metavar="NAME", help=f"How the router chooses: {', '.join(routing.POLICIES)}."),
-    ):
-        function = option(function)
-    return function
 
 
 NETWORK = click.option(
@@ -73,7 +56,9 @@ def cluster() -> None:
 
 @cluster.command()
 @filling
-@routing_options
+@router_cli.options
+@SEED
+@HOOKS
 @NETWORK
 def up(
     topology: str | None,
@@ -83,6 +68,7 @@ def up(
     world: Path | None,
     policy: str | None,
     dns_ttl: float | None,
+    without: tuple[str, ...],
     seed: int | None,
     unsafe_test_hooks: bool,
     network: str,
@@ -95,13 +81,16 @@ def up(
     data = _prepare(data_dir, Wanted(topology, base_port, world, backbone), policy)
     check_not_running(data)
     local.check_ports(data.ports.named())
-    return asyncio.run(local.Local(data, RunFlags(policy, seed, unsafe_test_hooks, dns_ttl, network)).run())
+    flags = RunFlags(policy, seed, unsafe_test_hooks, dns_ttl, network, without)
+    return asyncio.run(local.Local(data, flags).run())
 
 
 @cluster.command()
 @click.argument("name")
 @filling
-@routing_options
+@router_cli.options
+@SEED
+@HOOKS
 @NETWORK
 def supervise(
     name: str,
@@ -112,6 +101,7 @@ def supervise(
     world: Path | None,
     policy: str | None,
     dns_ttl: float | None,
+    without: tuple[str, ...],
     seed: int | None,
     unsafe_test_hooks: bool,
     network: str,
@@ -124,7 +114,7 @@ def supervise(
     check_name(data, name)
     check_not_supervised(data, name)
     local.check_ports(data.ports.of(name))
-    flags = RunFlags(policy, seed, unsafe_test_hooks, dns_ttl, network)
+    flags = RunFlags(policy, seed, unsafe_test_hooks, dns_ttl, network, without)
 
     async def run() -> int:
         return await Supervisor(data, name, command(data, name, flags)).run()
@@ -134,15 +124,28 @@ def supervise(
 
 @cluster.command()
 @DATA
-@routing_options
-def router(data_dir: Path, policy: str | None, dns_ttl: float | None, seed: int | None, unsafe_test_hooks: bool) -> int:
+@router_cli.options
+@SEED
+@HOOKS
+@click.option("--drain", type=click.FloatRange(0, 600), default=0, show_default=True, metavar="S",
+              help="At its end /readyz says 503 for so many seconds before it stops to listen.")  # fmt: skip
+def router(
+    data_dir: Path,
+    policy: str | None,
+    dns_ttl: float | None,
+    without: tuple[str, ...],
+    seed: int | None,
+    unsafe_test_hooks: bool,
+    drain: float,
+) -> int:
     """Run the router alone, without a supervisor.
 
-    Example: python -m cluster router --data-dir .stsd --policy home-2011
+    Example: python -m cluster router --data-dir .stsd --policy home-2011 --drain 6
     """
     from cluster.router_process import run
 
-    return run(find(data_dir), _policy(policy), seed, unsafe_test_hooks, dns.TTL_S if dns_ttl is None else dns_ttl)
+    flags = RunFlags(policy, seed, unsafe_test_hooks, dns_ttl, without=without)
+    return run(find(data_dir), router_cli.known_policy(policy), flags, drain)
 
 
 @cluster.command()
@@ -176,25 +179,6 @@ def status(data_dir: Path) -> int:
 
 
 @cluster.command()
-@click.argument("name", metavar="NAME")
-@DATA
-def policy(name: str, data_dir: Path) -> None:
-    """Let the running router choose regions in another way, from its next request on. A router that starts again
-    begins with the policy that the cluster was started with.
-
-    Example: python -m cluster policy home-2011
-    """
-    data = find(data_dir)
-    name = _policy(name, "policy")
-    answer = control.ask(data.run, control.ROUTER_ORDERS, "policy", policy=name)
-    if answer is None:
-        raise ClusterError(f"router: nothing runs it in {data.path}: is the cluster up?")
-    if not answer["ok"]:
-        raise ClusterError(answer["fault"])
-    click.echo(f"router: {name} from now on, {answer['before']} until now")
-
-
-@cluster.command()
 @click.argument("name", metavar="R")
 @DATA
 def kill(name: str, data_dir: Path) -> None:
@@ -221,7 +205,7 @@ def start(name: str, data_dir: Path) -> None:
     click.echo(f"{name}: process {answer['pid']} {'runs already' if answer.get('already') else 'is ready'}")
 
 
-for verb in fault_cli.VERBS:
+for verb in (*router_cli.VERBS, *fault_cli.VERBS):
     cluster.add_command(verb)
 
 
@@ -244,7 +228,7 @@ cluster.add_command(experiment_cli.experiment)
 
 
 def _prepare(path: Path, wanted: Wanted, policy: str | None) -> DataDir:
-    _policy(policy)
+    router_cli.known_policy(policy)
     if wanted.backbone == "nats":
         from cluster import brokers
 
@@ -264,15 +248,6 @@ def _check_network(network: str) -> None:
 
         if reason := namespaces.why_not():
             raise ClusterError(f"--network netns: not possible here: {reason}; --network inproc works everywhere")
-
-
-def _policy(name: str | None, said_as: str = "--policy") -> str:
-    name = routing.DEFAULT_POLICY if name is None else name
-    try:
-        routing.find(name)
-    except routing.PolicyError as error:
-        raise ClusterError(f"{said_as} {error}") from error
-    return name
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ order.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import time
 from collections.abc import Mapping
@@ -17,7 +18,8 @@ from typing import Any
 
 from aiohttp.web_request import BaseRequest
 
-from cluster import forwarding, retry, route
+from cluster import admission, forwarding, health_checks, retry, route
+from cluster.admission import Gate
 from cluster.choice import Chooser
 from cluster.delay import Path
 from cluster.hedging import HedgeBudget, Usual
@@ -25,6 +27,7 @@ from cluster.listener import Reply, plain
 from cluster.metrics import RouterMetrics
 from cluster.outlier import CallClass, RegionHealth, Skipped
 from cluster.router_config import RouterConfig, View
+from cluster.shedding import Shedding
 from cluster.spare import Demand
 from cluster.upstream import Answer, Upstream, UpstreamError
 from stsd.errors import ServiceUnavailable
@@ -32,8 +35,17 @@ from stsd.wire import forwarded, xml
 
 GATEWAY_STATUSES = frozenset({502, 503, 504})
 NO_REGION = "No region can be reached."
+FULL = "More requests than can be served."
+TIMED = frozenset({"/", "/v1/verify"})
+"""Calls whose times tell how a region does; others may be asked to wait."""
 JSON_TYPE = "application/json"
 Result = Answer | UpstreamError
+
+
+class Full(UpstreamError):
+    """The region has all the calls that it may have; nothing was sent to it."""
+
+    definite = True
 
 
 class Forwarder:
@@ -52,12 +64,33 @@ class Forwarder:
             for region, (host, port) in config.upstreams.items()
         }
         self.demand = {region: Demand(config.topology.capacity.get(region)) for region in config.topology.regions}
+        self.gates = {region: Gate(demand) for region, demand in self.demand.items()}
+        self.shedding = {region: Shedding() for region in config.topology.regions}
+        self._config = config
+        self._limits, self._breaks, self._retries, self._sheds = (
+            part not in config.without for part in ("admission", "breakers", "retries", "shedding")
+        )
         self._metrics = metrics
         self._key = forwarded.router_key(config.cluster_key)
         self._budget = retry.RetryBudget()
         self._hedges = HedgeBudget()
         self._usual: dict[tuple[str, str], Usual] = {}
         self._all_in_flight = 0
+
+    def begin(self) -> list[asyncio.Task[None]]:
+        """Begins to check the regions and to judge what their calls took; the caller cancels the tasks."""
+        config = self._config
+        tasks = health_checks.begin(self.upstreams, self.health, self.rng, config.read_key, config.without)
+        return [*tasks, asyncio.create_task(self._judge_forever(), name="judge")]
+
+    async def _judge_forever(self) -> None:
+        for second in itertools.count(1):
+            await asyncio.sleep(admission.EVERY_S)
+            for region, gate in self.gates.items():
+                gate.tick()
+                if second % 2 == 0:
+                    share = self.shedding[region].tick()
+                    self.health[region].shed(share if self._sheds else 1.0)
 
     async def respond(self, view: View, request: BaseRequest, target: str, body: bytes, arrived: float) -> Reply:
         """The answer for the client, counted."""
@@ -79,10 +112,11 @@ class Forwarder:
         else:
             result, outcome = await self._attempt(attempt, region), "ok"
             attempt.came(region, result)
-        if self._may_retry(result, attempt) and (other := self._next(attempt)):
+        if self._may_retry(result, attempt) and (other := self._next(attempt, result)):
             region, result, outcome = await self._again(attempt, region, result, other)
         if isinstance(result, UpstreamError):
-            return "none", "unavailable", self._unavailable(attempt)
+            full = isinstance(result, Full)
+            return "none", "refused" if full else "unavailable", self._unavailable(attempt, FULL if full else NO_REGION)
         self._budget.succeeded()
         return region, "error" if result.status >= 500 else outcome, self._reply(attempt, result)
 
@@ -92,15 +126,15 @@ class Forwarder:
             return view.region, []
         return self.chooser.first(view.place, attempt.call, attempt.began)
 
-    def _next(self, attempt: Attempt) -> str | None:
-        """Where the request may go now, if there is such a place and budget, which `_again` gives back."""
+    def _next(self, attempt: Attempt, result: Result) -> str | None:
+        """Where the request may go after a result, if there is such a place and budget, which `_again` gives back.
+        A region that was full was spared, so going on from there costs nothing."""
         if attempt.view.endpoint == "regional":
             return None
         other, skipped = self.chooser.next(attempt.view.place, attempt.call, monotonic(), attempt.asked)
-        if other is None or not self._budget.take(self._all_in_flight):
+        if other is None or not (isinstance(result, Full) or self._budget.take(self._all_in_flight)):
             return None
-        known = {step[0] for step in attempt.steps}
-        attempt.steps += [step for step in skipped if step[0] not in known]
+        attempt.leave_out(skipped)
         return other
 
     async def _again(self, attempt: Attempt, region: str, result: Result, other: str) -> tuple[str, Result, str]:
@@ -109,7 +143,8 @@ class Forwarder:
         try:
             second = await self._attempt(attempt, other)
         finally:
-            self._budget.done()
+            if not isinstance(result, Full):
+                self._budget.done()
         attempt.came(other, second, "retry")
         if isinstance(second, Answer) or isinstance(result, UpstreamError):
             return other, second, "retried"
@@ -173,15 +208,36 @@ class Forwarder:
         path = attempt.view.paths.get(region)
         if path is not None:
             await attempt.travel(path)
-        demand = self.demand[region]
-        demand.begins(monotonic())
-        try:
-            result = await self._exchange(attempt, region)
-        finally:
-            demand.ends()
-        self._note(region, attempt, result)
+        if self._limits and not await self._is_let_in(attempt, region):
+            result: Result = Full(region)
+        else:
+            result = await self._timed(attempt, region)
         if path is not None:
             await attempt.travel(path)
+        return result
+
+    async def _is_let_in(self, attempt: Attempt, region: str) -> bool:
+        """Whether the request may begin now; waits a moment where it is one of the region's own clients."""
+        view, gate = attempt.view, self.gates[region]
+        own = view.endpoint == "regional" or region == self.chooser.order(view.place)[0]
+        return gate.is_open(own=own) or (own and await gate.turn())
+
+    async def _timed(self, attempt: Attempt, region: str) -> Result:
+        """One exchange, counted and noted."""
+        demand, gate = self.demand[region], self.gates[region]
+        began, took_s = monotonic(), None
+        demand.begins(began)
+        try:
+            result = await self._exchange(attempt, region)
+            if attempt.path in TIMED and isinstance(result, Answer):
+                took_s = monotonic() - began
+        finally:
+            demand.ends()
+            gate.ended(took_s)
+        if took_s is not None:
+            self.shedding[region].add(took_s, failed=attempt.call == "sts" and _status(result) >= 500)
+        if self._breaks:
+            self._note(region, attempt, result)
         return result
 
     async def _exchange(self, attempt: Attempt, region: str) -> Result:
@@ -209,6 +265,8 @@ class Forwarder:
             health.request(now, "v1")
 
     def _may_retry(self, result: Result, attempt: Attempt) -> bool:
+        if not self._retries:
+            return False
         if isinstance(result, Answer):
             overloaded = attempt.call == "sts" and result.status in GATEWAY_STATUSES
             return overloaded and retry.repeatable(*attempt.asks)
@@ -234,9 +292,9 @@ class Forwarder:
             length = next((value for name, value in answer.headers if name.lower() == b"content-length"), None)
         return Reply(answer.status, fields, answer.body, reason=answer.reason, length=length)
 
-    def _unavailable(self, attempt: Attempt) -> Reply:
+    def _unavailable(self, attempt: Attempt, message: str) -> Reply:
         request_id = new_request_id()
-        error = ServiceUnavailable(NO_REGION, reason="no_region")
+        error = ServiceUnavailable(message, reason="no_region")
         fields = f"x-amzn-RequestId: {request_id}\r\nRetry-After: 1\r\n{self._route(attempt).decode()}"
         if xml.wants_json(attempt.request.headers):
             return plain(503, xml.render_error_json(error, request_id), JSON_TYPE, fields=fields)
@@ -283,9 +341,16 @@ class Attempt:
         """Notes what came of a region."""
         if isinstance(result, Answer):
             said = f"status={result.status}"
+        elif isinstance(result, Full):
+            said = "full"
         else:
             said = "no-connection" if result.definite else "no-answer"
         self.steps.append((region, route.words(said, role)))
+
+    def leave_out(self, skipped: Skipped) -> None:
+        """Notes regions that were left out, each once."""
+        known = {region for region, _ in self.steps}
+        self.steps += [step for step in skipped if step[0] not in known]
 
     def gave_up(self, region: str, role: str) -> None:
         """Notes a region that was still at work when another one had answered."""
@@ -302,6 +367,10 @@ class Attempt:
 
 def _is_definite(result: Result) -> bool:
     return isinstance(result, UpstreamError) and result.definite
+
+
+def _status(result: Result) -> int:
+    return result.status if isinstance(result, Answer) else 0
 
 
 def _is_good(result: Result) -> bool:

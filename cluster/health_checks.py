@@ -1,4 +1,5 @@
-"""Active health checks: `GET /readyz` of every region, each second, on a fresh connection (multiregion 3.3). (I/O)"""
+"""Active health checks: `GET /readyz` of every region, each second, on a fresh connection; and the deep ones (see
+`canary`) beside them (multiregion 3.3). (I/O)"""
 
 from __future__ import annotations
 
@@ -7,6 +8,8 @@ from collections.abc import Mapping
 from random import Random
 from time import monotonic
 
+from cluster import canary
+from cluster.canary import ReadKey
 from cluster.outlier import Check, RegionHealth
 from cluster.upstream import Upstream, UpstreamError
 
@@ -28,19 +31,44 @@ async def check(upstream: Upstream) -> Check:
     return "good" if answer.status == 200 else "bad"
 
 
-async def check_forever(upstream: Upstream, health: RegionHealth, rng: Random) -> None:
-    """Checks one region until cancelled."""
+async def check_forever(upstream: Upstream, health: RegionHealth, rng: Random, *, counts: bool) -> None:
+    """Checks one region until cancelled. Unless it `counts`, only the first result is taken: it was seen."""
     while True:
-        health.check(await check(upstream), monotonic())
+        result = await check(upstream)
+        if counts or not health.ever_good:
+            health.check(result, monotonic())
         interval_s = INTERVAL_S if health.ever_good else FIRST_INTERVAL_S
         await asyncio.sleep(interval_s * (1 + JITTER * (2 * rng.random() - 1)))
 
 
+async def check_deeply_forever(
+    upstream: Upstream, region: str, health: RegionHealth, rng: Random, read_key: ReadKey
+) -> None:
+    """The deep checks of one region until cancelled; the first one comes at a random moment of the interval."""
+    await asyncio.sleep(canary.EVERY_S * rng.random())
+    while True:
+        good = await canary.check(upstream, region, read_key)
+        if good is not None:
+            health.deep_check(good, monotonic())
+        interval_s = canary.AGAIN_S if good is False else canary.EVERY_S
+        await asyncio.sleep(interval_s * (1 + JITTER * (2 * rng.random() - 1)))
+
+
 def begin(
-    upstreams: Mapping[str, Upstream], healths: Mapping[str, RegionHealth], rng: Random
+    upstreams: Mapping[str, Upstream],
+    healths: Mapping[str, RegionHealth],
+    rng: Random,
+    read_key: ReadKey | None,
+    without: frozenset[str],
 ) -> list[asyncio.Task[None]]:
-    """One task per region; the caller cancels them."""
-    return [
-        asyncio.create_task(check_forever(upstream, healths[region], rng), name=f"check {region}")
-        for region, upstream in upstreams.items()
-    ]
+    """The tasks of all regions; the caller cancels them."""
+    counts = "active-checks" not in without
+    deep = read_key if "deep-checks" not in without else None
+    tasks = []
+    for region, upstream in upstreams.items():
+        active = check_forever(upstream, healths[region], rng, counts=counts)
+        tasks.append(asyncio.create_task(active, name=f"check {region}"))
+        if deep is not None:
+            deeply = check_deeply_forever(upstream, region, healths[region], rng, deep)
+            tasks.append(asyncio.create_task(deeply, name=f"deep check {region}"))
+    return tasks

@@ -21,7 +21,7 @@ BODY_BYTES_MAX = 10_000_000
 HEAD_BYTES_MAX = 16_384
 READ_TIMEOUT_S = 30.0
 KEEP_ALIVE_S = 75.0
-SHUTDOWN_TIMEOUT_S = 3.0
+SHUTDOWN_TIMEOUT_S = 6.0
 
 Handler = Callable[[BaseRequest, bytes], Awaitable["Reply"]]
 

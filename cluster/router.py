@@ -18,7 +18,7 @@ from typing import Any
 
 from aiohttp.web_request import BaseRequest
 
-from cluster import forwarding, health_checks, hooks, latency, routing
+from cluster import forwarding, hooks, latency, routing
 from cluster.delay import Path
 from cluster.forwarder import JSON_TYPE, Forwarder, new_request_id
 from cluster.listener import Listener, Reply, plain
@@ -43,7 +43,8 @@ class Router:
         self.ports: dict[tuple[Endpoint, str, str], int] = {}
         """(endpoint, location, region or empty) to the port, once started."""
         self._listeners: list[Listener] = []
-        self._checks: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._draining = False
         topology = config.topology
         self._shifts = latency.shifts(topology.rtt if topology.path_shifts else (), config.seed)
 
@@ -61,13 +62,18 @@ class Router:
             await self._listen(seen.global_port, View("global", place, place, "", paths))
             for region, port in seen.regional.items():
                 await self._listen(port, View("regional", place, place, region, paths))
-        self._checks = health_checks.begin(self.forwarder.upstreams, self.health, self.forwarder.rng)
+        self._tasks = self.forwarder.begin()
+
+    async def drain(self) -> None:
+        """Says that it is not ready, and goes on for as long as who asks that needs to notice."""
+        self._draining = True
+        await asyncio.sleep(self.config.drain_s)
 
     async def stop(self) -> None:
         """Stops accepting, finishes what is in flight, closes."""
-        for task in self._checks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._checks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(listener.stop() for listener in self._listeners))
         for upstream in self.forwarder.upstreams.values():
             upstream.close()
@@ -77,6 +83,8 @@ class Router:
         match order.get("verb"):
             case "policy":
                 return self._use(str(order.get("policy")))
+            case "drain":
+                return self._drain(str(order.get("region")), order.get("draining") is True)
             case verb:
                 return {"ok": False, "fault": f"{verb}: not an order for the router"}
 
@@ -87,6 +95,16 @@ class Router:
         except routing.PolicyError as error:
             return {"ok": False, "fault": str(error)}
         return {"ok": True, "before": before}
+
+    def _drain(self, region: str, draining: bool) -> dict[str, Any]:
+        """Keeps new calls of the global endpoint away from a region, or ends that; what it has in flight goes on."""
+        if region not in self.health:
+            return {
+                "ok": False,
+                "fault": f"{region}: not a region of this cluster; choose from {', '.join(self.health)}",
+            }
+        self.health[region].drain(draining, monotonic())
+        return {"ok": True, "in_flight": self.forwarder.demand[region].in_flight}
 
     async def _listen(self, port: int, view: View) -> None:
         listener = Listener(partial(self._respond, view))
@@ -114,7 +132,10 @@ class Router:
             return await self._hook(request, path, body)
         if view.endpoint == "global" and path in OWN_PATHS:
             return self._own(request, path)
-        return await self.forwarder.respond(view, request, target, body, arrived)
+        reply = await self.forwarder.respond(view, request, target, body, arrived)
+        if self._draining:
+            reply.keep_alive = False
+        return reply
 
     # -- the router's own pages ----------------------------------------------------------------------------------
 
@@ -132,9 +153,10 @@ class Router:
         """Ready when each region was seen to answer once or fail once (contract 4)."""
         seen = all(health.seen for health in self.health.values())
         healthy = self._healthy()
-        words = {r: "unknown" if not h.seen else "up" if healthy[r] else "down" for r, h in self.health.items()}
-        content = {"ready": seen, "policy": self.forwarder.chooser.policy.name, "regions": words}
-        return 200 if seen else 503, json.dumps(content).encode() + b"\n", JSON_TYPE
+        words = {r: "unknown" if not h.seen else _word(h, healthy[r]) for r, h in self.health.items()}
+        ready = seen and not self._draining
+        content = {"ready": ready, "policy": self.forwarder.chooser.policy.name, "regions": words}
+        return 200 if ready else 503, json.dumps(content).encode() + b"\n", JSON_TYPE
 
     def _metrics(self, request: BaseRequest) -> Page:
         if not hooks.is_loopback(request.remote):
@@ -172,3 +194,9 @@ OWN_PATHS = {
     "/ui": Router._ui,
     "/ui/": Router._ui,
 }
+
+
+def _word(health: RegionHealth, available: bool) -> str:
+    if not available:
+        return "down"
+    return "draining" if health.draining else "up"

@@ -1,4 +1,4 @@
-"""What a router is told at its start, and what each of its ports stands for. Pure."""
+"""What a router is told at its start, and what each of its ports stands for."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cluster import dns, routing
+from cluster import canary, dns, routing
 from cluster.topology import Ports, Topology
 from stsd.wire.messages import Endpoint
 
 if TYPE_CHECKING:
     from cluster.delay import Path
 
+PARTS = ("active-checks", "deep-checks", "breakers", "shedding", "admission", "retries")
+"""What a router can do without."""
 DIRECT = "direct"
 """The `location` label of the port that adds no latency."""
 
@@ -32,6 +34,12 @@ class RouterConfig:
     cluster_key: bytes = field(repr=False)
     policy: str = routing.DEFAULT_POLICY
     dns_ttl_s: float = dns.TTL_S
+    without: frozenset[str] = frozenset()
+    """Of PARTS, what is left out, so that experiments can show what it is good for."""
+    read_key: canary.ReadKey | None = None
+    """The key that deep checks sign with; None for no deep checks."""
+    drain_s: float = 0.0
+    """How long `/readyz` says 503 before the router stops to listen: long enough for whoever asks it to notice."""
     host: str = "127.0.0.1"
     seed: int | None = None
     connect_timeout_s: float = 1.0

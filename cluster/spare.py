@@ -1,7 +1,7 @@
 """How much of its capacity each region has to spare, as one router sees it. Pure.
 
 A region whose capacity the topology tells spares what the calls of the last second leave of it; of another one it is
-known only how many calls it has at the moment, and how many it may have (`AT_ONCE`).
+known only how many calls it has at the moment, and how many it may have (see `admission`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 AT_ONCE = 64.0
-"""Calls in flight at which a region of unknown capacity counts as full; a node answers most of them in milliseconds."""
+"""Calls in flight at which a region counts as full at first; a node answers most of them in milliseconds."""
 MEMORY_S = 1.0
 
 
@@ -19,6 +19,8 @@ class Demand:
     """The calls to one region. `capacity_per_s` is None where nobody told it."""
 
     capacity_per_s: float | None
+    limit: float = AT_ONCE
+    """How many calls may be in flight."""
     in_flight: int = 0
     per_s: float = 0.0
     """Calls of the last second, older ones fading out (e-folding time MEMORY_S)."""
@@ -40,7 +42,7 @@ class Demand:
 
     def spare(self, now: float, share: float) -> tuple[float, float]:
         """What is left, absolute and as a share of the whole; `share` is how much of the region may be used at all."""
-        whole, used = (AT_ONCE, float(self.in_flight))
+        whole, used = self.limit, float(self.in_flight)
         if self.capacity_per_s is not None:
             whole, used = self.capacity_per_s, self.rate(now)
         left = max(0.0, whole * share - used)

@@ -39,6 +39,7 @@ class RunFlags:
     unsafe_test_hooks: bool = False
     dns_ttl_s: float | None = None
     network: str = "inproc"
+    without: tuple[str, ...] = ()
 
     @property
     def words(self) -> list[str]:
@@ -56,7 +57,8 @@ class RunFlags:
         """Those that only the router obeys, and the seed."""
         policy = ["--policy", self.policy] if self.policy else []
         ttl = [] if self.dns_ttl_s is None else ["--dns-ttl", f"{self.dns_ttl_s:g}"]
-        return [*policy, *ttl, *(["--seed", str(self.seed)] if self.seed is not None else [])]
+        without = [word for part in self.without for word in ("--without", part)]
+        return [*policy, *ttl, *without, *(["--seed", str(self.seed)] if self.seed is not None else [])]
 
 
 def command(data: DataDir, name: str, flags: RunFlags) -> list[str]:

@@ -121,6 +121,19 @@ def test_another_policy_counts_at_once_and_a_wrong_one_changes_nothing(cluster):
     assert served() == ("nearest-failover", "eu-west-1")
 
 
+def test_a_region_is_drained_and_gets_calls_again(cluster):
+    def served() -> str:
+        url = cluster.info["locations"]["eu-west-1"]["global"]
+        return requests.get(f"{url}/.well-known/jwks.json", timeout=5).headers["x-stsd-route"]
+
+    assert "has none" in cluster.command("drain", "eu-west-1").stdout
+    try:
+        assert served() == "nearest-failover, eu-west-1;draining, us-east-1;status=200"
+    finally:
+        assert cluster.command("undrain", "eu-west-1").returncode == 0
+    assert served() == "nearest-failover, eu-west-1;status=200"
+
+
 # -- the links between regions ---------------------------------------------------------------------------------------
 
 
@@ -219,6 +232,7 @@ def test_a_node_that_is_told_to_fails_its_clients_and_stays_ready(cluster):
         (("slow", "router", "us-east-1", "10"), "router: not a region of this cluster"),
         (("slow", "us-east-1", "eu-west-1", "many"), "many"),
         (("slow", "us-east-1", "eu-west-1", "-5"), "-5"),
+        (("drain", "mars-north-1"), "choose from us-east-1, eu-west-1, ap-southeast-1"),
         (("policy", "fastest"), "policy fastest: not a policy; choose home-2011, global-2025"),
         (("pause", "router"), "choose from us-east-1, eu-west-1, ap-southeast-1"),
         (("resume", "mars-north-1"), "mars-north-1: not a region"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
@@ -122,3 +123,80 @@ async def test_a_hedged_call_whose_first_region_breaks_is_tried_again(start):
     setup = await start(policy="hedged")
     setup.regions["us-east-1"].drops = True
     assert await route(setup) == "hedged, us-east-1;no-answer, eu-west-1;status=200;retry"
+
+
+# -- admission, draining, parts left out -------------------------------------------------------------------------------
+
+
+def fill(setup, *regions: str) -> None:
+    """As many calls in flight as each region may have."""
+    for region in regions:
+        demand = setup.router.forwarder.demand[region]
+        demand.in_flight = int(demand.limit)
+
+
+async def test_a_full_region_sends_its_own_clients_on_and_refuses_when_all_are_full(start):
+    setup = await start()
+    fill(setup, "us-east-1")
+    assert await route(setup) == "nearest-failover, us-east-1;full, eu-west-1;status=200;retry"
+    assert await route(setup, "CreateUser") == "nearest-failover, us-east-1;full, eu-west-1;status=200;retry"
+    fill(setup, "eu-west-1")
+    async with setup.client.post(setup.url(), data="Action=GetCallerIdentity") as answer:
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+        assert answer.headers["x-stsd-route"] == "nearest-failover, us-east-1;full, eu-west-1;full;retry"
+        assert "<Code>ServiceUnavailable</Code>" in await answer.text()
+    assert setup.router.health["us-east-1"].available(time.monotonic())
+
+
+async def test_a_regional_call_waits_for_a_place(start):
+    setup = await start()
+    fill(setup, "eu-west-1")
+    forwarder = setup.router.forwarder
+    view = {"endpoint": "regional", "location": "us-east-1", "region": "eu-west-1"}
+    call = asyncio.create_task(setup.call(**view))
+    await asyncio.sleep(0.01)
+    forwarder.demand["eu-west-1"].ends()
+    forwarder.gates["eu-west-1"].ended(None)
+    assert await call == (200, "eu-west-1")
+
+
+async def test_a_draining_region_gets_no_new_global_calls_and_keeps_its_own(start):
+    setup = await start()
+    order = {"verb": "drain", "region": "us-east-1", "draining": True}
+    assert setup.router.obey(order) == {"ok": True, "in_flight": 0}
+    assert await route(setup) == "nearest-failover, us-east-1;draining, eu-west-1;status=200"
+    view = {"endpoint": "regional", "location": "eu-west-1", "region": "us-east-1"}
+    assert await setup.call(**view) == (200, "us-east-1")
+    async with setup.client.get(setup.url("/readyz")) as answer:
+        assert (await answer.json())["regions"]["us-east-1"] == "draining"
+    assert setup.router.obey(order | {"draining": False})["ok"]
+    assert await setup.call() == (200, "us-east-1")
+    assert setup.router.obey(order | {"region": "mars-north-1"})["ok"] is False
+
+
+async def test_a_router_that_ends_says_so_first_and_answers_what_it_has(start):
+    setup = await start(drain_s=0.2)
+    setup.regions["us-east-1"].delay_s = 0.3
+    call = asyncio.create_task(setup.call())
+    await asyncio.sleep(0.05)
+    drained = asyncio.create_task(setup.router.drain())
+    await asyncio.sleep(0.05)
+    async with setup.client.get(setup.url("/readyz")) as answer:
+        assert (answer.status, (await answer.json())["ready"]) == (503, False)
+    async with setup.client.post(setup.url(), data="Action=GetCallerIdentity") as answer:
+        assert (answer.status, answer.headers["Connection"]) == (200, "close")
+    await drained
+    assert await call == (200, "us-east-1")
+
+
+async def test_without_breakers_nothing_is_ejected_and_without_retries_nothing_moves(start):
+    setup = await start(without=frozenset({"breakers", "retries"}))
+    setup.regions["us-east-1"].status = 503
+    assert {await route(setup) for _ in range(8)} == {"nearest-failover, us-east-1;status=503"}
+    assert setup.router.health["us-east-1"].available(time.monotonic())
+
+
+async def test_without_admission_a_full_region_is_sent_more(start):
+    setup = await start(without=frozenset({"admission"}))
+    fill(setup, "us-east-1")
+    assert await setup.call() == (200, "us-east-1")

@@ -1,0 +1,89 @@
+"""How many calls the router has in flight to one region, so that a herd does not trample it (multiregion 3.3). (I/O)
+
+The limit follows what the region can do (additive increase, multiplicative decrease): when half of a second's calls
+took 50 ms longer than in the best second of the last minute, they queue there, and the limit falls to seven tenths of
+what was in flight; when the limit was nearly reached and they did not, it grows by a quarter.
+
+Calls of the region's own clients come first: when all is in flight they wait, at most 50 ms. Calls that only come
+because their own region is ill or full get seven tenths of the limit and never wait. Who is refused gets a 503 with
+`Retry-After`, or is sent to the next region; the region did nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from statistics import median
+
+from cluster.spare import Demand
+
+EVERY_S = 1.0
+QUEUE_S = 0.05
+LIMIT_MIN, LIMIT_MAX = 4.0, 1024.0
+SPILL_SHARE = 0.7
+DECREASE = 0.7
+INCREASE = 1.25
+NEARLY = 0.8
+CALLS_MIN = 10
+BEST_OF = 60
+"""Seconds in which the best one tells how long calls take that do not queue."""
+
+
+@dataclass(slots=True)
+class Gate:
+    """The way to one region. `demand` counts what is in flight."""
+
+    demand: Demand
+    took_s: list[float] = field(default_factory=list)
+    most: int = 0
+    """The most calls in flight since the last tick."""
+    _called: int = 0
+    """Calls that were let in from the queue and have not begun yet."""
+    _medians: deque[float] = field(default_factory=lambda: deque(maxlen=BEST_OF))
+    _waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
+
+    def is_open(self, *, own: bool) -> bool:
+        """Whether a call may begin at once."""
+        share = 1.0 if own else SPILL_SHARE
+        return not self._waiting and self.demand.in_flight + self._called < self.demand.limit * share
+
+    async def turn(self) -> bool:
+        """Waits for a place among the calls in flight; False when there is none in time."""
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            async with asyncio.timeout(QUEUE_S):
+                await turn
+        except TimeoutError:
+            return False
+        finally:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+            elif turn.done() and not turn.cancelled():
+                self._called -= 1
+        return True
+
+    def ended(self, took_s: float | None) -> None:
+        """A call is no longer in flight; `took_s` is None when it was not answered. Whoever waits longest is next."""
+        self.most = max(self.most, self.demand.in_flight + 1)
+        if took_s is not None:
+            self.took_s.append(took_s)
+        while self._waiting and self.demand.in_flight + self._called < self.demand.limit:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                self._called += 1
+
+    def tick(self) -> None:
+        """Sets the limit anew."""
+        took_s, most = self.took_s, max(self.most, self.demand.in_flight)
+        self.took_s, self.most = [], 0
+        if len(took_s) < CALLS_MIN:
+            return
+        middle_s = median(took_s)
+        self._medians.append(middle_s)
+        if middle_s - min(self._medians) > QUEUE_S:
+            self.demand.limit = max(LIMIT_MIN, min(self.demand.limit, most) * DECREASE)
+        elif most >= self.demand.limit * NEARLY:
+            self.demand.limit = min(LIMIT_MAX, self.demand.limit * INCREASE)

@@ -30,11 +30,15 @@ from cluster.virtual.tasks import Steps, spawn
 HEAD_START_S = 3.0
 """Virtual seconds before the warm-up, in which nodes and health checks find each other."""
 SLICE_S = 1.0
-ABOUT_PROCESSES = {
-    "restart_s": "how long a process takes to start",
-    "remote_calls": "what a process counts",
-}
-"""Kinds of checks that virtual time has nothing to say about."""
+JUDGED = frozenset(
+    {
+        *("latency_ratio", "mean_latency_ratio", "measured_to_table", "p99_ratio"),
+        *("lost", "lost_share", "recovery_s", "collapsed_s", "impaired_s", "amplification"),
+        *("convergence_ms_p99", "convergence_s", "caught_up_s", "accepted_after_ack", "lost_acked"),
+        *("differing_heads", "phantoms", "unacked"),
+    }
+)
+"""Kinds of checks that virtual time has something to say about; the others ask what processes do."""
 NO_DELAY_ERROR = Conditions(idle_cpu=None, delay_error_ms_p99=0.0)
 Progress = Callable[[float, str], None]
 
@@ -45,6 +49,8 @@ def refusals(experiment: Experiment, backbone: str) -> list[str]:
     found += ["verifiers are not simulated"] if experiment.verifiers is not None else []
     known = {*ACTIONS, "crash"}
     found += [f"fault {action} is not simulated" for action in _unknown((f.action for f in experiment.faults), known)]
+    if all(check.kind not in JUDGED for check in experiment.checks):
+        found.append("all of its checks are about processes")
     operations = experiment.load.operations
     return found + [f"operation {one} is not simulated" for one in _unknown(iter(operations), {*SERVICE_S})]
 
@@ -54,8 +60,8 @@ def _unknown(words: Iterator[str], known: set[str]) -> list[str]:
 
 
 def left_out(experiment: Experiment) -> dict[str, str]:
-    """The names of checks that are not judged, and what they are about."""
-    return {check.name: ABOUT_PROCESSES[check.kind] for check in experiment.checks if check.kind in ABOUT_PROCESSES}
+    """The names of checks that are not judged, and why."""
+    return {check.name: f"{check.kind} is about processes" for check in experiment.checks if check.kind not in JUDGED}
 
 
 def judged(experiment: Experiment) -> Experiment:
@@ -63,7 +69,7 @@ def judged(experiment: Experiment) -> Experiment:
     revoking = experiment.revoking
     return replace(
         experiment,
-        checks=tuple(check for check in experiment.checks if check.kind not in ABOUT_PROCESSES),
+        checks=tuple(check for check in experiment.checks if check.kind in JUDGED),
         revoking=None if revoking is None else replace(revoking, preloaded=0),
     )
 

@@ -11,7 +11,7 @@ import pytest
 
 from cluster import experiment_console
 from cluster.__main__ import cluster
-from cluster.checks import judge
+from cluster.checks import KINDS, judge
 from cluster.errors import ClusterError
 from cluster.experiment import Experiment, Fault, Revoking
 from cluster.experiment_file import parse
@@ -20,7 +20,7 @@ from cluster.history import Run
 from cluster.result import series
 from cluster.topology import Topology
 from cluster.virtual import calls, console
-from cluster.virtual.runner import VirtualRunner, judged, refusals
+from cluster.virtual.runner import JUDGED, VirtualRunner, judged, refusals
 from cluster.virtual.service import Capacity
 from stsd.server import capacity
 from stsd.server.backbone import http, links
@@ -250,6 +250,15 @@ def test_more_regions_come_from_the_table_and_only_in_virtual_time(tmp_path):
         main_code(["experiment", "run", "E2", "--quick", "--regions", "6", *out])
     with pytest.raises(ClusterError, match="--regions 2: home-region-dies: give 3"):
         main_code(["experiment", "run", "E2", "--simulate", "--regions", "2", *out])
+
+
+def test_an_experiment_that_asks_only_about_processes_is_refused():
+    checks = tuple(replace(check, kind="restart_s") for check in brief().checks)
+    assert refusals(brief(checks=checks), "http") == ["all of its checks are about processes"]
+
+
+def test_the_kinds_that_are_judged_exist():
+    assert set(KINDS) > JUDGED
 
 
 @pytest.mark.parametrize("one", experiment_console.load_all().values(), ids=lambda one: one.name)

@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-ANSWER_TIMEOUT_S = 60.0
+ANSWER_TIMEOUT_S = 90.0
 LINE_BYTES_MAX = 65_536
 LINKS_FAULTS = "links-faults"
 """The socket on which the links themselves take orders, beside that of their supervisor."""

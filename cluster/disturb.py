@@ -44,6 +44,11 @@ async def do(data: DataDir, fault: Fault) -> None:
         case "crash":
             await order(data, region, "kill")
             await order(data, region, "start")
+        case "upgrade":
+            await order(data, region, "stop")
+            await order(data, region, "start")
+        case "later-entry":
+            await hook(data, region, "entry", {"kind": "of-a-later-version"})
         case "full-disk":
             fill_disk(data, region)
         case "empty-disk":

@@ -31,11 +31,13 @@ class Step:
 @dataclass(frozen=True, slots=True)
 class Variant:
     """One of several ways that are compared, each on clusters of its own. `clients` is their behaviour (see
-    `behaviour`), `verifiers` the kind of them (see `crowd.workers`)."""
+    `behaviour`), `verifiers` the kind of them (see `crowd.workers`), `engine` what carries the replication (see
+    `engines`), empty for what the run is asked to use."""
 
     name: str = ""
     clients: str = "plain"
     verifiers: str = "stsd.verifier"
+    engine: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,8 @@ class Experiment:
     finding: tuple[str, ...] = ()
     """Sentences of the answer; see `finding`."""
     verifiers: Verifiers | None = None
+    upgrade_from: str = ""
+    """The commit of which every node is at first; empty for the code that runs the experiment."""
 
     def shortened(self) -> Experiment:
         """The quick form: fewer seeds, shorter load, earlier faults, and only the checks that fit it."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from cluster.result import encoded, result, shown
 from cluster.runner import Runner
 
 EXPERIMENTS = Path(__file__).parent / "experiments"
+STOPPING = (signal.SIGINT, signal.SIGTERM)
 PLAIN_WIDTH = 120
 """Columns of a table that goes to a file or a pipe."""
 
@@ -81,15 +84,28 @@ def _each(forms: Iterable[Experiment], out: Path, run: Callable[[Experiment], tu
     _check_writable(out)
     for one in forms:
         found, stopped = run(one)
-        path = write_result(out, found)
-        names.append(one.name)
-        show(console, one, found, path)
-        if not found["valid"] or not all(check["holds"] for check in found["checks"]):
-            code = 1
-        if stopped:
+        with _kept_from_ctrl_c() as signals:
+            path = write_result(out, found)
+            names.append(one.name)
+            show(console, one, found, path)
+            if not found["valid"] or not all(check["holds"] for check in found["checks"]):
+                code = 1
+            report_console.write(out, names, numbers())
+        if stopped or signals:
             break
-    report_console.write(out, names, numbers())
     return code
+
+
+@contextlib.contextmanager
+def _kept_from_ctrl_c() -> Iterator[list[int]]:
+    """What was measured is written whole: signals that come meanwhile are kept in the list, and end what follows."""
+    signals: list[int] = []
+    before = {number: signal.signal(number, lambda came, _: signals.append(came)) for number in STOPPING}
+    try:
+        yield signals
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def numbers() -> dict[str, str]:
@@ -130,6 +146,10 @@ def _run(one: Experiment, quick: bool, seed: int, backbone: str) -> tuple[dict[s
             broken, stopped = "stopped before its end", True
         except ClusterError as error:
             broken = "; ".join(error.faults)
+        except Exception as error:
+            # A fault of ours in one experiment is told in its result, and the others are run all the same.
+            traceback.print_exc()
+            broken = f"it failed: {type(error).__name__}: {error}"
     return (
         result(
             one,

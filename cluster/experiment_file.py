@@ -6,7 +6,8 @@
 | `latency` | true when its checks judge times: then idle CPU and generator lag decide whether a run is valid |
 | `topology`, `policies` | a topology of `cluster/topologies`; one cluster is started per router policy and seed |
 | `[[variants]]` | what is compared, each on clusters of its own: `name`, `clients` (see `behaviour`), `verifiers` (see
-  `crowd`) |
+  `crowd`), `engine` (one of `engines`) |
+| `upgrade_from` | the commit of which every node is at first; `upgrade` makes one of them new |
 | `[load]` | `kind` open: `arrivals_per_s` requests arrive from each location at each endpoint, whatever the service
   does, none at all if it is 0; `regional` is `own` (the nearest), `all` or `none`; `warm_up_s`, `duration_s`,
   `timeout_s`; `operations`, drawn evenly |
@@ -39,6 +40,7 @@ from cluster import fault_records, finding, routing, toml_shape
 from cluster.behaviour import BEHAVIOURS
 from cluster.checks import KINDS, Check
 from cluster.crowd import KINDS as VERIFIER_KINDS
+from cluster.engines import ENGINES
 from cluster.experiment import (
     Experiment,
     ExperimentError,
@@ -113,13 +115,18 @@ _SCHEMA = toml_shape.table(
         ),
     },
     {
+        "upgrade_from": {"type": "string", "pattern": "^[0-9a-f]{7,40}$"},
         "finding": {"type": "array", "items": TEXT, "minItems": 1},
         "verifiers": toml_shape.table(_VERIFIERS),
         "variants": {
             "type": "array",
             "items": toml_shape.table(
                 {"name": {"type": "string", "pattern": "^[a-z0-9][a-z0-9 .-]*$"}},
-                {"clients": {"enum": sorted(BEHAVIOURS)}, "verifiers": {"enum": list(VERIFIER_KINDS)}},
+                {
+                    "clients": {"enum": sorted(BEHAVIOURS)},
+                    "verifiers": {"enum": list(VERIFIER_KINDS)},
+                    "engine": {"enum": list(ENGINES)},
+                },
             ),
             "minItems": 2,
         },
@@ -261,6 +268,7 @@ def _build(document: Mapping[str, Any]) -> Experiment:
         verifiers=None if verifiers is None else _verifiers(verifiers),
         revoking=Revoking(**document["revocations"]) if "revocations" in document else None,
         variants=variants,
+        upgrade_from=document.get("upgrade_from", ""),
         finding=tuple(document.get("finding", ())),
     )
 

@@ -16,7 +16,9 @@
 | `full-disk` | `region` | no write to a file succeeds | `heal`, `start` |
 | `empty-disk` | `region`, `journal_only` | SIGKILL, and everything in the region's folder is gone | `start` |
 | `heal` | `region`, `to` | ends the faults of a link, of a region, or all of them, but no kill, pause or empty disk | |
-| `crash` | `every_s`, `region` | a kill and a start at a random moment of each such time | |
+| `upgrade` | `region` | the node ends as it is told to, and starts again, of this version | |
+| `later-entry` | `region` | the node records a revocation of a kind that only a later version knows | |
+| `crash` | `every_s`, `region`, `until_s` | a kill and a start at a random moment of each such time | |
 
 Faults of different kinds add up, also in one region; one of a kind replaces the one before it.
 """
@@ -56,7 +58,9 @@ class Fault:
     variants: tuple[str, ...] = ()
     """In which variants it comes; all of them unless given."""
     every_s: float = 0.0
-    """A crash comes again and again until the load is nearly over, at a random moment of each such time."""
+    """A crash comes again and again, at a random moment of each such time."""
+    until_s: float | None = None
+    """When crashes end; None for when the load is nearly over."""
     times: float = 1.0
     """How many times as long answers take in a brown-out."""
     status: int | None = None
@@ -117,7 +121,9 @@ ACTIONS: Mapping[str, Action] = {
     "full-disk": Action(),
     "empty-disk": Action(("region",), ("journal_only",)),
     "heal": Action((), _PAIR),
-    "crash": Action(("every_s",), ("region",)),
+    "crash": Action(("every_s",), ("region", "until_s")),
+    "upgrade": Action(),
+    "later-entry": Action(hook=True),
 }
 MEMBERS: Mapping[str, Any] = {
     "region": TEXT,
@@ -128,6 +134,7 @@ MEMBERS: Mapping[str, Any] = {
     "per_s": SECONDS,
     "queue_ms": POSITIVE,
     "every_s": POSITIVE,
+    "until_s": POSITIVE,
     "times": {"type": "number", "minimum": 1, "maximum": 1000},
     "status": {"enum": [0, *_STATUSES]},
     "offset_s": {"type": "number", "minimum": -OFFSET_S_MAX, "maximum": OFFSET_S_MAX},
@@ -191,7 +198,8 @@ def drawn(faults: Iterable[Fault], seed: int, regions: Sequence[str], duration_s
             found.append(fault)
             continue
         at_s = fault.at_s
-        while at_s + fault.every_s <= duration_s:
+        until_s = duration_s if fault.until_s is None else min(fault.until_s, duration_s)
+        while at_s + fault.every_s <= until_s:
             region = fault.region or rng.choice(regions)
             found.append(replace(fault, at_s=at_s + rng.uniform(0, fault.every_s / 2), region=region))
             at_s += fault.every_s

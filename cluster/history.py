@@ -149,6 +149,25 @@ class Conditions:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What a region's node, the router and the links told of a region at one moment.
+
+    `origin` is the node's log, empty where the node did not answer; `staleness_s` is by the region of each other
+    origin; `healthy` is the router's view; `received` are bytes that came from other regions since the start; `unknown`
+    are revocations of a later version that the node has told of, None where it tells nothing of that.
+    """
+
+    at: float
+    region: str
+    ready: bool
+    origin: str
+    staleness_s: Mapping[str, float]
+    healthy: bool | None
+    received: int
+    unknown: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One cluster under one load: a policy, a seed, and what was recorded. `ended_at` is when the load ended; `variant`
     is empty where an experiment compares none."""
@@ -165,6 +184,10 @@ class Run:
     """What each region's node had counted in the end."""
     variant: str = ""
     crowd: Crowd | None = None
+    samples: Sequence[Look] = ()
+    """What was looked at twice a second, where a check needs it."""
+    journal_bytes: Mapping[str, int] = field(default_factory=dict)
+    """How much the batches in each region's journal are in the end."""
 
     @property
     def label(self) -> str:

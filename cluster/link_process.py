@@ -51,6 +51,8 @@ class LinkProcess:
     def __init__(self, links: Links, ways: Iterable[Way], seed: int | None) -> None:
         self.links = links
         self.ways = list(ways)
+        self.received = dict.fromkeys(links.regions, 0)
+        """Bytes that each region got from others."""
         self._rng = Random(seed)  # noqa: S311  latency is random, not secret
         self._open = {pair: asyncio.Event() for pair in permutations(links.regions, 2)}
         self._servers: list[asyncio.Server] = []
@@ -84,7 +86,7 @@ class LinkProcess:
             except FaultError as error:
                 return {"ok": False, "fault": str(error)}
             self._show()
-        return {"ok": True, "faults": self.links.told()}
+        return {"ok": True, "faults": self.links.told(), "received": self.received}
 
     def _show(self) -> None:
         """Lets go, or holds, what waits."""
@@ -146,6 +148,7 @@ class LinkProcess:
                 writer.write_eof()
                 return
             writer.write(piece)
+            self.received[pair[1]] += len(piece)
             await writer.drain()
 
     async def _arrival(self, pair: Pair, deadline: float) -> None:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from cluster import control, data_dir, node_metrics, probe
@@ -20,7 +21,7 @@ from cluster.node_metrics import NodeCounts
 from cluster.supervisor import POLL_S
 from cluster.topology import Topology, assign_ports
 
-READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 75.0
 STOP_TIMEOUT_S = 30.0
 EQUAL_WITHIN_S = 30.0
 FIRST_PORT, LAST_PORT = 20_000, 29_000
@@ -31,8 +32,11 @@ LOG_TAIL_LINES = 5
 class OwnCluster:
     """`python -m cluster up` as an asynchronous context: ready inside, stopped and removed after it."""
 
-    def __init__(self, topology: str, policy: str, seed: int, *flags: str) -> None:
-        """`flags` are more of `cluster up`."""
+    def __init__(
+        self, topology: str, policy: str, seed: int, *flags: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """`flags` are more of `cluster up`, `environment` is added to ours."""
+        self._environment = environment
         self._topology = topology
         self._policy = policy
         self._seed = seed
@@ -69,7 +73,7 @@ class OwnCluster:
             *("--data-dir", str(path), "--policy", self._policy, "--seed", str(self._seed)),
             *self._flags,
         ]
-        self._process = await spawn(command, signal.SIGTERM, log)
+        self._process = await spawn(command, signal.SIGTERM, log, environment=self._environment)
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 while self._process.returncode is None:

@@ -16,15 +16,18 @@ from typing import NamedTuple
 
 import aiohttp
 
-from cluster import conditions, disturb, own_cluster
+from cluster import brokers, conditions, disturb, node_checks, own_cluster, supervisor, version_before
 from cluster.behaviour import BEHAVIOURS
 from cluster.crowd.herd import Herd
 from cluster.data_dir import DataDir
+from cluster.engines import ENGINES, Engine
 from cluster.errors import Refused
 from cluster.experiment import Experiment, Load, Variant, Verifiers
 from cluster.fault_records import Fault
 from cluster.history import Conditions, Event, Run, labelled
 from cluster.load import Generator, check_targets, groups, open_session, schedule
+from cluster.observer import Observer
+from cluster.observer import journal_bytes as observer_sizes
 from cluster.own_cluster import OwnCluster
 from cluster.revocation_load import Revoker
 from cluster.revocation_preload import preload
@@ -48,16 +51,37 @@ class Runner:
         self.runs: list[Run] = []
         self._progress = progress
         self._done_s = 0.0
+        self._impossible: dict[str, None] = {}
 
     async def run(self) -> None:
         """Everything. Raises ClusterError when a cluster does not start or does not obey."""
         one = self.experiment
-        for seed in range(self.seed, self.seed + one.seeds):
-            for policy, variant in product(one.policies, one.variants):
-                self._progress(self._done_s, f"{labelled(policy, variant.name)}, seed {seed}: starting")
-                flags = ["--backbone", self.backbone, *_hooks(one.faults)]
-                async with OwnCluster(one.topology, policy, seed, *flags) as data:
-                    await self._load(data, policy, variant, seed)
+        with version_before.checkout(one.upgrade_from) if one.upgrade_from else contextlib.nullcontext() as code:
+            for seed in range(self.seed, self.seed + one.seeds):
+                for policy, variant in product(one.policies, one.variants):
+                    if not self._is_possible(variant):
+                        continue
+                    self._progress(self._done_s, f"{labelled(policy, variant.name)}, seed {seed}: starting")
+                    environment = {} if code is None else {supervisor.CODE: str(code)}
+                    async with self._cluster(policy, variant, seed, environment) as data:
+                        await self._load(data, policy, variant, seed)
+        if self._impossible:
+            raise Refused(*self._impossible)
+
+    def _is_possible(self, variant: Variant) -> bool:
+        """Whether the program of its engine is there; what is not is told in the end, and the others run."""
+        program = ENGINES[variant.engine].program if variant.engine else ""
+        if not program or Path(program).exists():
+            return True
+        self._impossible[f"{variant.name} was not run: {program} is not there"] = None
+        return False
+
+    def _cluster(self, policy: str, variant: Variant, seed: int, environment: dict[str, str]) -> OwnCluster:
+        engine = ENGINES[variant.engine] if variant.engine else Engine(self.backbone)
+        if engine.program:
+            environment = environment | {brokers.PROGRAM: engine.program}
+        flags = ["--backbone", engine.backbone, *_hooks(self.experiment.faults)]
+        return OwnCluster(self.experiment.topology, policy, seed, *flags, environment=environment)
 
     async def _load(self, data: DataDir, policy: str, variant: Variant, seed: int) -> None:
         load = self.experiment.load
@@ -67,8 +91,10 @@ class Runner:
         arrivals = schedule(load, groups(self.topology, load.regional), seed)
         events: list[Event] = []
         measured = Conditions()
+        looking: asyncio.Task[None] | None = None
         revoker: Revoker | None = None
         herd: Herd | None = None
+        observer = Observer(data, generator.now)
         async with open_session(load.timeout_s) as session:
             try:
                 await generator.prepare(session)
@@ -86,6 +112,7 @@ class Runner:
                         tasks.create_task(herd.run(load.duration_s))
                         tasks.create_task(_moments(self.experiment.verifiers, generator, events))
                     before = tasks.create_task(_snapshot(data, after_s=-generator.now()))
+                    looking = asyncio.create_task(observer.run()) if self._looks else None
                 measured = _between(before.result(), await _snapshot(data))
             except (aiohttp.ClientError, ValueError) as error:
                 raise Refused(f"the experiment's cluster gives no token: {error}") from error
@@ -95,10 +122,19 @@ class Runner:
                     done = replace(done, revocations=revoker.revocations, untouched=revoker.untouched)
                 if herd is not None:
                     done = replace(done, crowd=herd.found())
+                if looking is not None:
+                    looking.cancel()
+                    sizes = await asyncio.to_thread(observer_sizes, data)
+                    done = replace(done, samples=observer.samples, journal_bytes=sizes)
                 done = replace(done, nodes=await own_cluster.node_counts(data))
                 self.runs.append(done)
         self._done_s += self._run_s
         self._progress(self._done_s, f"{what}: done")
+
+    @property
+    def _looks(self) -> bool:
+        """Whether a check needs what is looked at beside the load."""
+        return any(check.kind in node_checks.MEASURES for check in self.experiment.checks)
 
     @property
     def _run_s(self) -> float:

@@ -24,10 +24,13 @@ from cluster.errors import ClusterError, Refused
 from cluster.files import locked
 from cluster.topology import CORE, JETSTREAM, LINKS
 
-READY_TIMEOUT_S = 30.0
+READY_TIMEOUT_S = 60.0
 POLL_S = 0.05
 STOP_TIMEOUT_S = 10.0
 LOG_TAIL_LINES = 12
+CODE = "STSD_NODE_CODE"
+"""The environment variable that names a checkout of another version, of which the nodes of a cluster are at first; who
+is killed or stopped and starts again is of this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,7 @@ class Supervisor:
 
     def __init__(self, data: DataDir, name: str, program: Sequence[str]) -> None:
         self._data = data
+        self._code = os.environ.get(CODE, "") if name in data.topology.regions else ""
         self._name = name
         self._program = program
         self._process: asyncio.subprocess.Process | None = None
@@ -163,7 +167,7 @@ class Supervisor:
         log = self._data.log(self._name)
         log.parent.mkdir(mode=0o700, exist_ok=True)
         self._log_from = log.stat().st_size if log.exists() else 0
-        self._process = process = await spawn(self._program, signal.SIGKILL, log)
+        self._process = process = await spawn(self._program, signal.SIGKILL, log, code=self._code)
         data_dir.set_pid(self._data, self._name, process.pid)
         self._watch = asyncio.create_task(self._note_end(process))
         try:
@@ -242,13 +246,15 @@ class Supervisor:
             writer.close()
 
     async def _obey(self, line: bytes) -> dict[str, Any]:
-        verb = json.loads(line).get("verb")
+        order = json.loads(line)
+        verb = order.get("verb")
         if verb == "status":
             return {"ok": True, "pid": self._pid(), "ready": self._ready, "paused": self._paused}
         async with self._one_at_a_time:
-            if verb == "kill":
-                return await self._kill()
+            if verb in ("kill", "stop"):
+                return await self._kill(signal.SIGKILL if verb == "kill" else signal.SIGTERM)
             if verb == "start":
+                self._code = ""
                 return await self._start_again()
             if verb in ("pause", "resume"):
                 return self._pause(verb == "pause")
@@ -256,12 +262,13 @@ class Supervisor:
                 return self._reload()
         return {"ok": False, "fault": "unknown verb"}
 
-    async def _kill(self) -> dict[str, Any]:
+    async def _kill(self, number: signal.Signals) -> dict[str, Any]:
+        """Ends the process, by SIGTERM if it may finish what it does; the node of another version gives way to ours."""
         pid = self._pid()
         if pid is None:
             return {"ok": False, "fault": f"{self._name} is not running"}
         self._ready = False
-        await self._stop(signal.SIGKILL)
+        await self._stop(number)
         return {"ok": True, "pid": pid}
 
     def _pause(self, paused: bool) -> dict[str, Any]:

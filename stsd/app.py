@@ -100,6 +100,7 @@ async def _serve(settings: Config, limits: Limits) -> None:
             lambda: view.keys, replicator.counts, replicator.staleness, lambda: backbone.calls.counts, clock.service
         )
         metrics.backbone, metrics.behind = backbone.state, replicator.behind
+        metrics.unknown = lambda: view.revocations.unknown
         replicator.on_refused = metrics.peer_message
         probes = Probes(view, metrics, replicator.staleness, clock, membership)
         gateway = Gateway(node, clock, metrics, log, secure=secure is not None)
@@ -126,6 +127,7 @@ async def _serve(settings: Config, limits: Limits) -> None:
                 ("POST", test_hooks.CAPACITY): hooks.capacity,
                 ("POST", test_hooks.FAULTS): hooks.faults,
                 ("GET", test_hooks.FAULTS): hooks.tell_faults,
+                ("POST", test_hooks.ENTRY): hooks.entry,
             }
 
         replicator.start()

@@ -36,6 +36,7 @@ class Metrics(Collector):
         self._remote_calls = remote_calls
         self.backbone: Callable[[], State] = lambda: State("", False)
         self.behind: Callable[[], Mapping[str, int]] = dict
+        self.unknown: Callable[[], int] = int
         self._requests: dict[tuple[str, str], int] = {}
         self._seconds: dict[str, list[float]] = {}
         self._verifications: dict[str, int] = {}
@@ -77,6 +78,11 @@ class Metrics(Collector):
         calls = _by_one(self._remote_calls())
         yield _counter("stsd_remote_calls", "Calls to other regions, by what made them.", ("during",), calls)
         yield _gauge("stsd_revocations", "Revocations known, by origin.", self._revocations())
+        unknown = GaugeMetricFamily(
+            "stsd_unknown_revocations", "Revocations of kinds of a later version: kept and told on, not enforced here."
+        )
+        unknown.add_metric((), self.unknown())
+        yield unknown
         yield _gauge("stsd_staleness_seconds", "Age of what is known of an origin.", self._staleness())
         yield self._key_ages()
         yield from self._backbone_state()

@@ -417,11 +417,14 @@ class Replicator:
 
     def _apply(self, batches: Iterable[Batch]) -> None:
         """Enforce at once. An entry of a kind that this version does not know is kept, relayed and reported."""
-        now = self._clock.service()
+        now, revocations = self._clock.service(), self._view.revocations
         for batch in batches:
+            unknown = revocations.unknown
             for entry in batch.entries:
-                revocation = entries.decode_revocation(entry)
-                self._view.revocations.add(revocation, batch.origin.region, now)
+                revocations.add(entries.decode_revocation(entry), batch.origin.region, now)
+            if revocations.unknown > unknown:
+                count = revocations.unknown - unknown
+                self._event("revocations_of_unknown_kind", origin=str(batch.origin), sequence=batch.first, count=count)
 
     # Telling.
 

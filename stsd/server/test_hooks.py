@@ -7,6 +7,7 @@ the nodes of a cluster apart from what they were: messages of an older epoch are
 `POST /_test/faults {"error_share"?, "error_status"?, "grey_status"?, "times"?, "ms"?, "stall_ms"?} | {}`: do what is
 given badly from now on, and what is not given as before (see `faults`), or everything well. `GET` tells what is wrong,
 the calls a second to which it is limited (`per_s`), and by how much service time is moved (`clock_offset_s`).
+`POST /_test/entry {"kind"}`: record a revocation of a kind of a later version, as that version would.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 from stsd.errors import AccessDenied, StsError, ValidationError
 from stsd.node import is_loopback
 from stsd.revocation.codec import MAX_SEQUENCE
+from stsd.revocation.revocation_set import RULES, Revocation
 from stsd.server.capacity import Capacity
 from stsd.server.clock import Clock
 from stsd.server.faults import MEMBERS, WELL, FaultyAnswers
@@ -28,6 +30,7 @@ from stsd.wire import json_api
 from stsd.wire.messages import Request, Response
 
 RESET, CLOCK, CAPACITY, FAULTS = "/_test/reset", "/_test/clock", "/_test/capacity", "/_test/faults"
+ENTRY = "/_test/entry"
 MAX_INSTANT = 253_402_300_799 - 36 * 3600
 """The longest session (spec 3.0.2) before the end of the year 9999: its expiration has a four-digit year too."""
 
@@ -57,6 +60,17 @@ class TestHooks:
     async def tell_faults(self, request: Request) -> Response:
         """What is wrong with the node by order of its hooks."""
         return await _guarded(request, "test_faults", self._told)
+
+    async def entry(self, request: Request) -> Response:
+        """Record what this version does not know."""
+        return await _guarded(request, "test_entry", self._record)
+
+    async def _record(self, request: Request) -> dict[str, Any]:
+        kind = _content(request, ("kind",)).get("kind")
+        if not isinstance(kind, str) or not kind or kind in RULES:
+            raise ValidationError(f"kind must be a word, and none of {', '.join(RULES)}", reason="entry")
+        recorded = await self._replicator.revoke(Revocation(kind, "of a later version", 0, None))
+        return {"origin": str(recorded.origin), "sequence": recorded.sequence}
 
     async def _break(self, request: Request) -> dict[str, Any]:
         faulty = self._gateway.faulty

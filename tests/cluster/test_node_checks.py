@@ -1,0 +1,75 @@
+"""What is required of what was looked at beside the load."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from cluster.checks import Check, judge
+from cluster.history import Event, Look, Run
+from tests.cluster.conftest import THREE
+
+US, EU, AP = THREE.regions
+CUT, HEAL = Event("partition", US, 5, 5, "cut"), Event("heal", "", 15, 15)
+
+
+def sample(at: float, region: str, **members: object) -> Look:
+    usual = Look(at, region, True, f"{region}/node/1", {}, True, 0, 0)
+    return replace(usual, **members)
+
+
+def measured(kind: str, runs: list[Run], **members: object) -> float | None:
+    check = Check(kind, "it", ("p",), at_most=0, **members)
+    (verdict,) = judge([check], runs, THREE.rtt)
+    return verdict.measured
+
+
+def run(samples: list[Look], events: tuple[Event, ...] = (CUT, HEAL), **members: object) -> Run:
+    return Run("p", 1, (), events, samples=samples, **members)
+
+
+def test_the_router_changes_its_mind_once_there_and_once_back():
+    views = [True, True, False, False, True, None, True]
+    samples = [sample(at, US, healthy=view) for at, view in enumerate(views)]
+    assert measured("health_changes", [run(samples)]) == 2
+    assert measured("health_changes", [run(samples)], region=EU) is None
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("staleness_s", 9.0), ("staleness_s_end", 3.0)])
+def test_staleness_is_that_of_one_origin_as_one_region_tells_it_in_the_window(kind, expected):
+    ages = {4: 50.0, 6: 1.0, 8: 9.0, 14: 3.0, 16: 60.0}
+    samples = [sample(at, EU, staleness_s={US: age, AP: 99.0}) for at, age in ages.items()]
+    samples += [sample(8, AP, staleness_s={US: 70.0})]
+    members = {"origin": US, "observer": EU, "since": "cut", "until": "heal"}
+    assert measured(kind, [run(samples)], **members) == expected
+    assert measured(kind, [run([])], **members) is None
+
+
+def test_a_log_that_goes_on_after_its_disk_was_lost_is_counted():
+    lost = (Event("empty-disk", AP, 5, 6), Event("start", AP, 7, 9))
+    samples = [sample(4, AP, origin="a"), sample(8, AP, origin=""), sample(10, AP, origin="b"), sample(10, US)]
+    assert measured("reused_origins", [run(samples, lost)]) == 0
+    assert measured("reused_origins", [run([*samples, sample(11, AP, origin="a")], lost)]) == 1
+    assert measured("reused_origins", [run(samples[:2], lost)]) is None
+
+
+def test_what_a_region_received_counts_from_its_start_until_it_was_ready():
+    events = (Event("empty-disk", AP, 5, 6), Event("start", AP, 7, 9))
+    samples = [sample(at, AP, received=count) for at, count in {3: 10, 6.5: 20, 8: 500, 9.5: 1020, 12: 9000}.items()]
+    sizes = {US: 800, EU: 1000, AP: 5000}
+    assert measured("received_ratio", [run(samples, events, journal_bytes=sizes)]) == 1
+    assert measured("received_ratio", [run(samples, events)]) is None
+
+
+def test_alarms_are_regions_that_told_in_the_window():
+    samples = [
+        sample(6, EU, unknown=1),
+        sample(7, EU, unknown=1),
+        sample(7, AP, unknown=None),
+        sample(8, US, unknown=1),
+    ]
+    members = {"origin": US, "since": "cut", "until": "heal"}
+    assert measured("alarms", [run(samples)], **members) == 1
+    assert measured("alarms", [run(samples[2:])], **members) == 0
+    assert measured("alarms", [run([])], **members) is None

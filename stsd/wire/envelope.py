@@ -84,12 +84,20 @@ def open_(key: bytes, sealed: bytes, recipient: str, verify: Verify) -> tuple[He
         raise EnvelopeError("malformed") from None
     if version != VERSION:
         raise EnvelopeError("wrong_version")
+    if not _well_formed(header):
+        raise EnvelopeError("malformed")
     if header.recipient != recipient:
         raise EnvelopeError("wrong_recipient")
     signature, body = rest[:SIGNATURE_BYTES], rest[SIGNATURE_BYTES:]
     if not verify(header.sender, _CONTEXT + first + newline + body, signature):
         raise EnvelopeError("not_a_peer")
     return header, body
+
+
+def _well_formed(header: Header) -> bool:
+    """A peer's JSON is any JSON; `type` and not `isinstance`, because true is no number."""
+    texts, numbers = (header.sender, header.recipient, header.instance), (header.number, header.answers)
+    return all(type(text) is str for text in texts) and all(type(number) is int for number in numbers)
 
 
 def _tag(key: bytes, content: bytes) -> bytes:
@@ -107,7 +115,8 @@ class ReplayWindow:
         key = (header.sender, header.instance)
         highest, bits = self._seen.get(key, (0, 0))
         if header.number > highest:
-            bits = ((bits << (header.number - highest)) | 1) & ((1 << WINDOW) - 1)
+            ahead = min(header.number - highest, WINDOW)  # a shift by what a peer wrote could take all memory
+            bits = ((bits << ahead) | 1) & ((1 << WINDOW) - 1)
             highest = header.number
         else:
             behind = highest - header.number

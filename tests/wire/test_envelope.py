@@ -47,6 +47,31 @@ def test_any_changed_byte_is_noticed(position, body):
     assert refused(bytes(sealed)) == "wrong_cluster"
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        Header(["us-east-1"], "eu-west-1", "i", 1),
+        Header(None, "eu-west-1", "i", 1),
+        Header("us-east-1", "eu-west-1", ["i"], 1),
+        Header("us-east-1", "eu-west-1", "i", "7"),
+        Header("us-east-1", "eu-west-1", "i", 7.5),
+        Header("us-east-1", "eu-west-1", "i", True),
+        Header("us-east-1", "eu-west-1", "i", 1, None),
+    ],
+    ids=repr,
+)
+def test_a_header_of_other_types_is_malformed_even_from_a_peer(header):
+    assert refused(envelope.seal(KEY, header, b"", SIGNER.sign)) == "malformed"
+
+
+def test_a_number_far_ahead_moves_the_window_and_takes_no_memory():
+    window = ReplayWindow()
+    window.accept(Header("us-east-1", "eu-west-1", "i", 1))
+    window.accept(Header("us-east-1", "eu-west-1", "i", 2**62))
+    with pytest.raises(EnvelopeError, match="replayed"):
+        window.accept(Header("us-east-1", "eu-west-1", "i", 1))
+
+
 def test_a_message_for_another_node_is_refused():
     assert refused(seal(b""), "ap-southeast-1") == "wrong_recipient"
 

@@ -274,7 +274,7 @@ def _materialise(text: str, source: str) -> dict[str, Any]:
     try:
         return worlds.materialise(worlds.load(text, source), os.urandom)
     except worlds.WorldError as error:
-        raise ClusterError(*str(error).splitlines()) from error
+        raise ClusterError(*(f"--world {source}: {line}" for line in str(error).splitlines())) from error
 
 
 def _write_state(data: DataDir, world: dict[str, Any]) -> None:

@@ -156,7 +156,7 @@ def _found(config: Config, now: float) -> None:
     try:
         world: Mapping[str, Any] = worlds.materialise(worlds.load(text, source), clock.entropy)
     except WorldError as error:
-        raise ConfigError(str(error)) from error
+        raise ConfigError("\n".join(f"--world {source}: {line}" for line in str(error).splitlines())) from error
     if config.cluster_key is None:
         write_private(config.cluster_key_file, provision.new_cluster_key(clock.entropy).encode())
     key_text = _read(config.cluster_key_file, "--cluster-key").decode("ascii", "replace")

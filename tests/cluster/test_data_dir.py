@@ -98,7 +98,9 @@ def test_what_an_interrupted_filling_left_is_filled_anew(path):
 def test_a_wrong_world_leaves_the_directory_empty(path, tmp_path):
     world = tmp_path / "world.yaml"
     world.write_text('Accounts:\n- Id: "1"\n  Colour: red\n- Id: "2"\n')
-    assert len(fault(path, Wanted(world=world)).splitlines()) >= 3
+    lines = fault(path, Wanted(world=world)).splitlines()
+    assert len(lines) >= 3
+    assert all(f"--world {world}: " in line for line in lines)
     assert list(path.iterdir()) == []
     prepare(path, Wanted())
 

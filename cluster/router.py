@@ -164,7 +164,7 @@ class Router:
         return 200, self.metrics.render(), CONTENT_TYPE
 
     def _ui(self, request: BaseRequest) -> Page:
-        return 404, b"", ""
+        return 404, b"<UnknownOperationException/>", "text/xml"
 
     def _healthy(self) -> dict[str, bool]:
         now = monotonic()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+import socket
 import ssl
 import sys
 from collections.abc import Mapping
@@ -134,14 +135,14 @@ async def _serve(settings: Config, limits: Limits) -> None:
         closing.push_async_callback(replicator.stop)
         await replicator.first_exchange()
         server = HttpServer(gateway)
-        await _listen(server, "--port", settings.host, settings.port, secure)
+        await _listen(server, "--host", "--port", settings.host, settings.port, secure)
         closing.push_async_callback(server.stop)
         closing.callback(streams.close)
         url = f"{settings.scheme}://{config.in_url(settings.host)}:{server.port}"
         view.issuer = settings.issuer or files.node.issuer or url
         if settings.metrics_listen is not None:
             extra = HttpServer(MetricsListener(metrics))
-            await _listen(extra, "--metrics-listen", *settings.metrics_listen, None)
+            await _listen(extra, "--metrics-listen", "--metrics-listen", *settings.metrics_listen, None)
             closing.push_async_callback(extra.stop)
         verbs = {"keys list": lambda _: _list_keys(view, clock), **PeerVerbs(membership, view).verbs()}
         operator = OperatorSocket(directory.path, verbs)
@@ -201,9 +202,14 @@ def _backbone(
     return NatsBackbone(settings.backbone, cluster, user, membership, sealing, view, clock, report)
 
 
-async def _listen(server: HttpServer, flag: str, host: str, port: int, secure: ssl.SSLContext | None) -> None:
+async def _listen(
+    server: HttpServer, host_flag: str, flag: str, host: str, port: int, secure: ssl.SSLContext | None
+) -> None:
+    """Listen. Raises ConfigError with the flag that is to blame: of the host or of the port."""
     try:
         await server.start(host, port, secure)
+    except socket.gaierror as error:
+        raise ConfigError(f"{host_flag}: {host} is no address of this machine: {error.strerror}") from error
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(f"{flag}: cannot listen on {host} port {port}: {reason}; choose another one") from error

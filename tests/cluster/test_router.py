@@ -319,7 +319,8 @@ async def test_health_and_readiness_are_the_routers_own(start):
     async with setup.client.post(setup.url("/readyz")) as answer:
         assert answer.status == 405
     async with setup.client.get(setup.url("/ui/")) as answer:
-        assert answer.status == 404
+        assert (answer.status, answer.content_type) == (404, "text/xml")
+        assert await answer.read() == b"<UnknownOperationException/>"
     assert not any(region.requests for region in setup.regions.values())
 
 

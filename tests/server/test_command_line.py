@@ -107,6 +107,12 @@ def test_a_port_in_use_is_named(tmp_path):
     assert f"--port: cannot listen on 127.0.0.1 port {port}" in said
 
 
+def test_a_host_that_does_not_resolve_is_blamed_on_the_host(tmp_path):
+    said = refused("serve", "--data-dir", str(tmp_path / "data"), "--host", "no-such-host.invalid", "--port", "0")
+    assert "--host: no-such-host.invalid" in said
+    assert "--port" not in said
+
+
 def test_a_directory_of_something_else_is_not_touched(tmp_path):
     (tmp_path / "thesis.txt").write_text("do not lose this")
     assert "not empty and not a node's data directory" in refused("serve", "--data-dir", str(tmp_path))
@@ -150,6 +156,7 @@ def test_a_wrong_world_is_refused_with_a_line_per_fault_and_nothing_is_made(tmp_
     world.write_text('{"Accounts": [{"Id": "12", "EnabledRegions": []}], "Organization": {}}')
     said = refused("serve", "--data-dir", str(tmp_path / "data"), "--world", str(world), "--port", "0")
     lines = said.splitlines()
+    assert all(line.startswith(f"stsd: --world {world}: ") for line in lines)
     assert any("Accounts[0].Id" in line for line in lines)
     assert any("Accounts[0].EnabledRegions" in line and "is not supported yet" in line for line in lines)
     assert any("Organization" in line and "is not supported yet" in line for line in lines)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -19,11 +18,9 @@ TOGETHER_S = 0.5
 """Faults that begin within this time are one to the eye."""
 MARKS_MAX = 6
 """More of them are ticks without words."""
-LINES_MAX = 5
+LINES_MAX = 6
 Row = Mapping[str, Any]
 COURSES = ("course by endpoint", "course")
-ALONG: Mapping[str, str] = {"second": "second", "at_s": "second", "load": "load"}
-"""Columns that are an x axis, and what that is called."""
 
 
 def _course(record: Record) -> Table:
@@ -98,7 +95,7 @@ def _plot(
             Line(label, tuple(_by_second([row for row in here if labels[_key(row)] == label], value)), strokes[label])
             for label in unique(labels[_key(row)] for row in here)
         )
-        alt = listing([f"{title}, {policy}", *(_said(line, share) for line in lines), *map(_told, marks[policy])])
+        alt = listing([f"{title}, {policy}", *(said(line, share) for line in lines), *map(_told, marks[policy])])
         panels.append(Curves(policy, "second", y_label, lines, alt, marks[policy], step=True, share=share))
     return Plot(f"timeline-{slug}", title, caption, aligned(panels))
 
@@ -117,7 +114,7 @@ def _labels(rows: Iterable[Row]) -> dict[tuple[str, str], str]:
     for row in rows:
         hurt[_key(row)] += row["lost"]
     regional = sorted((key for key in hurt if key[0] != "global"), key=lambda key: -hurt[key])
-    alone = [key for key in regional if hurt[key] and key[1]][: LINES_MAX - 2]
+    alone = [key for key in regional if hurt[key] and key[1]][: LINES_MAX - 3]
     if len(alone) == len(regional) - 1:
         alone = regional
     rest = "other regional" if alone else "regional"
@@ -135,7 +132,7 @@ def _by_second(rows: Iterable[Row], value: Callable[[Sequence[Row]], float | Non
             yield float(second), y
 
 
-def _said(line: Line, share: bool) -> str:
+def said(line: Line, share: bool) -> str:
     if not line.points:
         return f"{line.label}: nothing"
     worst_at, worst = max(line.points, key=lambda point: point[1])
@@ -180,51 +177,11 @@ def _ends(row: Row, ordered: Iterable[Row]) -> bool:
 
 def _end(row: Row, later: Iterable[Row]) -> float | None:
     """When it was undone or replaced."""
+    if row["action"] not in words.ACTIONS:
+        return None
     enders = ENDED_BY.get(str(row["action"]), (*OTHERS_ENDED_BY, row["action"]))
     for other in later:
         everywhere = other["action"] == "heal" and not other["region"]
         if other["action"] in enders and (everywhere or other["region"] == row["region"]):
             return float(other["began_at_s"])
     return None
-
-
-def others(record: Record) -> Iterator[Plot]:
-    """Any other series over time or load: panels for each numeric column, per policy where it goes by the second, else
-    with a line for each."""
-    for table in record.tables:
-        along = next((name for name in ALONG if table.has(name)), None)
-        if table.name in COURSES or along is None:
-            continue
-        rows: list[Row] = list(table)
-        texts = [name for name in table.columns if any(isinstance(row[name], str) for row in rows)]
-        numbers = [name for name in table.columns if name not in (*texts, along, "seed")]
-        apart = "policy" if along == "second" and "policy" in texts else ""
-        lines_by = [name for name in texts if name != apart]
-        panels: list[Curves] = []
-        for name in numbers:
-            found = (
-                _other(record, rows, (apart, value), (along, name), lines_by)
-                for value in unique(str(row.get(apart, "")) for row in rows)
-            )
-            panels += aligned(found)
-        slug = re.sub("[^a-z0-9]+", "-", table.name.lower()).strip("-")
-        yield Plot(f"timeline-{slug}", f"{table.name.capitalize()} by {ALONG[along]}", "", tuple(panels))
-
-
-def _other(
-    record: Record, rows: Iterable[Row], chosen: tuple[str, str], axes: tuple[str, str], lines_by: Sequence[str]
-) -> Curves:
-    (apart, value), (along, name) = chosen, axes
-    grouped: defaultdict[str, defaultdict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for row in rows:
-        if str(row.get(apart, "")) == value and isinstance(row[name], int | float) and row[along] is not None:
-            label = ", ".join(str(row[one]) for one in lines_by if row[one]) or words.heading(name)
-            grouped[label][float(row[along])].append(row[name])
-    lines = tuple(
-        Line(label, tuple((at, sum(ys) / len(ys)) for at, ys in sorted(points.items())), index)
-        for index, (label, points) in enumerate(sorted(grouped.items()))
-    )
-    title = f"{words.heading(name)}, {value}" if value else words.heading(name)
-    alt = listing([title, *(_said(line, False) for line in lines)])
-    marks = faults(record, value) if along == "second" else ()
-    return Curves(title, ALONG[along], words.heading(name), lines, alt, marks, step=along == "second")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cluster.report import course_plots, latency_plots, quantile_plots
+from cluster.report import course_plots, generic_plots, latency_plots, quantile_plots
 from cluster.report.plots import Plot
 from cluster.report.record import Record
 
@@ -21,7 +21,7 @@ def plots(record: Record) -> list[Plot]:
         quantile_plots.latency(record),
         *quantile_plots.others(record),
         *quantile_plots.points(record),
-        *course_plots.others(record),
+        *generic_plots.others(record),
     ]
     return [plot for plot in found if plot is not None and plot.panels]
 

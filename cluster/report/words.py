@@ -103,7 +103,7 @@ def _compared(parameters: Mapping[str, Any]) -> str:
 
 
 def _load(load: Any) -> str:
-    if not isinstance(load, Mapping) or "arrivals_per_s" not in load:
+    if not isinstance(load, Mapping) or not load.get("arrivals_per_s"):
         return ""
     regional = {"own": " and at the nearest regional one", "all": " and at every regional one", "none": ""}
     endpoints = f"the global endpoint{regional.get(str(load.get('regional')), '')}"
@@ -219,6 +219,8 @@ def cell(value: Any) -> str:
 
 def heading(column: str) -> str:
     """A column's name with its unit apart: `p99_ms` is `p99, ms`."""
+    if column.endswith("_per_s"):
+        return f"{column.removesuffix('_per_s').replace('_', ' ')} per second"
     stem, _, unit = column.rpartition("_")
     if stem and unit in ("ms", "s", "mb"):
         return f"{stem.replace('_', ' ')}, {unit}"

@@ -49,10 +49,11 @@ def refusals(experiment: Experiment, backbone: str) -> list[str]:
     found += ["verifiers are not simulated"] if experiment.verifiers is not None else []
     known = {*ACTIONS, "crash"}
     found += [f"fault {action} is not simulated" for action in _unknown((f.action for f in experiment.faults), known)]
-    if all(check.kind not in JUDGED for check in experiment.checks):
-        found.append("all of its checks are about processes")
     operations = experiment.load.operations
-    return found + [f"operation {one} is not simulated" for one in _unknown(iter(operations), {*SERVICE_S})]
+    found += [f"operation {one} is not simulated" for one in _unknown(iter(operations), {*SERVICE_S})]
+    if not found and not any(check.kind in JUDGED for check in experiment.checks):
+        found.append("all of its checks are about processes")
+    return found
 
 
 def _unknown(words: Iterator[str], known: set[str]) -> list[str]:

@@ -14,6 +14,8 @@ UNDOES = ("start", "resume", "heal")
 """Actions that only end something."""
 ENDED_BY: Mapping[str, tuple[str, ...]] = {"kill": ("start",), "empty-disk": ("start",), "pause": ("resume",)}
 OTHERS_ENDED_BY = ("heal", "start")
+MOMENTS = ("upgrade", "later-entry")
+"""Actions that are over when they are done."""
 TOGETHER_S = 0.5
 """Faults that begin within this time are one to the eye."""
 MARKS_MAX = 6
@@ -177,7 +179,7 @@ def _ends(row: Row, ordered: Iterable[Row]) -> bool:
 
 def _end(row: Row, later: Iterable[Row]) -> float | None:
     """When it was undone or replaced."""
-    if row["action"] not in words.ACTIONS:
+    if row["action"] not in words.ACTIONS or row["action"] in MOMENTS:
         return None
     enders = ENDED_BY.get(str(row["action"]), (*OTHERS_ENDED_BY, row["action"]))
     for other in later:

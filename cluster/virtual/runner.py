@@ -49,6 +49,8 @@ def refusals(experiment: Experiment, backbone: str) -> list[str]:
     found += ["verifiers are not simulated"] if experiment.verifiers is not None else []
     known = {*ACTIONS, "crash"}
     found += [f"fault {action} is not simulated" for action in _unknown((f.action for f in experiment.faults), known)]
+    engines = _unknown((one.engine for one in experiment.variants), {"", "http"})
+    found += [f"engine {one} is not simulated" for one in engines]
     operations = experiment.load.operations
     found += [f"operation {one} is not simulated" for one in _unknown(iter(operations), {*SERVICE_S})]
     if not found and not any(check.kind in JUDGED for check in experiment.checks):

@@ -252,6 +252,11 @@ def test_more_regions_come_from_the_table_and_only_in_virtual_time(tmp_path):
         main_code(["experiment", "run", "E2", "--simulate", "--regions", "2", *out])
 
 
+def test_an_engine_that_is_not_simulated_is_never_passed_off_as_http():
+    variants = Variant("a", engine="http"), Variant("b", engine="nats")
+    assert refusals(brief(variants=variants), "http") == ["engine nats is not simulated"]
+
+
 def test_an_experiment_that_asks_only_about_processes_is_refused():
     checks = tuple(replace(check, kind="restart_s") for check in brief().checks)
     assert refusals(brief(checks=checks), "http") == ["all of its checks are about processes"]

@@ -13,7 +13,7 @@ from cluster import experiment_console
 from cluster.__main__ import cluster
 from cluster.checks import KINDS, judge
 from cluster.errors import ClusterError
-from cluster.experiment import Experiment, Fault, Revoking
+from cluster.experiment import Experiment, Fault, Revoking, Variant
 from cluster.experiment_file import parse
 from cluster.files import parse_topology, topology_source
 from cluster.history import Run

@@ -38,6 +38,8 @@ class Variant:
     clients: str = "plain"
     verifiers: str = "stsd.verifier"
     engine: str = ""
+    without: tuple[str, ...] = ()
+    """Parts of the router that are left out (see `router_config`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@
 | `latency` | true when its checks judge times: then idle CPU and generator lag decide whether a run is valid |
 | `topology`, `policies` | a topology of `cluster/topologies`; one cluster is started per router policy and seed |
 | `[[variants]]` | what is compared, each on clusters of its own: `name`, `clients` (see `behaviour`), `verifiers` (see
-  `crowd`), `engine` (one of `engines`) |
+  `crowd`), `engine` (one of `engines`), `without` (parts of the router, see `router_config`) |
 | `upgrade_from` | the commit of which every node is at first; `upgrade` makes one of them new |
 | `[load]` | `kind` open: `arrivals_per_s` requests arrive from each location at each endpoint, whatever the service
   does, none at all if it is 0; `regional` is `own` (the nearest), `all` or `none`; `warm_up_s`, `duration_s`,
@@ -53,6 +53,7 @@ from cluster.experiment import (
     Verifiers,
 )
 from cluster.fault_records import Fault
+from cluster.router_config import PARTS
 from cluster.toml_shape import POSITIVE, SECONDS, TEXT
 from cluster.topology import BACKBONES
 
@@ -126,6 +127,7 @@ _SCHEMA = toml_shape.table(
                     "clients": {"enum": sorted(BEHAVIOURS)},
                     "verifiers": {"enum": list(VERIFIER_KINDS)},
                     "engine": {"enum": list(ENGINES)},
+                    "without": {"type": "array", "items": {"enum": [*PARTS]}},
                 },
             ),
             "minItems": 2,
@@ -251,7 +253,7 @@ def _places(name: str, entries: Sequence[Mapping[str, Any]]) -> Iterable[tuple[s
 def _build(document: Mapping[str, Any]) -> Experiment:
     faults = tuple(Fault.of(fault) for fault in document.get("faults", []))
     verifiers = document.get("verifiers")
-    variants = tuple(Variant(**variant) for variant in document.get("variants", [{}]))
+    variants = tuple(_variant(variant) for variant in document.get("variants", [{}]))
     every = {"variants": [variant.name for variant in variants]}
     return Experiment(
         number=document["number"],
@@ -271,6 +273,10 @@ def _build(document: Mapping[str, Any]) -> Experiment:
         upgrade_from=document.get("upgrade_from", ""),
         finding=tuple(document.get("finding", ())),
     )
+
+
+def _variant(members: Mapping[str, Any]) -> Variant:
+    return Variant(**{**members, "without": tuple(members.get("without", ()))})
 
 
 def _verifiers(members: Mapping[str, Any]) -> Verifiers:

@@ -80,7 +80,7 @@ class Runner:
         engine = ENGINES[variant.engine] if variant.engine else Engine(self.backbone)
         if engine.program:
             environment = environment | {brokers.PROGRAM: engine.program}
-        flags = ["--backbone", engine.backbone, *_hooks(self.experiment.faults)]
+        flags = ["--backbone", engine.backbone, *_hooks(self.experiment.faults), *_router(variant)]
         return OwnCluster(self.experiment.topology, policy, seed, *flags, environment=environment)
 
     async def _load(self, data: DataDir, policy: str, variant: Variant, seed: int) -> None:
@@ -195,6 +195,10 @@ class Runner:
 def _hooks(faults: Iterable[Fault]) -> list[str]:
     """The flag that faults inside a node need."""
     return ["--unsafe-test-hooks"] if any(fault.needs_hooks for fault in faults) else []
+
+
+def _router(variant: Variant) -> list[str]:
+    return [word for part in variant.without for word in ("--without", part)]
 
 
 async def _steps(load: Load, generator: Generator, events: list[Event]) -> None:

@@ -47,6 +47,8 @@ def refusals(experiment: Experiment, backbone: str) -> list[str]:
     """Why an experiment cannot be run in virtual time; empty when it can."""
     found = [f"backbone {backbone}: the simulation knows http"] if backbone != "http" else []
     found += ["verifiers are not simulated"] if experiment.verifiers is not None else []
+    left_out = _unknown((part for variant in experiment.variants for part in variant.without), set())
+    found += [f"a router without {part} is not simulated" for part in left_out]
     known = {*ACTIONS, "crash"}
     found += [f"fault {action} is not simulated" for action in _unknown((f.action for f in experiment.faults), known)]
     engines = _unknown((one.engine for one in experiment.variants), {"", "http"})

@@ -135,7 +135,7 @@ async def test_the_loss_of_a_node_is_told_to_who_speaks_with_it():
 
 async def test_orders_are_answered_with_what_is_wrong_now():
     async with linked() as (process, _):
-        cut = {"ok": True, "faults": [{"from": "b", "to": "a", "fault": "cut"}]}
+        cut = {"ok": True, "faults": [{"from": "b", "to": "a", "fault": "cut"}], "received": {"a": 0, "b": 0}}
         assert process.obey({"verb": "partition", "first": "b", "second": "a", "one_way": True}) == cut
         assert process.obey({"verb": "status"}) == cut
         refused = process.obey({"verb": "partition", "first": "a", "second": "mars"})

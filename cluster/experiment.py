@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from cluster import fault_records
+from cluster import dns, fault_records
 from cluster.checks import Check
 from cluster.fault_records import Fault
 
@@ -40,6 +40,8 @@ class Variant:
     engine: str = ""
     without: tuple[str, ...] = ()
     """Parts of the router that are left out (see `router_config`)."""
+    dns_ttl_s: float = dns.TTL_S
+    """How long the router's policy `dns` keeps an answer."""
 
 
 @dataclass(frozen=True, slots=True)

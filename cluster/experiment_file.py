@@ -6,7 +6,8 @@
 | `latency` | true when its checks judge times: then idle CPU and generator lag decide whether a run is valid |
 | `topology`, `policies` | a topology of `cluster/topologies`; one cluster is started per router policy and seed |
 | `[[variants]]` | what is compared, each on clusters of its own: `name`, `clients` (see `behaviour`), `verifiers` (see
-  `crowd`), `engine` (one of `engines`), `without` (parts of the router, see `router_config`) |
+  `crowd`), `engine` (one of `engines`), `without` (parts of the router, see `router_config`),
+  `dns_ttl_s` (of its policy `dns`) |
 | `upgrade_from` | the commit of which every node is at first; `upgrade` makes one of them new |
 | `[load]` | `kind` open: `arrivals_per_s` requests arrive from each location at each endpoint, whatever the service
   does, none at all if it is 0; `regional` is `own` (the nearest), `all` or `none`; `warm_up_s`, `duration_s`,
@@ -128,6 +129,7 @@ _SCHEMA = toml_shape.table(
                     "verifiers": {"enum": list(VERIFIER_KINDS)},
                     "engine": {"enum": list(ENGINES)},
                     "without": {"type": "array", "items": {"enum": [*PARTS]}},
+                    "dns_ttl_s": {"type": "number", "minimum": 0, "maximum": 86_400},
                 },
             ),
             "minItems": 2,

@@ -198,7 +198,8 @@ def _hooks(faults: Iterable[Fault]) -> list[str]:
 
 
 def _router(variant: Variant) -> list[str]:
-    return [word for part in variant.without for word in ("--without", part)]
+    left_out = [word for part in variant.without for word in ("--without", part)]
+    return [*left_out, "--dns-ttl", f"{variant.dns_ttl_s:g}"]
 
 
 async def _steps(load: Load, generator: Generator, events: list[Event]) -> None:

@@ -1,19 +1,23 @@
-"""The failover router in virtual time; what it decides is decided by `choice`, `outlier`, `retry` and `hedging`."""
+"""The failover router in virtual time; what it decides is decided by `choice`, `outlier`, `retry`, `hedging`,
+`shedding` and `admission`. Deep checks are not modelled."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 
-from cluster import latency, retry
+from cluster import admission, dns, latency, retry
+from cluster.admission import Gate
 from cluster.choice import Chooser
 from cluster.forwarder import GATEWAY_STATUSES
 from cluster.health_checks import FIRST_INTERVAL_S, INTERVAL_S, JITTER, TIMEOUT_S
 from cluster.hedging import HedgeBudget, Usual
 from cluster.history import Endpoint
 from cluster.outlier import CallClass, RegionHealth
+from cluster.shedding import Shedding
 from cluster.sim.scheduler import Scheduler
 from cluster.spare import Demand
 from cluster.topology import Topology
@@ -23,6 +27,8 @@ from cluster.virtual.tasks import Later, Steps, Wait, spawn
 ANSWER_TIMEOUT_S = 5.0
 """As RouterConfig has it."""
 UNAVAILABLE = 503
+POLL_S = 0.002
+"""How often a call that waits for its turn asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,9 @@ class Answered:
     added_s: float = 0.0
     """What the latency model put on top."""
 
+    full: bool = False
+    """The region may have no more calls in flight, and was not asked."""
+
     @property
     def broken(self) -> bool:
         """Whether there was no answer."""
@@ -57,13 +66,23 @@ class VirtualRouter:
     """One router in front of `services`."""
 
     def __init__(
-        self, topology: Topology, policy: str, services: Mapping[str, Service], scheduler: Scheduler, seed: int
+        self,
+        topology: Topology,
+        policy: str,
+        services: Mapping[str, Service],
+        scheduler: Scheduler,
+        seed: int,
+        without: Collection[str] = (),
+        dns_ttl_s: float = dns.TTL_S,
     ) -> None:
         self._topology, self._services, self._scheduler = topology, services, scheduler
         self.health = {region: RegionHealth() for region in topology.regions}
         self._rng = Random(seed)  # noqa: S311  chance, not secret
         self._demand = {region: Demand(topology.capacity.get(region)) for region in topology.regions}
-        self._chooser = Chooser(topology, policy, self.health, self._rng, self._spare)
+        self._chooser = Chooser(topology, policy, self.health, self._rng, self._spare, dns_ttl_s)
+        self._gates = {region: Gate(demand) for region, demand in self._demand.items()}
+        self._shedding = {region: Shedding() for region in topology.regions}
+        self._without = frozenset(without)
         self._links = {(a, b): latency.link(trip, local=a == b) for (a, b), trip in topology.rtt.items()}
         self._chances = {pair: Random(f"{seed}/{pair[0]}/{pair[1]}") for pair in self._links}  # noqa: S311
         self._shifts = latency.shifts(topology.rtt if topology.path_shifts else (), seed)
@@ -73,6 +92,7 @@ class VirtualRouter:
         self._in_flight = 0
         for region in topology.regions:
             spawn(scheduler, self._check(region))
+        spawn(scheduler, self._judge())
 
     def respond(self, call: Call) -> Steps:
         """One request, as `Forwarder.respond` has it; returns Answered."""
@@ -86,9 +106,10 @@ class VirtualRouter:
         else:
             result = yield from self._attempt(call, region)
         other = self._next(call, asked) if self._may_retry(result, call.operation) else None
-        if other is not None and self._budget.take(self._in_flight):
+        if other is not None and (result.full or self._budget.take(self._in_flight)):
             second: Answered = yield from self._attempt(call, other)
-            self._budget.done()
+            if not result.full:
+                self._budget.done()
             if not second.broken or result.broken:
                 result = replace(second, added_s=result.added_s + second.added_s)
         self._in_flight -= 1
@@ -132,13 +153,37 @@ class VirtualRouter:
     def _attempt(self, call: Call, region: str) -> Steps:
         there_s = self._one_way_s(call.location, region)
         yield there_s
-        self._demand[region].begins(self._scheduler.now)
-        result: Answered = yield from self._exchange(call, region)
-        self._demand[region].ends()
-        self._note(region, call.operation, result)
+        let_in = True if "admission" in self._without else (yield from self._is_let_in(call, region))
+        result: Answered = Answered(BROKEN, definite=True, full=True)
+        if let_in:
+            result = yield from self._timed(call, region)
         back_s = self._one_way_s(call.location, region)
         yield back_s
         return replace(result, added_s=there_s + back_s)
+
+    def _is_let_in(self, call: Call, region: str) -> Steps:
+        """Whether the call may begin now; waits a moment where it is one of the region's own clients."""
+        own = call.endpoint == "regional" or region == self._chooser.order(call.location)[0]
+        gate, until = self._gates[region], self._scheduler.now + (admission.QUEUE_S if own else 0.0)
+        while not gate.is_open(own=own):
+            if self._scheduler.now >= until:
+                return False
+            yield POLL_S
+        return True
+
+    def _timed(self, call: Call, region: str) -> Steps:
+        """One exchange, counted and noted."""
+        began = self._scheduler.now
+        self._demand[region].begins(began)
+        result: Answered = yield from self._exchange(call, region)
+        self._demand[region].ends()
+        took_s = None if result.broken else self._scheduler.now - began
+        self._gates[region].ended(took_s)
+        if took_s is not None:
+            self._shedding[region].add(took_s, failed=call.operation != "verify" and result.status >= 500)
+        if "breakers" not in self._without:
+            self._note(region, call.operation, result)
+        return result
 
     def _exchange(self, call: Call, region: str) -> Steps:
         yield handling_s(self._rng)
@@ -159,6 +204,8 @@ class VirtualRouter:
             health.request(now, failed=result.status >= 500, gateway=result.status in GATEWAY_STATUSES)
 
     def _may_retry(self, result: Answered, operation: str) -> bool:
+        if "retries" in self._without:
+            return False
         repeatable = retry.repeatable(*_asks(operation))
         if result.broken:
             return result.definite or repeatable
@@ -176,9 +223,20 @@ class VirtualRouter:
         while True:
             answer = self._services[region].ask("readyz")
             status = None if answer is None else (yield Wait(answer, TIMEOUT_S))
-            health.check("good" if status == 200 else "bad" if status else "silent", self._scheduler.now)
+            if "active-checks" not in self._without or not health.ever_good:
+                health.check("good" if status == 200 else "bad" if status else "silent", self._scheduler.now)
             interval_s = INTERVAL_S if health.ever_good else FIRST_INTERVAL_S
             yield interval_s * (1 + JITTER * (2 * self._rng.random() - 1))
+
+    def _judge(self) -> Steps:
+        """Limits and shares, for ever."""
+        for second in itertools.count(1):
+            yield admission.EVERY_S
+            for region, gate in self._gates.items():
+                gate.tick()
+                if second % 2 == 0:
+                    share = self._shedding[region].tick()
+                    self.health[region].shed(1.0 if "shedding" in self._without else share)
 
 
 def _class(operation: str) -> CallClass:

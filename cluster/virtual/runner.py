@@ -17,6 +17,7 @@ from cluster.fault_records import Fault
 from cluster.faults import Links
 from cluster.history import Conditions, Event, Run, labelled
 from cluster.load import groups, schedule
+from cluster.router_config import PARTS
 from cluster.sim.invariants import InvariantBroken
 from cluster.topology import Topology
 from cluster.virtual.clients import Clients
@@ -47,7 +48,8 @@ def refusals(experiment: Experiment, backbone: str) -> list[str]:
     """Why an experiment cannot be run in virtual time; empty when it can."""
     found = [f"backbone {backbone}: the simulation knows http"] if backbone != "http" else []
     found += ["verifiers are not simulated"] if experiment.verifiers is not None else []
-    left_out = _unknown((part for variant in experiment.variants for part in variant.without), set())
+    parts = (part for variant in experiment.variants for part in variant.without)
+    left_out = _unknown(parts, {*PARTS} - {"deep-checks"})
     found += [f"a router without {part} is not simulated" for part in left_out]
     known = {*ACTIONS, "crash"}
     found += [f"fault {action} is not simulated" for action in _unknown((f.action for f in experiment.faults), known)]
@@ -121,7 +123,9 @@ class _Scene:
         self._scheduler = self._world.scheduler
         services = {region: Service(self._scheduler) for region in topology.regions}
         self._machine = Machine(services, self._world, links)
-        self._router = VirtualRouter(topology, policy, services, self._scheduler, seed)
+        self._router = VirtualRouter(
+            topology, policy, services, self._scheduler, seed, variant.without, variant.dns_ttl_s
+        )
         begin = HEAD_START_S + load.warm_up_s
         self._clients = Clients(self._router, self._scheduler, load.timeout_s, BEHAVIOURS[variant.clients], seed, begin)
         self._clients.plan(schedule(load, groups(topology, load.regional), seed))

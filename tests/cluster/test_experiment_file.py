@@ -84,6 +84,11 @@ def test_the_quick_form_leaves_out_checks_that_say_so():
             'seeds = 3\nvariants = [{name = "a"}, {name = "b", clients = "rude"}]',
             "variants[1].clients: 'rude' is not known; allowed are budget, jitter",
         ),
+        (
+            "seeds = 3",
+            'seeds = 3\nvariants = [{name = "a", without = ["luck"]}, {name = "b"}]',
+            "variants[0].without[0]: 'luck' is not known; allowed are active-checks, deep-checks",
+        ),
         ('kind = "lost"\n', 'kind = "lost"\nvariants = ["a"]\n', "variants: a is not compared; allowed are none"),
         ('kind = "lost"\n', 'kind = "lost"\nthan = "a"\n', "checks[0].than: a is not compared; allowed are none"),
         (
@@ -103,11 +108,16 @@ def test_a_fault_names_its_place_its_reason_and_what_is_allowed(old, new, fault)
 
 
 def test_variants_are_judged_by_every_check_that_names_none_and_steps_can_bound_a_window():
-    text = GOOD.replace("seeds = 3", 'seeds = 3\nvariants = [{name = "a"}, {name = "b", clients = "jitter"}]', 1)
+    text = GOOD.replace(
+        "seeds = 3",
+        'seeds = 3\nvariants = [{name = "a", without = ["retries"]}, {name = "b", clients = "jitter", dns_ttl_s = 5}]',
+        1,
+    )
     text = text.replace("timeout_s = 3\n", 'timeout_s = 3\nsteps = [{at_s = 9, times = 2, name = "rush"}]\n', 1)
     text = text.replace("[quick]", "[quick]\nsteps_at_s = [3]").replace('since = "start"', 'since = "rush"')
     experiment = parse(text, "e.toml")
     assert [variant.clients for variant in experiment.variants] == ["plain", "jitter"]
+    assert [(variant.without, variant.dns_ttl_s) for variant in experiment.variants] == [(("retries",), 60), ((), 5)]
     assert {check.variants for check in experiment.checks} == {("a", "b")}
     assert experiment.shortened().load.steps == (Step(3.0, 2, "rush"),)
     assert experiment.seconds == 2 * parse(GOOD, "e.toml").seconds

@@ -110,6 +110,36 @@ def test_the_routers_own_decisions_move_clients_from_a_dead_region():
     assert [verdict.holds for verdict in verdicts] == [True] * 4
 
 
+@pytest.mark.parametrize(("without", "lost"), [((), False), (("admission", "shedding"), True)])
+def test_admission_limits_and_shedding_keep_calls_out_of_a_queue_that_grows(without, lost):
+    slow = Fault(0, "capacity", "eu-west-1", per_s=8)
+    (one,) = run(brief(policies=("nearest-failover",), faults=(slow,), variants=(Variant("v", without=without),)))
+    late = [e for e in one.measured if (e.location, e.endpoint) == ("eu-west-1", "global") and e.due_at > 6]
+    assert len(late) > 20
+    assert (sum(e.outcome != "ok" for e in late) > len(late) / 2) is lost
+
+
+@pytest.mark.parametrize(("without", "kept"), [((), True), (("breakers", "retries", "active-checks"), False)])
+def test_a_router_without_checks_breakers_and_retries_stays_with_the_dead(without, kept):
+    (one,) = run(brief(policies=("nearest-failover",), variants=(Variant("v", without=without),)))
+    late = [e for e in one.measured if (e.location, e.endpoint) == ("us-east-1", "global") and 3 < e.due_at < 7]
+    assert late
+    assert {e.outcome == "ok" for e in late} == {kept}
+
+
+def test_a_router_without_deep_checks_is_not_simulated():
+    one = brief(variants=(Variant("v", without=("deep-checks",)),))
+    assert refusals(one, "http") == ["a router without deep-checks is not simulated"]
+
+
+def test_dns_answers_of_a_variant_end_when_it_says():
+    (soon, late) = (
+        run(brief(policies=("dns",), variants=(Variant("v", dns_ttl_s=ttl_s),)))[0] for ttl_s in (0.5, 3600)
+    )
+    lost = [[e for e in one.measured if e.endpoint == "global" and e.outcome != "ok"] for one in (soon, late)]
+    assert 0 < len(lost[0]) < len(lost[1])
+
+
 def test_a_paused_region_answers_when_it_goes_on_and_not_before():
     pause = Fault(2, "pause", "eu-west-1")
     (one,) = run(brief(policies=("nearest-failover",), faults=(pause, Fault(4, "resume", "eu-west-1"))))
@@ -194,7 +224,8 @@ def test_a_full_disk_refuses_revocations_and_none_of_them_is_half_there():
     ids=lambda value: getattr(value, "action", None),
 )
 def test_what_is_wrong_inside_a_node_is_seen_at_its_regional_endpoint(fault, operations, lost):
-    (one,) = run(brief(policies=("nearest",), faults=(fault,)))
+    # Admission limits take late answers for a queue, and would refuse some calls of a brown-out.
+    (one,) = run(brief(policies=("nearest",), faults=(fault,), variants=(Variant("v", without=("admission",)),)))
     ill = [e for e in one.measured if e.region == "eu-west-1" and e.due_at > 2.1]
     bad = [e for e in ill if e.outcome != "ok"]
     assert {e.operation for e in bad} == operations
@@ -207,7 +238,8 @@ def test_what_is_wrong_inside_a_node_is_seen_at_its_regional_endpoint(fault, ope
 
 def test_hedging_asks_a_second_region_when_the_first_is_late():
     slow = Fault(6, "brown-out", "us-east-1", ms=600)
-    one = brief(policies=("nearest-failover", "hedged"), faults=(slow,))
+    bare = Variant("v", without=("admission", "shedding"))
+    one = brief(policies=("nearest-failover", "hedged"), faults=(slow,), variants=(bare,))
     one = replace(one, load=replace(one.load, arrivals_per_s=25, operations=("verify",), regional="none"))
     plain, hedged = run(one)
     answered = {r.policy: {e.served_by for e in r.measured if e.location == "us-east-1"} for r in (plain, hedged)}

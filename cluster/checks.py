@@ -251,6 +251,7 @@ KINDS: Mapping[str, Kind] = {
     "remote_calls": Kind(_remote_calls, (), _BOUNDS),
     "restart_s": Kind(_restart_s, (), _BOUNDS),
     "recovery_s": Kind(_recovery_s, ("since",), ("until", *_CLIENTS, *_BOUNDS)),
+    "hedged_share": Kind(load_checks.hedged_share, (), _BOUNDS),
     **{
         kind: Kind(measure, required, ("until", *_CLIENTS, *_BOUNDS))
         for kind, (measure, required) in load_checks.MEASURES.items()

@@ -23,6 +23,7 @@ MESSAGES_MIN = 1000
 LAG_MS_MAX = 50.0
 LAG_MS_MAX_LATENCY = 10.0
 DELAY_ERROR = "router_delay_error_seconds"
+HEDGES = "router_hedges_total"
 DELAY_ASKED = "router_delay_requested_seconds"
 
 Buckets = Mapping[float, float]
@@ -39,6 +40,13 @@ def delay_errors(exposition: str) -> Buckets:
                     bound = float(sample.labels["le"])
                     buckets[bound] = buckets.get(bound, 0.0) + sample.value
     return buckets
+
+
+def hedges(exposition: str) -> float:
+    """How many second regions a router has asked before the first had answered; 0 where it never did."""
+    families = text_string_to_metric_families(exposition)
+    samples = (sample for family in families for sample in family.samples)
+    return sum(sample.value for sample in samples if sample.name == HEDGES)
 
 
 def pair_delays(before: str, after: str) -> tuple[PairDelay, ...]:

@@ -188,6 +188,8 @@ class Run:
     """What was looked at twice a second, where a check needs it."""
     journal_bytes: Mapping[str, int] = field(default_factory=dict)
     """How much the batches in each region's journal are in the end."""
+    hedges: float | None = None
+    """How many calls the router sent to a second region before the first had answered; None: it did not tell."""
 
     @property
     def label(self) -> str:

@@ -5,6 +5,8 @@
 | `impaired_s` | seconds from the beginning of `since` to the end of the last bad second before `until` |
 | `collapsed_s` | seconds from the beginning of `since` until the first second that was not bad |
 | `amplification` | attempts ÷ requests |
+| `latency_ms_p99` | p99 of the latency of requests answered well |
+| `hedged_share` | calls that the router sent to a second region ÷ requests, those of the warm-up too |
 
 A second is bad when less than `level` of the requests due in it were answered well. Both end with the window at the
 latest. Of several seeds the longest impairment, the shortest collapse and the amplification over all count.
@@ -18,8 +20,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from cluster.history import Exchange, Run
-from cluster.revocation_checks import bounds
+from cluster.history import Exchange, Run, percentile
+from cluster.revocation_checks import P99_SAMPLES_MIN, bounds
 
 if TYPE_CHECKING:
     from cluster.checks import Check, Measure
@@ -86,9 +88,23 @@ def _amplification(check: Check, runs: Sequence[Run], table: RttTable) -> Iterab
     yield "", sum(exchange.attempts for exchange in found) / len(found) if found else None
 
 
+def _latency_ms_p99(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
+    found = [e.latency_ms for run in runs for _, e in _due(check, run) if e.outcome == "ok"]
+    yield "", percentile(found, 0.99) if len(found) >= P99_SAMPLES_MIN else None
+
+
+def hedged_share(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
+    """Of whole runs: a router does not tell when, or for whom, it asked a second region."""
+    hedges = [run.hedges for run in runs]
+    known = [count for count in hedges if count is not None]
+    requests = sum(len(run.exchanges) for run in runs)
+    yield "", sum(known) / requests if requests and len(known) == len(hedges) else None
+
+
 MEASURES: Mapping[str, tuple[Measure, tuple[str, ...]]] = {
     "impaired_s": (_impaired_s, ("since", "level")),
     "collapsed_s": (_collapsed_s, ("since", "level")),
     "amplification": (_amplification, ("since",)),
+    "latency_ms_p99": (_latency_ms_p99, ("since",)),
 }
 """Each kind's measure and the members that it needs."""

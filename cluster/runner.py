@@ -90,7 +90,7 @@ class Runner:
         generator.behaviour, generator.seed = BEHAVIOURS[variant.clients], seed
         arrivals = schedule(load, groups(self.topology, load.regional), seed)
         events: list[Event] = []
-        measured = Conditions()
+        measured, hedges = Conditions(), None
         looking: asyncio.Task[None] | None = None
         revoker: Revoker | None = None
         herd: Herd | None = None
@@ -113,11 +113,14 @@ class Runner:
                         tasks.create_task(_moments(self.experiment.verifiers, generator, events))
                     before = tasks.create_task(_snapshot(data, after_s=-generator.now()))
                     looking = asyncio.create_task(observer.run()) if self._looks else None
-                measured = _between(before.result(), await _snapshot(data))
+                after = await _snapshot(data)
+                measured = _between(before.result(), after)
+                hedges = conditions.hedges(after.router)
             except (aiohttp.ClientError, ValueError) as error:
                 raise Refused(f"the experiment's cluster gives no token: {error}") from error
             finally:
                 done = Run(policy, seed, generator.exchanges, events, measured, generator.now(), variant=variant.name)
+                done = replace(done, hedges=hedges)
                 if revoker is not None:
                     done = replace(done, revocations=revoker.revocations, untouched=revoker.untouched)
                 if herd is not None:

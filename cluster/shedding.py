@@ -1,6 +1,7 @@
 """How large a share of its calls a region keeps that answers slower or worse than it used to (multiregion 3.3). Pure.
 
-Every two seconds a window of calls is judged. The region is ill when its slow calls took more than five times as long
+Every two seconds a window of calls is judged; one of a region that gets a share lasts up to 12 s until it has calls
+enough. The region is ill when its slow calls took more than five times as long
 as usual, or when more than a tenth failed: its share is halved, down to a sixteenth. Otherwise a fifth comes back.
 Usual is the median of the windows of the last ten minutes in which it was well; a region that is ill for five minutes
 is as it is, and what is usual is found anew. A slow call is the 99th percentile of a window, or of fewer than
@@ -23,6 +24,8 @@ CALLS_MIN = 20
 P99_CALLS_MIN = 100
 CALLS_MIN_SHED = 5
 """Of a region that gets a share only, fewer calls have to do."""
+WAIT_TICKS_MAX = 5
+"""So often the share stays as it is while there are too few calls to judge."""
 TIMES = 5.0
 SLOWER_S_MIN = 0.02
 FAILED_SHARE = 0.1
@@ -38,6 +41,7 @@ class Shedding:
     took_s: list[float] = field(default_factory=list)
     failed: int = 0
     _ill: int = 0
+    _waited: int = 0
     _usual: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=USUAL_WINDOWS))
 
     def add(self, took_s: float, *, failed: bool) -> None:
@@ -48,7 +52,10 @@ class Shedding:
     def tick(self) -> float:
         """Judges the window that ends now and begins the next; the share."""
         took_s, failed = self.took_s, self.failed
-        self.took_s, self.failed = [], 0
+        if self.share < 1.0 and len(took_s) < CALLS_MIN_SHED and self._waited < WAIT_TICKS_MAX:
+            self._waited += 1
+            return self.share
+        self.took_s, self.failed, self._waited = [], 0, 0
         enough = CALLS_MIN if self.share >= 1.0 else CALLS_MIN_SHED
         if len(took_s) >= enough and self._is_ill(took_s, failed):
             self.share = max(SHARE_MIN, self.share / 2)

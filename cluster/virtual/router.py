@@ -88,6 +88,8 @@ class VirtualRouter:
         self._shifts = latency.shifts(topology.rtt if topology.path_shifts else (), seed)
         self._budget = retry.RetryBudget()
         self._hedges = HedgeBudget()
+        self.hedges = 0
+        """How many calls were sent to a second region before the first had answered."""
         self._usual: dict[tuple[str, str], Usual] = {}
         self._in_flight = 0
         for region in topology.regions:
@@ -134,6 +136,7 @@ class VirtualRouter:
             other = self._next(call, asked)
             if other is not None and self._hedges.take():
                 asked.add(other)
+                self.hedges += 1
                 tasks.append(spawn(self._scheduler, self._attempt(call, other)))
         for task in tasks:
             task.when_given(partial(_judge, race, tasks))

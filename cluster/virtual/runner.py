@@ -17,7 +17,6 @@ from cluster.fault_records import Fault
 from cluster.faults import Links
 from cluster.history import Conditions, Event, Run, labelled
 from cluster.load import groups, schedule
-from cluster.router_config import PARTS
 from cluster.sim.invariants import InvariantBroken
 from cluster.topology import Topology
 from cluster.virtual.clients import Clients
@@ -35,6 +34,7 @@ JUDGED = frozenset(
     {
         *("latency_ratio", "mean_latency_ratio", "measured_to_table", "p99_ratio"),
         *("lost", "lost_share", "recovery_s", "collapsed_s", "impaired_s", "amplification"),
+        *("latency_ms_p99", "hedged_share"),
         *("convergence_ms_p99", "convergence_s", "caught_up_s", "accepted_after_ack", "lost_acked"),
         *("differing_heads", "phantoms", "unacked"),
     }
@@ -48,9 +48,6 @@ def refusals(experiment: Experiment, backbone: str) -> list[str]:
     """Why an experiment cannot be run in virtual time; empty when it can."""
     found = [f"backbone {backbone}: the simulation knows http"] if backbone != "http" else []
     found += ["verifiers are not simulated"] if experiment.verifiers is not None else []
-    parts = (part for variant in experiment.variants for part in variant.without)
-    left_out = _unknown(parts, {*PARTS} - {"deep-checks"})
-    found += [f"a router without {part} is not simulated" for part in left_out]
     known = {*ACTIONS, "crash"}
     found += [f"fault {action} is not simulated" for action in _unknown((f.action for f in experiment.faults), known)]
     engines = _unknown((one.engine for one in experiment.variants), {"", "http"})
@@ -162,6 +159,7 @@ class _Scene:
             untouched=[] if self._revoker is None else self._revoker.untouched,
             nodes=self._world.counts(),
             variant=self._variant.name,
+            hedges=float(self._router.hedges),
         )
 
     def _faults(self, faults: Sequence[Fault]) -> Steps:

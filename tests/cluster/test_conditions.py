@@ -55,3 +55,10 @@ def test_delays_and_the_time_without_them_are_told_apart():
     (row,) = tables["service"]["rows"]
     assert row[:6] == ["nearest", US, "regional", EU, 1, 5.0]
     assert row[-1] == 70.0
+
+
+def test_hedges_are_read_from_the_routers_counter():
+    metrics = RouterMetrics(dict)
+    assert conditions.hedges(metrics.render().decode()) == 0
+    metrics.hedges.inc(3)
+    assert conditions.hedges(metrics.render().decode()) == 3

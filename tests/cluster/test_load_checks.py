@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from cluster.checks import Check, judge
-from cluster.history import Event, Exchange, Run
+from cluster.history import Event, Exchange, Run, percentile
 
 OVERLOAD = Event("load", "1.5 times", 2.0, 2.0, "overload")
 
@@ -54,6 +56,19 @@ def test_a_fault_that_did_not_happen_measures_nothing():
 
 def test_amplification_counts_attempts_since_the_overload():
     assert measured("amplification", run(HEALED, attempts=3)) == 3
+
+
+def test_a_p99_is_of_good_answers_of_the_window_and_needs_a_thousand():
+    assert measured("latency_ms_p99", run(HEALED)) is None
+    many = replace(run(HEALED), exchanges=[e for e in run(HEALED).exchanges for _ in range(100)])
+    good = [e.latency_ms for e in many.exchanges if e.outcome == "ok" and e.due_at >= many.events[0].began_at]
+    assert measured("latency_ms_p99", many) == pytest.approx(percentile(good, 0.99))
+
+
+def test_hedges_are_a_share_of_all_requests_and_unknown_where_one_router_did_not_tell():
+    told = replace(run(HEALED), hedges=2.0)
+    assert measured("hedged_share", told) == 2 / len(told.exchanges)
+    assert measured("hedged_share", told, run(HEALED)) is None
 
 
 def test_a_variant_is_judged_by_its_own_runs_and_against_another_one():

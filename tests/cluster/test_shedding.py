@@ -37,6 +37,13 @@ def test_a_region_that_recovers_gets_its_share_back_step_by_step():
     assert windows(shedding, 5, 0.01) == pytest.approx([0.45, 0.65, 0.85, 1.0, 1.0])
 
 
+def test_a_share_with_few_calls_stays_until_there_are_enough_or_nobody_has_called_for_long():
+    shedding = known()
+    windows(shedding, 3, 0.1)
+    assert windows(shedding, 3, 0.1, calls=2) == [0.125, 0.125, SHARE_MIN]
+    assert windows(shedding, 6, 0.1, calls=0) == pytest.approx([SHARE_MIN] * 5 + [SHARE_MIN + 0.2])
+
+
 def test_a_few_times_slower_is_not_ill_and_neither_is_a_hiccup():
     shedding = known()
     assert windows(shedding, 3, 0.02) == [1.0] * 3

@@ -127,11 +127,6 @@ def test_a_router_without_checks_breakers_and_retries_stays_with_the_dead(withou
     assert {e.outcome == "ok" for e in late} == {kept}
 
 
-def test_a_router_without_deep_checks_is_not_simulated():
-    one = brief(variants=(Variant("v", without=("deep-checks",)),))
-    assert refusals(one, "http") == ["a router without deep-checks is not simulated"]
-
-
 def test_dns_answers_of_a_variant_end_when_it_says():
     (soon, late) = (
         run(brief(policies=("dns",), variants=(Variant("v", dns_ttl_s=ttl_s),)))[0] for ttl_s in (0.5, 3600)

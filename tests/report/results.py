@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -70,9 +69,9 @@ def _usual(name: str) -> dict[str, Any]:
 
 
 def _made(name: str, runs: list[Run], broken: str | None) -> dict[str, Any]:
-    one = replace(EXPERIMENTS[name].shortened(), topology="three_regions")
+    one = EXPERIMENTS[name].shortened()
     given = {"seed": 1, "quick": True, "commit": "c0ffee", "started_at": 1_800_000_000}
-    return result(one, runs, read_topology("three_regions"), broken=broken, **given)  # type: ignore[arg-type]
+    return result(one, runs, read_topology(one.topology), broken=broken, **given)  # type: ignore[arg-type]
 
 
 def record(*args: Any, **members: Any) -> Record:

@@ -114,6 +114,11 @@ class Connection(RequestHandler):
             if waiter is not None and not waiter.done():
                 waiter.set_result(None)
 
+    def abort(self) -> None:
+        """End the connection at once, as the event loop does when `data_received` fails."""
+        if self.transport is not None:
+            self.transport.abort()
+
     async def finish_response(self, request: BaseRequest, resp: Any, start_time: float | None) -> tuple[Any, bool]:
         """The task's answer is written; unless it is the last one, the next request may go straight again. After an
         upgrade was asked for none does: aiohttp then parses what waits behind it by itself."""

@@ -20,6 +20,9 @@ class Waiting(Protocol):
     def answer(self) -> None:
         """Answer them, as far as that is possible at once."""
 
+    def abort(self) -> None:
+        """End it: it cannot be answered."""
+
 
 class Turn:
     """Of one server: which connections have read what is not answered yet, and which answers are not written yet."""
@@ -60,4 +63,9 @@ class Turn:
     def _answer(self) -> None:
         waiting, self._waiting = self._waiting, []
         for connection in waiting:
-            connection.answer()
+            try:
+                connection.answer()
+            except Exception as error:
+                # A fault of ours with one request is no reason to leave the others without an answer.
+                connection.abort()
+                self._loop.call_exception_handler({"message": "a request was not answered", "exception": error})

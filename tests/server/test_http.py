@@ -306,6 +306,33 @@ async def test_what_arrives_in_one_turn_in_several_pieces_is_answered_in_order()
     assert handler.straight == 4
 
 
+async def test_a_failure_ends_its_own_connection_and_no_other():
+    class Failing(Echo):
+        def at_once(self, head, body):
+            if body == b"fail":
+                raise RuntimeError("a fault of ours")
+            return super().at_once(head, body)
+
+    said = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context["exception"]))
+    async with serving(Failing()) as (reader, writer, server):
+        second, writer_of_second = await asyncio.open_connection("127.0.0.1", server.port)
+        for one, send in ((reader, writer), (second, writer_of_second)):
+            send.write(post("/", b"0"))
+            assert await answered(one) == b"0"
+        failing, well = server._server.connections
+        failing.data_received(post("/", b"fail"))
+        well.data_received(post("/", b"1"))
+        ended, answering = (
+            (reader, second) if failing.peername == writer.get_extra_info("sockname") else (second, reader)
+        )
+        assert await answered(answering) == b"1"
+        with suppress(ConnectionResetError):
+            assert await asyncio.wait_for(ended.read(), 5) == b""
+        writer_of_second.close()
+    assert [str(one) for one in said] == ["a fault of ours"]
+
+
 async def test_what_was_read_before_the_end_is_answered():
     async with serving(Echo()) as (reader, writer, server):
         writer.write(post("/", b"0"))

@@ -120,11 +120,9 @@ class Node:
     def _refusal(
         self, error: StsError, request: Request, action: str, caller: Caller | None, as_json: bool
     ) -> Response:
-        event = _event(caller, error.reason)
-        if as_json:
-            body = xml.render_error_json(error, request.id)
-            return Response(error.status, body, "application/json", (), action, error.code, event)
-        return Response(error.status, xml.render_error(error, request.id), "text/xml", (), action, error.code, event)
+        response = xml.error(error, request.id, action, as_json=as_json)
+        response.event = _event(caller, error.reason)
+        return response
 
     def _json(self, route: Route, request: Request, now: float) -> Response:
         try:

@@ -9,8 +9,9 @@ from cluster.disturb import ERROR_STATUS, GREY_STATUS
 from cluster.fault_records import Fault
 from cluster.faults import Links
 from cluster.virtual.replication import Replication
-from cluster.virtual.service import WELL, Capacity, Service
+from cluster.virtual.service import WELL, Service
 from cluster.virtual.tasks import Steps
+from stsd.capacity import Capacity
 
 ORDER_S = 0.01
 """From an order until it is obeyed."""

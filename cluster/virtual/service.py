@@ -14,11 +14,12 @@ from typing import Literal
 
 from cluster.sim.scheduler import Scheduler
 from cluster.virtual.tasks import Later
+from stsd.capacity import Capacity
 
 SERVICE_S: Mapping[str, float] = {
-    "AssumeRole": 0.00022,
-    "GetCallerIdentity": 0.0001,
-    "verify": 0.00018,
+    "AssumeRole": 0.00013,
+    "GetCallerIdentity": 0.00005,
+    "verify": 0.00012,
     "readyz": 0.0001,
 }
 HANDLING_S_MIN = 0.0026
@@ -42,24 +43,6 @@ def handling_s(rng: Random) -> float:
 def direct_s(rng: Random) -> float:
     """The same for a direct call."""
     return DIRECT_S_MIN + rng.expovariate(1 / DIRECT_S_MEAN)
-
-
-@dataclass(slots=True)
-class Capacity:
-    """What the test hook `capacity` makes of a node: one server, whose queue is bounded or not."""
-
-    per_s: float
-    queue_s: float | None = None
-    free_at: float = 0.0
-
-    def turn(self, now: float, left_s: float | None) -> float | None:
-        """Seconds until a call is done that comes now; None when it is refused, which takes none of the capacity."""
-        done_in_s = max(0.0, self.free_at - now) + 1 / self.per_s
-        wait_s = done_in_s - 1 / self.per_s
-        if self.queue_s is not None and (wait_s > self.queue_s or (left_s is not None and done_in_s > left_s)):
-            return None
-        self.free_at = now + done_in_s
-        return done_in_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ from random import Random
 from time import monotonic, process_time
 from typing import Any
 
-from stsd.errors import InternalFailure, ServiceUnavailable, StsError, ValidationError
-from stsd.wire import json_api, xml
+from stsd.errors import InternalFailure, ServiceUnavailable, ValidationError
+from stsd.server import refusal
 from stsd.wire.messages import Request, Response
 
 ISSUING = (b"Action=AssumeRole", b"Action=GetSessionToken", b"Action=GetFederationToken")
@@ -56,7 +56,7 @@ class Faults:
                 low, high = LIMITS[name]
                 if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
                     raise ValidationError(f"{name} must be a number from {low:g} to {high:g}", reason="faults")
-            elif value not in STATUSES and not (name == "grey_status" and value == 0):
+            elif type(value) is not int or value not in (*STATUSES, *((0,) if name == "grey_status" else ())):
                 allowed = ", ".join(map(str, STATUSES))
                 raise ValidationError(f"{name} must be one of {allowed}", reason="faults")
         return replace(self, **content) if content else WELL
@@ -84,7 +84,7 @@ class FaultyAnswers:
         status = self._status(request)
         if status:
             work.close()
-            return refusal(request, status)
+            return made_up(request, status)
         started = monotonic()
         response = await work
         late_s = (monotonic() - started) * (faults.times - 1) + faults.ms / 1000
@@ -112,16 +112,9 @@ def issues(request: Request) -> bool:
     return any(action in request.body or action in request.query.encode() for action in ISSUING)
 
 
-def refusal(request: Request, status: int) -> Response:
+def made_up(request: Request, status: int) -> Response:
     """The error in the form of its call; the log says that a test hook made it."""
-    error: StsError = InternalFailure(None) if status == 500 else ServiceUnavailable(None)
-    event = {"reason": REASON}
-    if request.path != "/":
-        response = json_api.error(error, request.id, "unknown")
-        response.status, response.event = status, event
-        return response
-    if xml.wants_json(request.headers):
-        body, content_type = xml.render_error_json(error, request.id), "application/json"
-    else:
-        body, content_type = xml.render_error(error, request.id), "text/xml"
-    return Response(status, body, content_type, (), "unknown", error.code, event)
+    error = InternalFailure(reason=REASON) if status == 500 else ServiceUnavailable(reason=REASON)
+    response = refusal.of(request, error)
+    response.status = status
+    return response

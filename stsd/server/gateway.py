@@ -12,8 +12,9 @@ from collections.abc import Callable, Coroutine
 from time import perf_counter
 from typing import Any
 
+from stsd.capacity import Capacity
 from stsd.node import Node
-from stsd.server.capacity import Capacity
+from stsd.server import capacity
 from stsd.server.clock import Clock, request_id
 from stsd.server.connection import Head
 from stsd.server.faults import FaultyAnswers
@@ -77,8 +78,9 @@ class Gateway:
 
     async def _in_turn(self, request: Request) -> Response:
         """The node's answer, after the wait that a lowered capacity brings."""
-        refusal = await self.capacity.admit(request, self._clock.wall()) if self.capacity is not None else None
-        return refusal or self._node.respond(request, *self._clock.read())
+        limit = self.capacity
+        refused = await capacity.admit(limit, request, self._clock.wall()) if limit is not None else None
+        return refused or self._node.respond(request, *self._clock.read())
 
     def _request(self, head: Head, path: str, query: str, body: bytes) -> Request:
         return Request(head.method, path, query, head.headers, body, request_id(), head.remote, self._secure)

@@ -17,11 +17,11 @@ from random import Random
 from time import time_ns
 from typing import Any
 
+from stsd.capacity import Capacity
 from stsd.errors import AccessDenied, StsError, ValidationError
 from stsd.node import is_loopback
 from stsd.revocation.codec import MAX_SEQUENCE
 from stsd.revocation.revocation_set import RULES, Revocation
-from stsd.server.capacity import Capacity
 from stsd.server.clock import Clock
 from stsd.server.faults import MEMBERS, WELL, FaultyAnswers
 from stsd.server.gateway import Gateway

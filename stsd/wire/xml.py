@@ -15,7 +15,7 @@ from typing import TypeAlias, Union
 import orjson
 
 from stsd.errors import STS_NAMESPACE, StsError
-from stsd.wire.messages import Headers
+from stsd.wire.messages import Headers, Response
 
 
 class Timestamp(int):
@@ -75,6 +75,12 @@ def render_error_json(error: StsError, request_id: str) -> bytes:
     if error.message is not None:
         content["Message"] = _scalar(error.message)
     return orjson.dumps({"Error": content, "RequestId": request_id}, option=orjson.OPT_SORT_KEYS)
+
+
+def error(failure: StsError, request_id: str, operation: str, *, as_json: bool) -> Response:
+    """The refusal of a call of the Query API."""
+    render, content_type = (render_error_json, "application/json") if as_json else (render_error, "text/xml")
+    return Response(failure.status, render(failure, request_id), content_type, (), operation, failure.code)
 
 
 def escape(text: str) -> str:

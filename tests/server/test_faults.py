@@ -118,6 +118,6 @@ async def test_the_hook_tells_what_is_wrong_and_works_on_this_machine_only():
 
 @pytest.mark.parametrize("path", ["/", "/v1/verify"])
 def test_an_error_has_the_form_of_its_call(path):
-    response = faults.refusal(asked(path), 504)
+    response = faults.made_up(asked(path), 504)
     assert (response.status, b"ServiceUnavailable" in response.body) == (504, True)
     assert response.content_type == ("text/xml" if path == "/" else "application/json")

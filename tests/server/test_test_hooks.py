@@ -7,8 +7,8 @@ import json
 import pytest
 from multidict import CIMultiDict
 
+from stsd.capacity import Capacity
 from stsd.server import test_hooks
-from stsd.server.capacity import Capacity
 from stsd.server.clock import Clock
 from stsd.wire import xml
 from stsd.wire.messages import Request

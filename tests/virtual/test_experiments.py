@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from random import Random
 
 import click
 import pytest
@@ -21,8 +20,6 @@ from cluster.result import series
 from cluster.topology import Topology
 from cluster.virtual import calls, console
 from cluster.virtual.runner import JUDGED, VirtualRunner, judged, refusals
-from cluster.virtual.service import Capacity
-from stsd.server import capacity
 from stsd.server.backbone import http, links
 
 BRIEF = """
@@ -303,15 +300,6 @@ def test_calls_between_nodes_are_bounded_as_the_http_backbone_bounds_them():
     assert calls.CALLS_AT_ONCE == http.CALLS_AT_ONCE
     assert calls.MAX_QUEUED_MESSAGES == http.MAX_QUEUED_MESSAGES
     assert calls.CALL_TIMEOUT_S == links.TIMEOUT_S
-
-
-@pytest.mark.parametrize("queue_s", [None, 0.2])
-def test_a_node_of_lowered_capacity_takes_turns_as_the_test_hook_does(queue_s):
-    ours, real, rng, now = Capacity(60, queue_s), capacity.Capacity(60, queue_s), Random(1), 0.0
-    for _ in range(300):
-        now += rng.expovariate(80)
-        left_s = rng.choice([None, 0.05, 1.0])
-        assert ours.turn(now, left_s) == pytest.approx(real.turn(now, left_s))
 
 
 def main_code(arguments: list[str]) -> int:

@@ -1,12 +1,14 @@
 """A `result.json` as a value that pages and tables can be made of. Pure.
 
 Results outlive the code that made them: members of contract 9 are required, everything inside `parameters` and `series`
-may be missing. A table of a name that nobody here knows is shown as it is.
+may be missing. A table of a name that nobody here knows is shown as it is. What is there has the kind that its name
+says: whoever draws it need not ask.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,6 +17,11 @@ from jsonschema import Draft202012Validator
 
 Verdict = Literal["holds", "does not hold", "not valid"]
 _TEXT = {"type": "string"}
+_NUMBER = {"type": ["number", "null"]}
+_WORD = {"type": ["string", "null"]}
+_WORDS = {"type": ["array", "null"], "items": _TEXT}
+_LIMIT = 1e15
+"""Nothing that is measured is larger; drawings of larger numbers overflow."""
 _TABLE = {
     "type": "object",
     "required": ["name", "columns", "rows"],
@@ -23,7 +30,10 @@ _TABLE = {
         "columns": {"type": "array", "items": _TEXT},
         "rows": {
             "type": "array",
-            "items": {"type": "array", "items": {"type": ["string", "number", "boolean", "null"]}},
+            "items": {
+                "type": "array",
+                "items": {"type": ["string", "number", "boolean", "null"], "minimum": -_LIMIT, "maximum": _LIMIT},
+            },
         },
     },
 }
@@ -33,8 +43,41 @@ _CHECK = {
     "properties": {"name": _TEXT, "holds": {"type": "boolean"}, "measured": {"type": ["number", "null"]}}
     | {"required": _TEXT},
 }
+_FAULT = {
+    "type": "object",
+    "properties": {
+        **dict.fromkeys(("at_s", "ms", "share", "times", "per_s", "offset_s", "every_s"), _NUMBER),
+        **dict.fromkeys(("action", "region", "to", "name"), _WORD),
+        "at_s": {"type": "number"},
+        "variants": _WORDS,
+    },
+}
+_STEP = {
+    "type": "object",
+    "required": ["at_s", "times", "name"],
+    "properties": {"at_s": {"type": "number"}, "times": {"type": "number"}, "name": _TEXT},
+}
+_LOAD = {
+    "type": ["object", "null"],
+    "properties": {
+        **dict.fromkeys(("arrivals_per_s", "duration_s", "warm_up_s", "timeout_s"), {"type": "number"}),
+        "operations": _WORDS,
+        "steps": {"type": ["array", "null"], "items": _STEP},
+    },
+}
+_REVOKING = {"type": ["object", "null"], "properties": {"per_s": {"type": "number"}, "preloaded": _NUMBER}}
+_PARAMETERS = {
+    "type": "object",
+    "properties": {
+        "policies": _WORDS,
+        "variants": {"type": ["array", "null"], "items": {"type": "object", "properties": {"name": _WORD}}},
+        "load": _LOAD,
+        "faults": {"type": ["array", "null"], "items": _FAULT},
+        "revocations": _REVOKING,
+    },
+}
 _MEMBERS: Mapping[str, Any] = {
-    "name": {"type": "string", "pattern": "^[a-z0-9]+(-[a-z0-9]+)*$"},
+    "name": {"type": "string", "pattern": r"^[a-z0-9]+(-[a-z0-9]+)*\Z"},
     "question": _TEXT,
     "answer": _TEXT,
     "valid": {"type": "boolean"},
@@ -42,11 +85,17 @@ _MEMBERS: Mapping[str, Any] = {
     "commit": _TEXT,
     "started_at": {"type": "integer", "minimum": 0, "maximum": 253402300799},
     "topology": {"type": "object"},
-    "parameters": {"type": "object"},
+    "parameters": _PARAMETERS,
     "checks": {"type": "array", "items": _CHECK},
     "series": {"type": "array", "items": _TABLE},
 }
 _SCHEMA = Draft202012Validator({"type": "object", "required": [*_MEMBERS], "properties": _MEMBERS})
+_KINDS: Sequence[tuple[re.Pattern[str], tuple[type, ...], str]] = [
+    (re.compile("policy|location|endpoint|region|condition|action"), (str,), "text"),
+    (re.compile("seed|second|ok|lost|requests|began_at_s"), (int, float), "a number"),
+    (re.compile(r"p[0-9.]+_ms|ms|share|at_s|load"), (int, float, type(None)), "a number or null"),
+]
+"""What a column of such a name holds in every table."""
 
 
 class RecordError(ValueError):
@@ -127,7 +176,7 @@ class Record:
 def parse(text: str, numbers: Mapping[str, str]) -> Record:
     """The record of a file's text; `numbers` has the number of each known experiment. Raises RecordError."""
     try:
-        found = json.loads(text)
+        found = json.loads(text, parse_constant=_no_number)
     except ValueError as error:
         raise RecordError(f"it is not JSON ({error}): run the experiment again") from error
     for wrong in sorted(_SCHEMA.iter_errors(found), key=lambda error: str(error.json_path)):
@@ -139,13 +188,29 @@ def parse(text: str, numbers: Mapping[str, str]) -> Record:
     return Record(number=numbers.get(found["name"], ""), checks=checks, tables=tables, **members)
 
 
+def _no_number(name: str) -> None:
+    """Python's JSON has more numbers than JSON. Raises ValueError."""
+    raise ValueError(f"{name} is no number")
+
+
 def _table(table: Mapping[str, Any]) -> Table:
     columns = tuple(table["columns"])
     for index, row in enumerate(table["rows"]):
         if len(row) != len(columns):
             where = f"series {table['name']}, row {index}"
             raise RecordError(f"{where}: {len(row)} cells for {len(columns)} columns: the file is damaged")
-    return Table(table["name"], columns, tuple(map(tuple, table["rows"])))
+    found = Table(table["name"], columns, tuple(map(tuple, table["rows"])))
+    for at, column in enumerate(columns):
+        _check_column(found, at, column)
+    return found
+
+
+def _check_column(table: Table, at: int, column: str) -> None:
+    for kinds, wanted in ((kinds, wanted) for names, kinds, wanted in _KINDS if names.fullmatch(column)):
+        for index, row in enumerate(table.rows):
+            if not isinstance(row[at], kinds) or isinstance(row[at], bool):
+                where = f"series {table.name}, row {index}, {column}"
+                raise RecordError(f"{where}: {json.dumps(row[at])} is not {wanted}: the file is damaged")
 
 
 def ordered(records: Sequence[Record]) -> list[Record]:

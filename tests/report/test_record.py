@@ -34,6 +34,10 @@ def test_members_that_came_later_are_no_fault():
     assert parse(json.dumps(results.found() | {"later": 1}), {}).number == ""
 
 
+def one_cell(column, value):
+    return {"series": [{"name": "x", "columns": [column], "rows": [[value]]}]}
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
@@ -44,6 +48,16 @@ def test_members_that_came_later_are_no_fault():
         (lambda made: json.dumps(made | {"started_at": 10**15}), "$.started_at"),
         (lambda made: json.dumps(made | {"series": [{"name": "x", "columns": ["a"], "rows": [[1, 2]]}]}), "2 cells"),
         (lambda made: json.dumps(made | {"series": [{"name": "x", "columns": ["a"], "rows": [[[]]]}]}), "$.series"),
+        (lambda made: json.dumps(made | {"name": "brief\n"}), "$.name"),
+        (lambda made: json.dumps(made | {"seed": float("nan")}), "NaN"),
+        (lambda made: json.dumps(made | one_cell("p50_ms", 1e308)), "$.series"),
+        (lambda made: json.dumps(made | one_cell("p50_ms", "soon")), "series x, row 0, p50_ms"),
+        (lambda made: json.dumps(made | one_cell("second", None)), "series x, row 0, second"),
+        (lambda made: json.dumps(made | one_cell("lost", True)), "series x, row 0, lost"),
+        (lambda made: json.dumps(made | one_cell("region", 7)), "series x, row 0, region"),
+        (lambda made: json.dumps(made | {"parameters": {"faults": [{"action": "slow", "ms": "a bit"}]}}), "faults[0].ms"),
+        (lambda made: json.dumps(made | {"parameters": {"load": {"arrivals_per_s": "x"}}}), "$.parameters.load"),
+        (lambda made: json.dumps(made | {"parameters": {"variants": ["naive"]}}), "$.parameters.variants"),
     ],
 )
 def test_a_damaged_file_is_a_fault_that_says_where(damage, said):

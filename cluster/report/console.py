@@ -11,6 +11,7 @@ import click
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from cluster.errors import ClusterError, Refused
 from cluster.files import write_whole
@@ -114,6 +115,6 @@ def _table(title: str, pairs: Iterable[Pair], *, changes: bool) -> Table:
     if changes:
         table.add_column("verdict")
     for pair in pairs:
-        row = [pair.name, *(cell(value) for value in (pair.a, pair.b, pair.ratio))]
-        table.add_row(*row, *([pair.change or "same"] if changes else []))
+        row = [cell(value) for value in (pair.a, pair.b, pair.ratio)]
+        table.add_row(Text(pair.name), *row, *([pair.change or "same"] if changes else []))
     return table

@@ -59,6 +59,12 @@ def test_the_exit_code_says_whether_something_is_worse(tmp_path, b, code):
     assert [one["worse"] for one in json.loads(said)] == [bool(code)]
 
 
+def test_names_are_shown_as_they_are(tmp_path):
+    name = "what [red] and [/no] mean"
+    out = results.write(tmp_path, results.found(checks=checks((name, True, 1.0))))
+    assert name in run("compare", out, out)[1]
+
+
 def test_an_experiment_that_only_one_side_has_is_told(tmp_path):
     both = results.write(tmp_path / "a", results.found(), results.found("global-vs-regional"))
     one = results.write(tmp_path / "b", results.found())

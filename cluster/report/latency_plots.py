@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from cluster.report.plots import Cells, Dots, Line, Plot, listing, numbered, policies, unique
+from cluster.report.plots import Cells, Dots, Line, Plot, listing, numbered, policies, short, unique
 from cluster.report.record import Record
 from cluster.report.words import cell
 
@@ -33,7 +33,7 @@ def medians(record: Record) -> Plot | None:
     said = [f"{places[int(at)]}: {line.label} {cell(round(ms, 1))} ms" for line in lines for ms, at in line.points]
     alt = listing(["Median latency of each place", *said])
     caption = "Median time until the answer: what clients of a place pay for the global endpoint instead of a near one."
-    dots = Dots("", "median ms until the answer", tuple(places), lines, alt)
+    dots = Dots("", "median ms until the answer", tuple(map(short, places)), lines, alt)
     return Plot("latency-medians", "What each place waits for", caption, (dots,))
 
 
@@ -56,7 +56,7 @@ def blast(record: Record) -> Plot | None:
         shares = tuple(tuple(_share(found.get((place, one))) for one in endpoints) for place in places)
         said = [f"{place} at {one}: {row['lost']:,} of {row['requests']:,} lost" for (place, one), row in found.items()]
         alt = listing([f"Requests lost under {policy}", *said])
-        panels.append(Cells(policy, tuple(endpoints), tuple(places), shares, alt))
+        panels.append(Cells(policy, tuple(map(short, endpoints)), tuple(map(short, places)), shares, alt))
     caption = (
         "Share of all requests of the run that were lost, by where clients are (rows) and which endpoint they call."
     )

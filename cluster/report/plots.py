@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from cluster.report.record import Record
 
 Point = tuple[float, float]
+NAME_MAX = 28
+"""Letters of a name beside or above a panel; longer ones would leave it no room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,11 @@ def policies(record: Record, found: Iterable[str]) -> list[str]:
     """Those found, in the order in which they were run."""
     ran = [str(row["policy"]) for row in record.table("conditions") if "policy" in row]
     return [one for one in unique([*ran, *found]) if one in set(found)]
+
+
+def short(name: str) -> str:
+    """A name that leaves a panel its room."""
+    return name if len(name) <= NAME_MAX else f"{name[: NAME_MAX - 1]}…"
 
 
 def unique(values: Iterable[str]) -> list[str]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -97,6 +98,21 @@ def test_series_that_nobody_knows_are_plotted_by_their_columns():
     assert all(drawing.page_svg(panel, "p") for plot in plots for panel in plot.panels)
     small = next(plot for plot in plots if plot.slug == "timeline-queue-in-the-cut").panels[0]
     assert (small.x_range, small.y_max) == ((0.0, 0.5), 1)
+
+
+@pytest.mark.parametrize("events", [None, []], ids=["blast-radius", "latency-medians"])
+def test_a_long_name_of_a_place_leaves_room_for_the_drawing(request, events):
+    place = "Frankfurt am Main, behind the old " + "cable " * 20
+    given = {} if events is None else {"events": events}
+    runs = [
+        results.run(
+            **given,
+            exchanges=[replace(e, location=place, region=e.region and place) for e in results.exchanges("nearest")],
+        )
+    ]
+    [panel] = named(results.record("global-vs-regional", runs), request.node.callspec.id).panels
+    assert "Frankfurt am Main" in drawing.page_svg(panel, "p")
+    assert place in panel.alt
 
 
 def test_medians_are_compared_only_without_faults():

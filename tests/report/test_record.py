@@ -55,7 +55,10 @@ def one_cell(column, value):
         (lambda made: json.dumps(made | one_cell("second", None)), "series x, row 0, second"),
         (lambda made: json.dumps(made | one_cell("lost", True)), "series x, row 0, lost"),
         (lambda made: json.dumps(made | one_cell("region", 7)), "series x, row 0, region"),
-        (lambda made: json.dumps(made | {"parameters": {"faults": [{"action": "slow", "ms": "a bit"}]}}), "faults[0].ms"),
+        (
+            lambda made: json.dumps(made | {"parameters": {"faults": [{"action": "slow", "ms": "a bit"}]}}),
+            "faults[0].ms",
+        ),
         (lambda made: json.dumps(made | {"parameters": {"load": {"arrivals_per_s": "x"}}}), "$.parameters.load"),
         (lambda made: json.dumps(made | {"parameters": {"variants": ["naive"]}}), "$.parameters.variants"),
     ],

@@ -20,7 +20,7 @@ def _head(records: Sequence[Record]) -> str:
     checks = sum(len(record.checks) for record in records)
     held = sum(record.held for record in records)
     times = sorted(record.started_at for record in records)
-    commits = words.listed([f"`{commit[:12]}`" for commit in sorted({record.commit for record in records})])
+    commits = words.listed([_code(commit[:12]) for commit in sorted({record.commit for record in records})])
     return "\n".join(
         [
             f"<!-- made by `{MADE_BY}`; do not edit -->",
@@ -52,10 +52,10 @@ def _section(record: Record, picture: tuple[str, str] | None) -> str:
     parts = [
         f"## {record.title}",
         f"**{_text(record.question)}** {_text(record.answer)}",
-        f"```sh\n{words.command(record)}\n```",
+        f"```sh\n{' '.join(words.command(record).split())}\n```",
     ]
     if picture is not None:
-        parts.append(f"![{_alt(picture[1])}]({picture[0]})")
+        parts.append(f"![{_text(picture[1])}]({picture[0]})")
     return "\n\n".join(parts)
 
 
@@ -70,5 +70,5 @@ def _cell(text: str) -> str:
     return _text(text).replace("|", "\\|")
 
 
-def _alt(text: str) -> str:
-    return _text(text)
+def _code(text: str) -> str:
+    return f"`{' '.join(text.split()).replace('`', '')}`"

@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from cluster.__main__ import cluster
 from cluster.errors import ClusterError, Refused
+from cluster.report import results_page
 from cluster.report.comparison import compared
 from tests.report import results
 
@@ -57,6 +58,17 @@ def test_the_exit_code_says_whether_something_is_worse(tmp_path, b, code):
     found, said = run("compare", first, second / "home-region-dies" / "result.json", "--json")
     assert found == code
     assert [one["worse"] for one in json.loads(said)] == [bool(code)]
+
+
+def test_nothing_of_a_result_is_markdown_on_the_page_of_results():
+    name, hostile = "home-region-dies", "`x`\n```\n<script>"
+    record = results.record(commit=hostile, answer=hostile, question=hostile, parameters={"backbone": hostile})
+    page = results_page.markdown([record], {name: (f"results/{name}.svg", hostile)})
+    assert page.count("\n```") == 4
+    assert [line for line in page.splitlines() if "<script>" in line.replace("\\<", "")] == [
+        f"python -m cluster experiment run {name} --seed 1 --backbone '`x` ``` <script>' --out out/"
+    ]
+    assert "commit `x  <scr`:" in page
 
 
 def test_names_are_shown_as_they_are(tmp_path):

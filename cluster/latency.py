@@ -85,5 +85,10 @@ def one_way_ms(link: Link, rng: Random) -> float:
         return max(0.0, link.base_ms)
     delay = link.base_ms + link.jitter_ms * rng.lognormvariate(0.0, 1.0)
     if rng.random() < SPIKE_PROBABILITY:
-        delay += min(SPIKE_MS_MAX, SPIKE_MS_MIN * rng.paretovariate(SPIKE_ALPHA))
+        delay += spike_ms(rng)
     return max(0.0, delay)
+
+
+def spike_ms(rng: Random) -> float:
+    """What a spike adds."""
+    return min(SPIKE_MS_MAX, SPIKE_MS_MIN * rng.paretovariate(SPIKE_ALPHA))

@@ -26,7 +26,6 @@ SEND_S = 0.00004
 APPLY_S = 0.0025
 """To open, check, store and apply what came: what the exact simulation has for a call and its commit."""
 GOSSIP_S = 1.0
-SPIKE_PROBABILITY = latency.SPIKE_PROBABILITY
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +54,9 @@ def hop_s(window_s: float, turn: int, rng: Random) -> float:
     """Seconds from when a node has something until its receiver number `turn` has applied it, within a region."""
     took_s = LAN_S_MIN - LAN_S_MEAN * math.log(1 - rng.random())
     took_s += window_s * rng.random() + turn * SEND_S + APPLY_S
-    if rng.random() < SPIKE_PROBABILITY:
-        took_s += min(_spike_s(rng), GOSSIP_S * rng.random() + LAN_S_MEAN)
+    if rng.random() < latency.SPIKE_PROBABILITY:
+        took_s += min(latency.spike_ms(rng) / 1000, GOSSIP_S * rng.random() + LAN_S_MEAN)
     return took_s
-
-
-def _spike_s(rng: Random) -> float:
-    return min(latency.SPIKE_MS_MAX, latency.SPIKE_MS_MIN * rng.paretovariate(latency.SPIKE_ALPHA)) / 1000
 
 
 def between_s(link: Link, window_s: float, rng: Random) -> float:

@@ -17,7 +17,8 @@ from jsonschema import Draft202012Validator
 
 Verdict = Literal["holds", "does not hold", "not valid"]
 _TEXT = {"type": "string"}
-_NUMBER = {"type": ["number", "null"]}
+_NUMBER = {"type": "number"}
+_NUMBER_OR_NULL = {"type": ["number", "null"]}
 _WORD = {"type": ["string", "null"]}
 _WORDS = {"type": ["array", "null"], "items": _TEXT}
 _LIMIT = 1e15
@@ -40,32 +41,31 @@ _TABLE = {
 _CHECK = {
     "type": "object",
     "required": ["name", "holds", "measured", "required"],
-    "properties": {"name": _TEXT, "holds": {"type": "boolean"}, "measured": {"type": ["number", "null"]}}
-    | {"required": _TEXT},
+    "properties": {"name": _TEXT, "holds": {"type": "boolean"}, "measured": _NUMBER_OR_NULL} | {"required": _TEXT},
 }
 _FAULT = {
     "type": "object",
     "properties": {
-        **dict.fromkeys(("at_s", "ms", "share", "times", "per_s", "offset_s", "every_s"), _NUMBER),
+        **dict.fromkeys(("at_s", "ms", "share", "times", "per_s", "offset_s", "every_s"), _NUMBER_OR_NULL),
         **dict.fromkeys(("action", "region", "to", "name"), _WORD),
-        "at_s": {"type": "number"},
+        "at_s": _NUMBER,
         "variants": _WORDS,
     },
 }
 _STEP = {
     "type": "object",
     "required": ["at_s", "times", "name"],
-    "properties": {"at_s": {"type": "number"}, "times": {"type": "number"}, "name": _TEXT},
+    "properties": {"at_s": _NUMBER, "times": _NUMBER, "name": _TEXT},
 }
 _LOAD = {
     "type": ["object", "null"],
     "properties": {
-        **dict.fromkeys(("arrivals_per_s", "duration_s", "warm_up_s", "timeout_s"), {"type": "number"}),
+        **dict.fromkeys(("arrivals_per_s", "duration_s", "warm_up_s", "timeout_s"), _NUMBER),
         "operations": _WORDS,
         "steps": {"type": ["array", "null"], "items": _STEP},
     },
 }
-_REVOKING = {"type": ["object", "null"], "properties": {"per_s": {"type": "number"}, "preloaded": _NUMBER}}
+_REVOKING = {"type": ["object", "null"], "properties": {"per_s": _NUMBER, "preloaded": _NUMBER_OR_NULL}}
 _PARAMETERS = {
     "type": "object",
     "properties": {

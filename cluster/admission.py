@@ -1,8 +1,10 @@
 """How many calls the router has in flight to one region, so that a herd does not trample it (multiregion 3.3). (I/O)
 
-The limit follows what the region can do (additive increase, multiplicative decrease): when half of a second's calls
-took 50 ms longer than in the best second of the last minute, they queue there, and the limit falls to seven tenths of
-what was in flight; when the limit was nearly reached and they did not, it grows by a quarter.
+The limit follows what the region can do: when half of a window's calls took 50 ms longer than in the best window of
+the last minute, they queue there, and the limit falls to seven tenths of what was in flight; when the limit was nearly
+reached and they did not, it grows by a quarter. A queue gets shorter when fewer calls are let in (Little's law). Where
+that did not help, nothing queues: the region is slow, refusing calls makes it no faster, and the limit is what it was.
+A window lasts a second, or until ten calls were answered.
 
 Calls of the region's own clients come first: when all is in flight they wait, at most 50 ms. Calls that only come
 because their own region is ill or full get seven tenths of the limit and never wait. Who is refused gets a 503 with
@@ -27,7 +29,10 @@ INCREASE = 1.25
 NEARLY = 0.8
 CALLS_MIN = 10
 BEST_OF = 60
-"""Seconds in which the best one tells how long calls take that do not queue."""
+"""Windows of which the best one tells how long calls take that do not queue."""
+CUTS_TO_JUDGE = 3
+HELPED = 0.8
+"""After so many cuts that were kept to, calls have to take at most this share of what they took before."""
 
 
 @dataclass(slots=True)
@@ -41,6 +46,9 @@ class Gate:
     _called: int = 0
     """Calls that were let in from the queue and have not begun yet."""
     _medians: deque[float] = field(default_factory=lambda: deque(maxlen=BEST_OF))
+    _before_cuts: float = 0.0
+    _kept_to: list[float] = field(default_factory=list)
+    """What calls took in windows that kept to a limit which was cut."""
     _waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
 
     def is_open(self, *, own: bool) -> bool:
@@ -77,13 +85,30 @@ class Gate:
 
     def tick(self) -> None:
         """Sets the limit anew."""
-        took_s, most = self.took_s, max(self.most, self.demand.in_flight)
-        self.took_s, self.most = [], 0
-        if len(took_s) < CALLS_MIN:
+        if len(self.took_s) < CALLS_MIN:
             return
-        middle_s = median(took_s)
+        middle_s, most = median(self.took_s), max(self.most, self.demand.in_flight)
+        self.took_s, self.most = [], 0
         self._medians.append(middle_s)
         if middle_s - min(self._medians) > QUEUE_S:
-            self.demand.limit = max(LIMIT_MIN, min(self.demand.limit, most) * DECREASE)
-        elif most >= self.demand.limit * NEARLY:
+            self._cut(middle_s, most)
+            return
+        self._kept_to.clear()
+        if most >= self.demand.limit * NEARLY:
             self.demand.limit = min(LIMIT_MAX, self.demand.limit * INCREASE)
+
+    def _cut(self, middle_s: float, most: int) -> None:
+        """Lets fewer calls in, or as many as before where that makes none faster."""
+        kept, limit = self._kept_to, self.demand.limit
+        if not kept:
+            self._before_cuts = limit
+        # Until calls that were let in earlier are done, a queue is as long as it was.
+        if not kept or most <= limit + 1:
+            kept.append(middle_s)
+        if len(kept) > CUTS_TO_JUDGE and kept[-1] > HELPED * kept[0]:
+            self.demand.limit = self._before_cuts
+            self._medians.clear()
+            self._medians.append(middle_s)
+            kept.clear()
+        else:
+            self.demand.limit = max(LIMIT_MIN, min(limit, most) * DECREASE)

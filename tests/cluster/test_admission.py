@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import pytest
 
@@ -84,15 +85,36 @@ def test_the_limit_has_a_floor_and_a_region_that_always_was_slow_keeps_its_own()
     one, slow = gate(limit=5.0), gate(limit=64.0)
     second(one, 0.01, 2)
     for _ in range(9):
-        second(one, 1.0, 5)
+        second(one, one.demand.limit / 5, math.ceil(one.demand.limit))
         second(slow, 1.0, 30)
     assert (one.demand.limit, slow.demand.limit) == (LIMIT_MIN, 64.0)
 
 
-def test_a_few_calls_change_nothing():
+def test_a_region_that_is_no_faster_with_fewer_calls_is_slow_and_keeps_its_limit():
+    one = gate(limit=64.0)
+    second(one, 0.01, 10)
+    limits = [second(one, 0.3, math.ceil(one.demand.limit)) for _ in range(6)]
+    assert limits[:3] == pytest.approx([64 * 0.7, 64 * 0.7**2, 64 * 0.7**3], abs=1)
+    assert limits[3:] == [64.0, 80.0, 100.0]
+
+
+def test_a_long_queue_is_not_taken_for_slowness_before_it_had_time_to_shorten():
+    one = gate(limit=64.0)
+    second(one, 0.01, 10)
+    served_per_s, in_flight = 20, 200
+    for _ in range(30):
+        second(one, in_flight / served_per_s, in_flight)
+        in_flight = max(math.ceil(one.demand.limit), in_flight - served_per_s)
+    assert one.demand.limit == LIMIT_MIN
+
+
+def test_a_few_calls_change_nothing_until_there_are_enough_of_them():
     one = gate(limit=64.0)
     second(one, 0.01, 2)
     for _ in range(9):
         one.ended(1.0)
     one.tick()
     assert one.demand.limit == 64.0
+    one.ended(1.0)
+    one.tick()
+    assert one.demand.limit < 64.0

@@ -5,7 +5,8 @@
 * Deep: after two failed deep checks in a row (`canary`) a region that looks ready counts as grey, until one is good.
 * Passive: a breaker for each class of calls (`breaker`). A region that comes up again after it was down has its
   breakers closed: what failed is gone. One that is up and fails keeps them open, however good its checks look.
-* Shedding: a region that answers much slower than it used to gets a share of its calls only (`shedding`).
+* Shedding: a region that answers much slower than it used to gets a share of its calls only (`shedding`). Those are
+  too few for a failure rate, so any 5xx counts as a gateway failure then: five in a row open its breaker.
 * Slow start: a region that comes back, or whose breaker closes, gets five calls a second and a tenth of what is above
   that; the tenth becomes all in 10 s.
 * Panic: when more than half of the regions are down or ejected, health says more about the checks than about the
@@ -98,6 +99,7 @@ class RegionHealth:
         `silent` says that not even a connection was made, which is so for every class of calls.
         """
         self.silent = silent
+        gateway = gateway or (failed and self.share < 1.0)
         for one in self.breakers if silent else (call,):
             breaker = self.breakers[one]
             if breaker.request(now, failed=failed, gateway=gateway):

@@ -144,6 +144,16 @@ def test_what_was_sent_before_it_opened_neither_closes_nor_prolongs():
     assert (health.ejected(14.9), health.ejected(15.0)) == (True, False)
 
 
+def test_of_a_region_with_a_share_five_failures_of_any_kind_in_a_row_are_enough():
+    shed, whole = up(), up()
+    shed.shed(0.125)
+    for index in range(5):
+        assert shed.available(10.0 + index)
+        shed.request(10.0 + index, failed=True)
+        whole.request(10.0 + index, failed=True)
+    assert (shed.available(14.0), whole.available(14.0)) == (False, True)
+
+
 def test_each_class_of_calls_has_its_breaker():
     health = up()
     fail(health, 10.0, call="sts")

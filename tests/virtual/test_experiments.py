@@ -216,7 +216,7 @@ def test_a_full_disk_refuses_revocations_and_none_of_them_is_half_there():
     ids=lambda value: getattr(value, "action", None),
 )
 def test_what_is_wrong_inside_a_node_is_seen_at_its_regional_endpoint(fault, operations, lost):
-    # Admission limits take late answers for a queue, and would refuse some calls of a brown-out.
+    # Until admission limits know that a brown-out is no queue, they refuse some calls.
     (one,) = run(brief(policies=("nearest",), faults=(fault,), variants=(Variant("v", without=("admission",)),)))
     ill = [e for e in one.measured if e.region == "eu-west-1" and e.due_at > 2.1]
     bad = [e for e in ill if e.outcome != "ok"]
@@ -288,6 +288,12 @@ def test_an_experiment_that_asks_only_about_processes_is_refused():
 
 def test_the_kinds_that_are_judged_exist():
     assert set(KINDS) > JUDGED
+
+
+def test_a_region_that_turns_grey_while_it_gets_a_share_only_is_left_soon():
+    one = judged(experiment_console.load_all()["brown-out"].shortened())
+    runs = run(one)
+    assert [verdict.name for verdict in judge(one.checks, runs, place(one).rtt) if not verdict.holds] == []
 
 
 @pytest.mark.parametrize("one", experiment_console.load_all().values(), ids=lambda one: one.name)

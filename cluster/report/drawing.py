@@ -55,7 +55,7 @@ def page_svg(panel: Panel, prefix: str) -> str:
     width, height = size(panel)
     with mpl.rc_context({**_SETTINGS, "svg.fonttype": "none"}):
         figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI)
-        _draw(figure, figure.add_subplot(), panel, palette.MARKS)
+        _draw(figure.add_subplot(), panel, palette.MARKS)
         _place(figure, panel, width, height)
         text = _saved(figure, "svg", transparent=True).decode()
     return palette.variables(_tidy(text, prefix, panel))
@@ -98,7 +98,7 @@ def _whole(plot: Plot, colors: Colors) -> Figure:
     axes = figure.subplots(rows, columns, squeeze=False)
     for index, one in enumerate(axes.flat):
         if index < len(plot.panels):
-            _draw(figure, one, plot.panels[index], colors)
+            _draw(one, plot.panels[index], colors)
             one.set_title(
                 plot.panels[index].title, loc="left", color=colors["ink"], fontsize=TYPE, pad=_pad(plot.panels[index])
             )
@@ -153,7 +153,7 @@ def _tidy(svg: str, prefix: str, panel: Panel) -> str:
     return re.sub(r"<svg[^>]*>", head, svg, count=1)
 
 
-def _draw(figure: Figure, axes: Axes, panel: Panel, colors: Colors) -> None:
+def _draw(axes: Axes, panel: Panel, colors: Colors) -> None:
     for spine in axes.spines.values():
         spine.set_color(colors["rule"])
     axes.tick_params(colors=colors["muted"], labelsize=SMALL, labelcolor=colors["muted"])

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 from cluster.report.course_plots import COURSES, LINES_MAX, Row, faults, said
-from cluster.report.plots import Curves, Line, Plot, aligned, listing, numbered, unique
+from cluster.report.plots import Curves, Line, Plot, aligned, listing, numbered, slug, unique
 from cluster.report.record import Record
 from cluster.report.words import heading
 
@@ -38,11 +37,13 @@ def others(record: Record) -> Iterator[Plot]:
             panels += aligned(
                 _other(record, here, value, (along, name), labels, strokes) for value, here in grouped.items()
             )
-        slug = re.sub("[^a-z0-9]+", "-", table.name.lower()).strip("-")
         caption = f"At most {LINES_MAX} lines, those that rise highest; all numbers are in the series."
         few = len(set(labels.values())) <= LINES_MAX
         yield Plot(
-            f"timeline-{slug}", f"{table.name.capitalize()} by {ALONG[along]}", "" if few else caption, tuple(panels)
+            f"timeline-{slug(table.name)}",
+            f"{table.name.capitalize()} by {ALONG[along]}",
+            "" if few else caption,
+            tuple(panels),
         )
 
 

@@ -6,6 +6,7 @@ as fit. Every panel says in words what it shows, for those who cannot see it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -120,6 +121,11 @@ def policies(record: Record, found: Iterable[str]) -> list[str]:
     """Those found, in the order in which they were run."""
     ran = [str(row["policy"]) for row in record.table("conditions") if "policy" in row]
     return [one for one in unique([*ran, *found]) if one in set(found)]
+
+
+def slug(name: str) -> str:
+    """A series' name as a part of a file's."""
+    return re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def short(name: str) -> str:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cluster.report.plots import Curves, Line, Plot, aligned, listing, numbered, pairs, unique
+from cluster.report.plots import Curves, Line, Plot, aligned, listing, numbered, pairs, slug, unique
 from cluster.report.record import Record, Table
 from cluster.report.words import cell
 
@@ -80,7 +80,7 @@ def others(record: Record) -> Iterator[Plot]:
             for value in unique(str(row[first[0]]) if first else table.name for row in rows):
                 curves = {label[id(row)]: row for row in rows if not first or str(row[first[0]]) == value}
                 panels.append(_panel(value, "ms", table, curves, strokes))
-            yield Plot(f"{_slug(table.name)}-cdf", table.name.capitalize(), "", aligned(panels))
+            yield Plot(f"{slug(table.name)}-cdf", table.name.capitalize(), "", aligned(panels))
 
 
 def points(record: Record) -> Iterator[Plot]:
@@ -97,16 +97,12 @@ def points(record: Record) -> Iterator[Plot]:
         said = (f"{line.label} {_at_half(line)}".strip() for line in lines)
         panel = Curves("", "ms", "share of all", lines, listing([table.name, *said]), log=True, share=True)
         name = table.name.removesuffix(" cdf")
-        yield Plot(f"{_slug(name)}-points", f"{name.capitalize()}, distribution", "", aligned([panel]))
+        yield Plot(f"{slug(name)}-points", f"{name.capitalize()}, distribution", "", aligned([panel]))
 
 
 def _at_half(line: Line) -> str:
     at = next((x for x, share in line.points if share >= 0.5), None)
     return "never reaches half" if at is None else f"half within {at:g} ms"
-
-
-def _slug(name: str) -> str:
-    return re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def _shares(table: Table) -> dict[str, float]:

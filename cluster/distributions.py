@@ -24,12 +24,14 @@ Row = list[Any]
 def quantiles(values: Sequence[float]) -> Row:
     """One cell for each of SHARES."""
     ordered = sorted(values)
-    return [percentile(ordered, share) if _known(len(ordered), share) else None for share in SHARES]
+    return [quantile(ordered, share) for share in SHARES]
 
 
-def _known(count: int, share: float) -> bool:
-    """The median is given for the smallest samples, too; whoever reads it sees how many there were."""
-    return count > 0 and (share == 0.5 or count * min(share, 1 - share) >= SAMPLES_BEYOND_MIN)
+def quantile(values: Sequence[float], share: float) -> float | None:
+    """One of them, None where too few samples were seen. The median is given for the smallest samples, too; whoever
+    reads it sees how many there were."""
+    known = len(values) > 0 and (share == 0.5 or len(values) * min(share, 1 - share) >= SAMPLES_BEYOND_MIN)
+    return percentile(values, share) if known else None
 
 
 def latency(runs: Iterable[Run]) -> Iterator[Row]:

@@ -16,11 +16,11 @@ from typing import Any
 from cluster import checks, conditions, distributions, finding
 from cluster.checks import Verdict
 from cluster.crowd import checks as crowd_checks
+from cluster.distributions import quantile
 from cluster.experiment import Experiment, Load, Verifiers
 from cluster.history import Crowd, Exchange, Run, percentile
 from cluster.topology import Topology
 
-SAMPLES_BEYOND_MIN = 10
 P999_SAMPLES_MIN = 20_000
 GROUP = "policy location endpoint region"
 Row = list[Any]
@@ -230,8 +230,7 @@ def _convergence(runs: Iterable[Run]) -> Iterable[Row]:
                 for region, refused_at in one.refused_at.items():
                     found[run.label, one.origin, region].append((refused_at - one.sent_at) * 1000)
     for group, times in sorted(found.items()):
-        p999 = percentile(times, 0.999) if len(times) >= P999_SAMPLES_MIN else None
-        yield [*group, len(times), *(_percentile(times, share) for share in (0.5, 0.9, 0.99)), p999]
+        yield [*group, len(times), *(quantile(times, share) for share in (0.5, 0.9, 0.99)), _p999(times)]
 
 
 def _by_condition(runs: Iterable[Run]) -> Iterable[Row]:
@@ -240,8 +239,7 @@ def _by_condition(runs: Iterable[Run]) -> Iterable[Row]:
         for condition, ms in distributions.convergence_times(run):
             found[run.label, condition].append(ms)
     for group, times in sorted(found.items(), reverse=True):
-        p999 = percentile(times, 0.999) if len(times) >= P999_SAMPLES_MIN else None
-        yield [*group, len(times), _percentile(times, 0.5), _percentile(times, 0.99), p999]
+        yield [*group, len(times), quantile(times, 0.5), quantile(times, 0.99), _p999(times)]
 
 
 def _table(name: str, columns: str, rows: Iterable[Row]) -> dict[str, Any]:
@@ -256,7 +254,7 @@ def _latency(runs: Iterable[Run]) -> Iterable[Row]:
     impact_s = distributions.impact_s(runs)
     for group, exchanges in sorted(_grouped(runs).items()):
         latencies = [e.latency_ms for e in exchanges if e.outcome == "ok"]
-        percentiles = [_percentile(latencies, share) for share in (0.5, 0.9, 0.99)]
+        percentiles = [quantile(latencies, share) for share in (0.5, 0.9, 0.99)]
         yield [*group, len(exchanges), len(exchanges) - len(latencies), impact_s.get(group, 0), *percentiles]
 
 
@@ -268,9 +266,8 @@ def _grouped(runs: Iterable[Run]) -> Mapping[tuple[str, ...], list[Exchange]]:
     return found
 
 
-def _percentile(values: Sequence[float], share: float) -> float | None:
-    enough = len(values) * min(share, 1 - share) >= SAMPLES_BEYOND_MIN
-    return percentile(values, share) if enough or (values and share == 0.5) else None
+def _p999(times: Sequence[float]) -> float | None:
+    return percentile(times, 0.999) if len(times) >= P999_SAMPLES_MIN else None
 
 
 def _course(runs: Iterable[Run]) -> Iterable[Row]:
@@ -298,8 +295,8 @@ def _service(runs: Iterable[Run]) -> Iterable[Row]:
         told = [(e.latency_ms - e.added_ms, e.added_ms) for e in exchanges if e.added_ms is not None]
         if told:
             times = [service for service, _ in told]
-            added = _percentile([added for _, added in told], 0.5)
-            yield [*group, len(told), *(_percentile(times, share) for share in (0.5, 0.9, 0.99)), added]
+            added = quantile([added for _, added in told], 0.5)
+            yield [*group, len(told), *(quantile(times, share) for share in (0.5, 0.9, 0.99)), added]
 
 
 def _conditions(run: Run) -> Row:

@@ -17,13 +17,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import ceil
 from random import Random
 from typing import Any
 
 from cluster import latency
 from cluster.checks import Verdict
 from cluster.experiment import Experiment
+from cluster.history import percentile
 from cluster.latency import Link
 from cluster.scale import capacity, costs, exact, partition, retries, stampede
 from cluster.scale.tree import HEADS, Tree, arrivals
@@ -78,26 +78,28 @@ def links_of(topology: Topology) -> Links:
 
 def convergence(size: Size) -> Part:
     """(1) Where the tree is the real cores' for a small world, the hops' for a large one."""
-    rows, cdf, verdicts = [], [], []
-    for fan_out, window_s in ((fan_out, DEFAULT[1]) for fan_out in FAN_OUTS):
-        rows.append(_convergence_row(size, fan_out, window_s))
-    rows += [_convergence_row(size, DEFAULT[0], window_s) for window_s in WINDOWS_S if window_s != DEFAULT[1]]
     lasts, found = _delays(size, *DEFAULT)
+    shapes = [(fan_out, DEFAULT[1]) for fan_out in FAN_OUTS]
+    shapes += [(DEFAULT[0], window_s) for window_s in WINDOWS_S if window_s != DEFAULT[1]]
+    rows = [
+        _convergence_row(size, *shape, *((lasts, found) if shape == DEFAULT else _delays(size, *shape)))
+        for shape in shapes
+    ]
     cdf = [[ms, sum(delay <= ms / 1000 for delay in found) / len(found)] for ms in CDF_MS]
     late = sum(delay > 0.5 for delay in found) / len(found)
     verdicts = [
         _verdict(f"share of {size.total:,} nodes that apply a revocation within 0.5 s", 1 - late, at_least=0.999),
         _verdict("seconds until the last node applies it, of all revocations", max(lasts), at_most=2.0),
     ]
-    columns = "fan_out window_ms nodes revocations p50_ms p99_ms p999_ms last_p50_ms last_p99_ms last_max_ms"
+    columns = "fan_out window_ms nodes revocations p50_ms p99_ms p999_ms last_p50_ms last_max_ms"
     return Part((_table("convergence", columns, rows), _table("convergence cdf", "ms share", cdf)), tuple(verdicts))
 
 
-def _convergence_row(size: Size, fan_out: int, window_s: float) -> Row:
-    lasts, found = _delays(size, fan_out, window_s)
-    ordered, lasts = sorted(found), sorted(lasts)
-    times = [_at(ordered, share) * 1000 for share in (0.5, 0.99, 0.999)]
-    return [fan_out, window_s * 1000, size.total, REVOCATIONS, *times, *(_at(lasts, s) * 1000 for s in (0.5, 0.99, 1))]
+def _convergence_row(size: Size, fan_out: int, window_s: float, lasts: Sequence[float], found: Sequence[float]) -> Row:
+    ordered = sorted(found)
+    times = [percentile(ordered, share) * 1000 for share in (0.5, 0.99, 0.999)]
+    last = percentile(lasts, 0.5) * 1000, max(lasts) * 1000
+    return [fan_out, window_s * 1000, size.total, REVOCATIONS, *times, *last]
 
 
 def _delays(size: Size, fan_out: int, window_s: float) -> tuple[list[float], list[float]]:
@@ -125,8 +127,18 @@ def calibration(size: Size) -> Part:
     hops = sorted(delay for one in drawn for delay in one if delay > 0)
     rows, verdicts = [], []
     for name, share in (("p50", 0.5), ("p99", 0.99)):
-        ratio = _at(hops, share) / _at(real, share)
-        rows.append([name, len(regions), nodes, len(real), _at(real, share) * 1000, _at(hops, share) * 1000, ratio])
+        ratio = percentile(hops, share) / percentile(real, share)
+        rows.append(
+            [
+                name,
+                len(regions),
+                nodes,
+                len(real),
+                percentile(real, share) * 1000,
+                percentile(hops, share) * 1000,
+                ratio,
+            ]
+        )
         verdicts.append(
             _verdict(f"hop model ÷ real cores, {name}", ratio, at_least=1 - AGREES_WITHIN, at_most=1 + AGREES_WITHIN)
         )
@@ -249,10 +261,6 @@ def _verdict(name: str, measured: float, *, at_least: float | None = None, at_mo
         f"at most {at_most:g}" if at_most is not None else "",
     ]
     return Verdict(name, holds, round(measured, 4), " and ".join(filter(None, bounds)))
-
-
-def _at(ordered: Sequence[float], share: float) -> float:
-    return ordered[max(0, ceil(share * len(ordered)) - 1)]
 
 
 def _table(name: str, columns: str, rows: Iterable[Row]) -> dict[str, Any]:

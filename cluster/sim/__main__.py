@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from time import process_time
 
 from cluster import files, topology
+from cluster.experiment_console import commit
 from cluster.sim.campaign import MEASURED_REGIONS, Campaign, live
 from cluster.sim.convergence import Convergence, delays, measure
 from cluster.sim.invariants import InvariantBroken
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.regions is not None:
         parser.error("--regions: give it with --replay")
     spend(campaign, given.minutes)
-    result = campaign.result(given.minutes, _commit())
+    result = campaign.result(given.minutes, commit())
     if given.json is not None:
         try:
             given.json.parent.mkdir(parents=True, exist_ok=True)
@@ -95,18 +95,6 @@ def _replay(campaign: Campaign, seed: int, regions: int | None) -> int:
         f"seed {seed}: nothing forbidden in {world.scheduler.now:.0f} s with {sum(world.tally.faults.values())} faults"
     )
     return 0
-
-
-def _commit() -> str | None:
-    """The commit of this source, None outside a git clone."""
-    try:
-        found = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"],  # noqa: S607 - whichever git the user has
-            cwd=files.HERE, capture_output=True, text=True, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return found.stdout.strip()
 
 
 def _minutes(text: str) -> float:

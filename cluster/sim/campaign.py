@@ -34,10 +34,10 @@ COUNTED = {1: "lost", 6: "resurrected", 7: "false_denials"}
 MEASURED_REGIONS = (3, 6, 12)
 
 
-def live(seed: int, *, replay: str = "") -> World:
+def live(seed: int) -> World:
     """The world of a seed, from its start to its agreement; the seed decides its size and how long faults last. Raises
     InvariantBroken."""
-    world = World(seed, size=SIZES[seed % len(SIZES)], replay=replay or f"python -m cluster.sim --replay {seed}")
+    world = World(seed, size=SIZES[seed % len(SIZES)], replay=f"python -m cluster.sim --replay {seed}")
     world.run(until=TROUBLED_S[seed // len(SIZES) % len(TROUBLED_S)])
     world.heal()
     world.eventually_all_agree()
@@ -81,7 +81,7 @@ class Campaign:
             else:
                 self.virtual_s += world.scheduler.now
 
-    def result(self, minutes: float, commit: str | None) -> Mapping[str, Any]:
+    def result(self, minutes: float, commit: str) -> Mapping[str, Any]:
         """The JSON object of the table above."""
         numbers = Counter(broken["invariant"] for broken in self.broken)
         return {

@@ -60,6 +60,7 @@ class Check:
     until: str = "end"
     pair_ms: float = 0.0
     level: float = 0.0
+    within_ms: float = math.inf
     operations: tuple[str, ...] = ()
     at_least: float | None = None
     at_most: float | None = None
@@ -253,8 +254,8 @@ KINDS: Mapping[str, Kind] = {
     "recovery_s": Kind(_recovery_s, ("since",), ("until", *_CLIENTS, *_BOUNDS)),
     "hedged_share": Kind(load_checks.hedged_share, (), _BOUNDS),
     **{
-        kind: Kind(measure, required, ("until", *_CLIENTS, *_BOUNDS))
-        for kind, (measure, required) in load_checks.MEASURES.items()
+        kind: Kind(measure, required, (*allowed, "until", *_CLIENTS, *_BOUNDS))
+        for kind, (measure, required, allowed) in load_checks.MEASURES.items()
     },
     **{kind: Kind(measure, required, _BOUNDS) for kind, (measure, required) in crowd_checks.MEASURES.items()},
     **{

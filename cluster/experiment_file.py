@@ -159,6 +159,7 @@ _CHECK_MEMBERS = {
     "pair_ms": SECONDS,
     "operations": {"type": "array", "items": TEXT, "minItems": 1},
     "level": {"type": "number", "minimum": 0, "maximum": 1},
+    "within_ms": POSITIVE,
     "at_least": {"type": "number"},
     "at_most": {"type": "number"},
 }

@@ -8,8 +8,9 @@
 | `latency_ms_p99` | p99 of the latency of requests answered well |
 | `hedged_share` | calls that the router sent to a second region ÷ requests, those of the warm-up too |
 
-A second is bad when less than `level` of the requests due in it were answered well. Both end with the window at the
-latest. Of several seeds the longest impairment, the shortest collapse and the amplification over all count.
+A second is bad when less than `level` of the requests due in it were answered well, and no later than `within_ms` after
+they were due where a check says so. Both end with the window at the latest. Of several seeds the longest impairment,
+the shortest collapse and the amplification over all count.
 Seconds are counted from `since`; one in which fewer than REQUESTS_MIN requests were due judges nothing.
 """
 
@@ -61,7 +62,7 @@ def _goodput(check: Check, run: Run) -> list[tuple[int, float]]:
     found = _due(check, run)
     for at_s, exchange in found:
         due[int(at_s)] += 1
-        ok[int(at_s)] += exchange.outcome == "ok"
+        ok[int(at_s)] += exchange.outcome == "ok" and exchange.latency_ms <= check.within_ms
     return [(second, ok[second] / count) for second, count in sorted(due.items()) if count >= REQUESTS_MIN]
 
 
@@ -101,10 +102,10 @@ def hedged_share(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable
     yield "", sum(known) / requests if requests and len(known) == len(hedges) else None
 
 
-MEASURES: Mapping[str, tuple[Measure, tuple[str, ...]]] = {
-    "impaired_s": (_impaired_s, ("since", "level")),
-    "collapsed_s": (_collapsed_s, ("since", "level")),
-    "amplification": (_amplification, ("since",)),
-    "latency_ms_p99": (_latency_ms_p99, ("since",)),
+MEASURES: Mapping[str, tuple[Measure, tuple[str, ...], tuple[str, ...]]] = {
+    "impaired_s": (_impaired_s, ("since", "level"), ("within_ms",)),
+    "collapsed_s": (_collapsed_s, ("since", "level"), ("within_ms",)),
+    "amplification": (_amplification, ("since",), ()),
+    "latency_ms_p99": (_latency_ms_p99, ("since",), ()),
 }
-"""Each kind's measure and the members that it needs."""
+"""How each kind measures, and which members it needs and allows beside the window, the clients and the bounds."""

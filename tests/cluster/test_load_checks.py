@@ -10,9 +10,9 @@ from cluster.history import Event, Exchange, Run, percentile
 OVERLOAD = Event("load", "1.5 times", 2.0, 2.0, "overload")
 
 
-def exchange(due_at: float, ok: bool, attempts: int = 1) -> Exchange:
+def exchange(due_at: float, ok: bool, attempts: int = 1, took_s: float = 0.1) -> Exchange:
     outcome = "ok" if ok else "unknown"
-    return Exchange("here", "global", "", "verify", due_at, due_at, due_at + 0.1, outcome, attempts=attempts)
+    return Exchange("here", "global", "", "verify", due_at, due_at, due_at + took_s, outcome, attempts=attempts)
 
 
 def run(shares: list[float], variant: str = "", attempts: int = 1) -> Run:
@@ -40,6 +40,16 @@ def test_impairment_ends_with_the_last_bad_second_and_collapse_with_the_first_go
     assert measured("impaired_s", run(HEALED)) == 4
     assert measured("collapsed_s", run(HEALED)) == 2
     assert measured("impaired_s", run(COLLAPSED)) == measured("collapsed_s", run(COLLAPSED)) == 6
+
+
+def test_late_answers_are_bad_ones_where_a_check_says_how_late():
+    slow = run(HEALED)
+    slow.exchanges.extend(exchange(6 + i / 20, ok=True, took_s=0.7) for i in range(11))
+    for kind in ("impaired_s", "collapsed_s"):
+        assert measured(kind, slow) == measured(kind, run(HEALED))
+    assert measured("impaired_s", slow, within_ms=650) == 5
+    assert measured("impaired_s", slow, within_ms=750) == 4
+    assert measured("collapsed_s", slow, within_ms=50) == 6
 
 
 def test_the_worst_seed_counts_for_both():

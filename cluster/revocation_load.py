@@ -18,36 +18,27 @@ from random import Random
 import aiohttp
 
 from cluster.experiment import Revoking
-from cluster.history import Outcome, Revocation, Untouched, outcome
+from cluster.history import outcome
+from cluster.watched import Watched
 from loadtest.places import Key, RoleProfile
 from loadtest.signer import Signer, assume_role_body, key_of
 
 PATH = "/v1/revocations"
 POLL_S = 0.02
 SLOW_POLL_S = 0.2
-YOUNG_S = 1.0
 TOKENS_AT_ONCE = 500
 LEFT_ALONE = 10
 """One session in so many is not revoked."""
 
 
 @dataclass(slots=True)
-class _Session:
-    """One session: what came of its revocation so far."""
-
-    origin: str
-    token: str = field(repr=False)
-    due_at: float
-    sent_at: float | None = None
-    acked_at: float | None = None
-    outcome: Outcome = "unknown"
-    accepted_after_ack: int = 0
-    refused_at: dict[str, float] = field(default_factory=dict)
-    refused_in_the_end: dict[str, bool] = field(default_factory=dict)
+class _Session(Watched):
+    token: str = field(repr=False, kw_only=True)
 
 
 class Revoker:
-    """The revocations of one run. `urls` are the nodes by region, `now` seconds since the measured part began."""
+    """The revocations of one run; `sessions` are all so far. `urls` are the nodes by region, `now` seconds since the
+    measured part began."""
 
     def __init__(
         self,
@@ -62,7 +53,7 @@ class Revoker:
         self._settings = settings
         self._session = session
         self._now = now
-        self._sessions: list[_Session] = []
+        self.sessions: list[_Session] = []
         self._watched: dict[str, list[_Session]] = {region: [] for region in urls}
 
     async def run(self, duration_s: float, seed: int) -> None:
@@ -77,29 +68,6 @@ class Revoker:
             for watcher in watchers:
                 watcher.cancel()
         await asyncio.gather(*(self._audit(region) for region in self._urls))
-
-    @property
-    def revocations(self) -> list[Revocation]:
-        """Every session that was asked to be revoked."""
-        return [
-            Revocation(
-                origin=one.origin,
-                due_at=one.due_at,
-                sent_at=one.sent_at,
-                acked_at=one.acked_at,
-                outcome=one.outcome,
-                accepted_after_ack=one.accepted_after_ack,
-                refused_at=dict(one.refused_at),
-                refused_in_the_end=dict(one.refused_in_the_end),
-            )
-            for one in self._sessions
-            if one.sent_at is not None
-        ]
-
-    @property
-    def untouched(self) -> list[Untouched]:
-        """Every session that was left alone."""
-        return [Untouched(one.origin, dict(one.refused_in_the_end)) for one in self._sessions if one.sent_at is None]
 
     # -- revoking ----------------------------------------------------------------------------------------------------
 
@@ -124,8 +92,8 @@ class Revoker:
             return
         if key is None:
             return
-        one = _Session(region, key.session_token or "", due_at)
-        self._sessions.append(one)
+        one = _Session(region, due_at, token=key.session_token or "")
+        self.sessions.append(one)
         if revoked:
             await self._revoke(one, key)
 
@@ -157,18 +125,18 @@ class Revoker:
             await asyncio.sleep(POLL_S)
             tick += 1
             slow, now = tick % round(SLOW_POLL_S / POLL_S) == 0, self._now()
-            due = [s for s in self._watched[region] if slow or (s.sent_at is not None and now - s.sent_at < YOUNG_S)]
+            due = [s for s in self._watched[region] if slow or s.is_young(now)]
             for some in _chunks(due):
                 answers = await self._refusals(region, some)
                 for one, refused in zip(some, answers, strict=False):
                     if refused:
                         one.refused_at[region] = self._now()
             self._watched[region] = [
-                s for s in self._watched[region] if region not in s.refused_at and (s.outcome == "ok" or _young(s, now))
+                s for s in self._watched[region] if region not in s.refused_at and s.is_awaited(now)
             ]
 
     async def _audit(self, region: str) -> None:
-        for some in _chunks(self._sessions):
+        for some in _chunks(self.sessions):
             for one, refused in zip(some, await self._refusals(region, some), strict=False):
                 one.refused_in_the_end[region] = refused
 
@@ -184,11 +152,6 @@ class Revoker:
         except (aiohttp.ClientError, TimeoutError, ValueError):
             return []
         return [not result["active"] for result in content["results"]] if answer.status == 200 else []
-
-
-def _young(one: _Session, now: float) -> bool:
-    """Whether the answer to a revocation may still come."""
-    return one.acked_at is None and one.sent_at is not None and now - one.sent_at < YOUNG_S
 
 
 def _chunks(sessions: Sequence[_Session]) -> Iterable[Sequence[_Session]]:

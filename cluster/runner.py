@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import aiohttp
 
-from cluster import brokers, conditions, disturb, node_checks, own_cluster, supervisor, version_before
+from cluster import brokers, conditions, disturb, node_checks, own_cluster, supervisor, version_before, watched
 from cluster.behaviour import BEHAVIOURS
 from cluster.crowd.herd import Herd
 from cluster.data_dir import DataDir
@@ -122,7 +122,11 @@ class Runner:
                 done = Run(policy, seed, generator.exchanges, events, measured, generator.now(), variant=variant.name)
                 done = replace(done, hedges=hedges)
                 if revoker is not None:
-                    done = replace(done, revocations=revoker.revocations, untouched=revoker.untouched)
+                    done = replace(
+                        done,
+                        revocations=watched.revocations(revoker.sessions),
+                        untouched=watched.untouched(revoker.sessions),
+                    )
                 if herd is not None:
                     done = replace(done, crowd=herd.found())
                 if looking is not None:

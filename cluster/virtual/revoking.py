@@ -6,32 +6,23 @@ from dataclasses import dataclass, field
 from random import Random
 
 from cluster.experiment import Revoking
-from cluster.history import Outcome, Revocation, Untouched
-from cluster.revocation_load import LEFT_ALONE, POLL_S, SLOW_POLL_S, YOUNG_S
+from cluster.history import Outcome
+from cluster.revocation_load import LEFT_ALONE, POLL_S, SLOW_POLL_S
 from cluster.sim.client import Request
 from cluster.virtual.replication import Replication
 from cluster.virtual.service import Service, direct_s
 from cluster.virtual.tasks import Later, Steps, Wait, spawn
+from cluster.watched import Watched
 from stsd.principal import Session
 
 
 @dataclass(slots=True)
-class Watched:
-    """One session: what came of its revocation so far; times are of the run."""
-
-    origin: str
-    session: Session
-    due_at: float
-    sent_at: float | None = None
-    acked_at: float | None = None
-    outcome: Outcome = "unknown"
-    accepted_after_ack: int = 0
-    refused_at: dict[str, float] = field(default_factory=dict)
-    refused_in_the_end: dict[str, bool] = field(default_factory=dict)
+class _Session(Watched):
+    session: Session = field(kw_only=True)
 
 
 class VirtualRevoker:
-    """The revocations of one run. `begin` is when the measured part begins, in virtual seconds."""
+    """The revocations of one run; `sessions` are all so far. `begin` is when the measured part begins, in virtual seconds."""
 
     def __init__(
         self,
@@ -46,8 +37,8 @@ class VirtualRevoker:
         self._begin, self._timeout_s = begin, timeout_s
         self._rng = Random(f"{seed}/revocations")  # noqa: S311  chance, not secret
         self._seed = seed
-        self._sessions: list[Watched] = []
-        self._watching: dict[str, list[Watched]] = {region: [] for region in services}
+        self.sessions: list[_Session] = []
+        self._watching: dict[str, list[_Session]] = {region: [] for region in services}
         self._asked: dict[bytes, Later] = {}
         world.answered = self._answered
 
@@ -65,32 +56,9 @@ class VirtualRevoker:
     def audit(self) -> None:
         """Every region is asked about every session."""
         for region in self._services:
-            for one in self._sessions:
+            for one in self.sessions:
                 if (refused := self._refuses(region, one)) is not None:
                     one.refused_in_the_end[region] = refused
-
-    @property
-    def revocations(self) -> list[Revocation]:
-        """Every session that was asked to be revoked."""
-        return [
-            Revocation(
-                one.origin,
-                one.due_at,
-                one.sent_at,
-                one.acked_at,
-                one.outcome,
-                one.accepted_after_ack,
-                dict(one.refused_at),
-                dict(one.refused_in_the_end),
-            )
-            for one in self._sessions
-            if one.sent_at is not None
-        ]
-
-    @property
-    def untouched(self) -> list[Untouched]:
-        """Every session that was left alone."""
-        return [Untouched(one.origin, dict(one.refused_in_the_end)) for one in self._sessions if one.sent_at is None]
 
     def _now(self) -> float:
         return self._world.scheduler.now - self._begin
@@ -109,8 +77,8 @@ class VirtualRevoker:
         status = yield from self._call(region, "AssumeRole")
         if status != 200 or self._world.node(region).serving is None:
             return
-        one = Watched(region, self._world.session(region, len(self._sessions)), due_at)
-        self._sessions.append(one)
+        one = _Session(region, due_at, session=self._world.session(region, len(self.sessions)))
+        self.sessions.append(one)
         if revoked:
             yield from self._revoke(one)
 
@@ -120,7 +88,7 @@ class VirtualRevoker:
         answer = self._services[region].ask(operation)
         return None if answer is None else (yield Wait(answer, self._timeout_s))
 
-    def _revoke(self, one: Watched) -> Steps:
+    def _revoke(self, one: _Session) -> Steps:
         one.sent_at = self._now()
         for region, watching in self._watching.items():
             if region != one.origin:
@@ -149,10 +117,9 @@ class VirtualRevoker:
             slow, now = tick % round(SLOW_POLL_S / POLL_S) == 0, self._now()
             left = []
             for one in self._watching[region]:
-                young = one.sent_at is not None and now - one.sent_at < YOUNG_S
-                if (slow or young) and self._refuses(region, one):
+                if (slow or one.is_young(now)) and self._refuses(region, one):
                     one.refused_at[region] = now
-                elif one.outcome == "ok" or (young and one.acked_at is None):
+                elif one.is_awaited(now):
                     left.append(one)
             self._watching[region] = left
             yield from self._pause(region)
@@ -162,7 +129,7 @@ class VirtualRevoker:
         yield POLL_S
         yield from self._call(region, "verify")
 
-    def _refuses(self, region: str, one: Watched) -> bool | None:
+    def _refuses(self, region: str, one: _Session) -> bool | None:
         """Whether a region refuses a session now; None when it does not answer."""
         node = self._world.node(region)
         if node.serving is None or node.paused:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 
-from cluster import latency
+from cluster import latency, watched
 from cluster.behaviour import BEHAVIOURS
 from cluster.experiment import Experiment, Variant
 from cluster.fault_records import Fault
@@ -148,6 +148,7 @@ class _Scene:
         """What happened so far."""
         exchanges = sorted(self._clients.exchanges, key=lambda e: (e.due_at, e.location, e.endpoint, e.region))
         events = sorted(self._events, key=lambda event: event.began_at)
+        sessions = [] if self._revoker is None else self._revoker.sessions
         return Run(
             self._policy,
             self._seed,
@@ -155,8 +156,8 @@ class _Scene:
             events,
             NO_DELAY_ERROR,
             self._clients.now(),
-            revocations=[] if self._revoker is None else self._revoker.revocations,
-            untouched=[] if self._revoker is None else self._revoker.untouched,
+            revocations=watched.revocations(sessions),
+            untouched=watched.untouched(sessions),
             nodes=self._world.counts(),
             variant=self._variant.name,
             hedges=float(self._router.hedges),

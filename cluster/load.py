@@ -87,6 +87,24 @@ class Tried(NamedTuple):
     added_ms: float | None = None
 
 
+def exchange(arrival: Arrival, sent_at: float, ended_at: float, attempts: int, last: Tried) -> Exchange:
+    """What came of a request after all its attempts."""
+    return Exchange(
+        location=arrival.group.location,
+        endpoint=arrival.group.endpoint,
+        region=arrival.group.region,
+        operation=arrival.operation,
+        due_at=arrival.due_at,
+        sent_at=sent_at,
+        ended_at=ended_at,
+        outcome=last.outcome,
+        served_by=last.served_by,
+        error=last.error,
+        attempts=attempts,
+        added_ms=last.added_ms,
+    )
+
+
 @dataclass(slots=True)
 class Generator:
     """Sends a schedule to one cluster. `begin` is when the measured part begins, in monotonic seconds; `timeout_s` is
@@ -125,23 +143,7 @@ class Generator:
     async def _send(self, arrival: Arrival, session: aiohttp.ClientSession) -> None:
         sent_at = self.now()
         attempts, tried = await self._try(arrival, session, sent_at + self.timeout_s)
-        group = arrival.group
-        self.exchanges.append(
-            Exchange(
-                location=group.location,
-                endpoint=group.endpoint,
-                region=group.region,
-                operation=arrival.operation,
-                due_at=arrival.due_at,
-                sent_at=sent_at,
-                ended_at=self.now(),
-                outcome=tried.outcome,
-                served_by=tried.served_by,
-                error=tried.error,
-                attempts=attempts,
-                added_ms=tried.added_ms,
-            )
-        )
+        self.exchanges.append(exchange(arrival, sent_at, self.now(), attempts, tried))
 
     async def _try(self, arrival: Arrival, session: aiohttp.ClientSession, deadline: float) -> tuple[int, Tried]:
         """How many attempts were made, and what came of the last one."""

@@ -9,7 +9,7 @@ from random import Random
 
 from cluster.behaviour import Behaviour, Client, Failure
 from cluster.history import Exchange, outcome
-from cluster.load import Arrival, Group, Tried
+from cluster.load import Arrival, Group, Tried, exchange
 from cluster.sim.scheduler import Scheduler
 from cluster.virtual.router import UNAVAILABLE, Answered, Call, VirtualRouter
 from cluster.virtual.tasks import Steps, Wait, spawn
@@ -45,23 +45,7 @@ class Clients:
 
     def _exchange(self, arrival: Arrival) -> Steps:
         attempts, tried = yield from self._try(arrival, arrival.due_at + self.timeout_s)
-        group = arrival.group
-        self.exchanges.append(
-            Exchange(
-                group.location,
-                group.endpoint,
-                group.region,
-                arrival.operation,
-                due_at=arrival.due_at,
-                sent_at=arrival.due_at,
-                ended_at=self.now(),
-                outcome=tried.outcome,
-                served_by=tried.served_by,
-                error=tried.error,
-                attempts=attempts,
-                added_ms=tried.added_ms,
-            )
-        )
+        self.exchanges.append(exchange(arrival, arrival.due_at, self.now(), attempts, tried))
 
     def _try(self, arrival: Arrival, deadline: float) -> Steps:
         client = self._client(arrival.group)

@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich import progress
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from cluster import experiment_file
@@ -27,7 +28,7 @@ from cluster.files import read_text, write_whole
 from cluster.history import labelled
 from cluster.report import console as report_console
 from cluster.result import encoded, result, shown
-from cluster.runner import Runner
+from cluster.runner import Progress, Runner
 
 EXPERIMENTS = Path(__file__).parent / "experiments"
 STOPPING = (signal.SIGINT, signal.SIGTERM)
@@ -132,13 +133,7 @@ def _chosen(names: Iterable[str]) -> list[Experiment]:
 def _run(one: Experiment, quick: bool, seed: int, backbone: str) -> tuple[dict[str, Any], bool]:
     """The result of one experiment, and whether it was stopped by a signal."""
     started_at, broken, stopped = int(time.time()), None, False
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
-    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as progress:
-        bar = progress.add_task(one.number, total=one.seconds)
-
-        def show_progress(done_s: float, what: str) -> None:
-            progress.update(bar, completed=done_s, description=f"{one.number} {what}")
-
+    with progress_bar(one) as show_progress:
         runner = Runner(one, seed, show_progress, backbone)
         try:
             asyncio.run(_until_terminated(runner))
@@ -164,6 +159,15 @@ def _run(one: Experiment, quick: bool, seed: int, backbone: str) -> tuple[dict[s
         ),
         stopped,
     )
+
+
+@contextlib.contextmanager
+def progress_bar(one: Experiment, how: str = "") -> Iterator[Progress]:
+    """On stderr, while the body runs; `how` is said behind what is being done."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
+    with progress.Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as shown:
+        bar = shown.add_task(one.number, total=one.seconds)
+        yield lambda done_s, what: shown.update(bar, completed=done_s, description=f"{one.number} {what}{how}")
 
 
 async def _until_terminated(runner: Runner) -> None:

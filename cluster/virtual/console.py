@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cluster import experiment_console, topology
 from cluster.errors import ClusterError
@@ -57,13 +56,7 @@ def run(one: Experiment, where: Topology, *, quick: bool, seed: int, commit: str
     """The result of one experiment in virtual time, and whether Ctrl-C ended it."""
     started_at, broken, stopped = int(time.time()), None, False
     form = judged(one)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
-    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as progress:
-        bar = progress.add_task(one.number, total=one.seconds)
-
-        def show_progress(done_s: float, what: str) -> None:
-            progress.update(bar, completed=done_s, description=f"{one.number} {what}, virtual")
-
+    with experiment_console.progress_bar(one, ", virtual") as show_progress:
         runner = VirtualRunner(form, where, seed, show_progress)
         try:
             runner.run()

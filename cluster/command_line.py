@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
-from cluster import control, data_dir
+from cluster import control, data_dir, faults
 from cluster.data_dir import DataDir
 from cluster.errors import ClusterError, Refused
 
@@ -43,6 +43,16 @@ def main(command: click.Command, program: str, said_by: str) -> NoReturn:
 def find(path: Path) -> DataDir:
     """The cluster that a data directory holds. Raises ClusterError."""
     return data_dir.find(path.absolute())
+
+
+def find_with(path: Path, *regions: str) -> DataDir:
+    """The same cluster, which has these regions. Raises ClusterError."""
+    data = find(path)
+    try:
+        faults.check_regions(data.topology.regions, *regions)
+    except faults.FaultError as error:
+        raise ClusterError(str(error)) from error
+    return data
 
 
 def check_name(data: DataDir, name: str) -> None:

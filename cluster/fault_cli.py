@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from cluster import control, faults
-from cluster.command_line import DATA, ask, find
+from cluster.command_line import DATA, ask, find_with
 from cluster.data_dir import DataDir
 from cluster.errors import ClusterError
 from cluster.fault_records import OFFSET_S_MAX, STALL_MS_MAX, Fault
@@ -231,11 +231,7 @@ def _obey(data: DataDir, fault: Fault) -> None:
 
 def _cluster(path: Path, *regions: str) -> DataDir:
     """The running cluster, which has these regions. Raises ClusterError."""
-    data = find(path)
-    try:
-        faults.check_regions(data.topology.regions, *regions)
-    except faults.FaultError as error:
-        raise ClusterError(str(error)) from error
+    data = find_with(path, *regions)
     if not any(control.is_alive(data.run, name) for name in data.names):
         raise ClusterError(f"nothing runs in {data.path}: is the cluster up?")
     return data

@@ -10,10 +10,9 @@ from typing import Any
 import click
 
 from cluster import control, routing
-from cluster.command_line import DATA, find
+from cluster.command_line import DATA, find, find_with
 from cluster.data_dir import DataDir
 from cluster.errors import ClusterError, Refused
-from cluster.faults import FaultError, check_regions
 from cluster.router_config import PARTS
 
 DRAIN_S = 10.0
@@ -75,7 +74,7 @@ def drain(name: str, data_dir: Path) -> None:
 
     Example: python -m cluster drain eu-west-1
     """
-    data = _cluster(data_dir, name)
+    data = find_with(data_dir, name)
     until = time.monotonic() + DRAIN_S
     while left := int(_order(data, "drain", region=name, draining=True)["in_flight"]):
         if time.monotonic() > until:
@@ -92,20 +91,11 @@ def undrain(name: str, data_dir: Path) -> None:
 
     Example: python -m cluster undrain eu-west-1
     """
-    _order(_cluster(data_dir, name), "drain", region=name, draining=False)
+    _order(find_with(data_dir, name), "drain", region=name, draining=False)
     click.echo(f"{name}: takes calls again, all of them in 10 s")
 
 
 VERBS = (policy, drain, undrain)
-
-
-def _cluster(path: Path, region: str) -> DataDir:
-    data = find(path)
-    try:
-        check_regions(data.topology.regions, region)
-    except FaultError as error:
-        raise ClusterError(str(error)) from error
-    return data
 
 
 def _order(data: DataDir, verb: str, **members: Any) -> dict[str, Any]:

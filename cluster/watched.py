@@ -13,7 +13,7 @@ YOUNG_S = 1.0
 
 @dataclass(slots=True)
 class Watched:
-    """One session: what came of its revocation so far (see `history.Revocation`). One that is left alone is not sent."""
+    """One session: what came of its revocation so far (see `history.Revocation`). One left alone has no `sent_at`."""
 
     origin: str
     due_at: float

@@ -22,7 +22,8 @@ class _Session(Watched):
 
 
 class VirtualRevoker:
-    """The revocations of one run; `sessions` are all so far. `begin` is when the measured part begins, in virtual seconds."""
+    """The revocations of one run; `sessions` are all so far. `begin` is when the measured part begins, in virtual
+    seconds."""
 
     def __init__(
         self,

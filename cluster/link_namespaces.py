@@ -22,7 +22,7 @@ from cluster.children import dies_with_parent
 from cluster.data_dir import HOST
 from cluster.errors import ClusterError
 from cluster.faults import FaultError, Links
-from cluster.link_process import PIECE_BYTES, Way
+from cluster.link_process import PIECE_BYTES, Carrier, Way
 from cluster.topology import RttTable
 
 FIRST_PORT = 7000
@@ -30,14 +30,12 @@ STOP_TIMEOUT_S = 10.0
 GONE = "links: the IP router is gone: `kill links` and `start links` bring it back"
 
 
-class NamespaceLinks:
-    """The links of one cluster; the interface of `LinkProcess`."""
+class NamespaceLinks(Carrier):
+    """Bytes that go through the namespaces of their regions."""
 
     def __init__(self, links: Links, table: RttTable, ways: Iterable[Way], seed: int | None, *, shifts: bool) -> None:
-        self.links, self.ways = links, list(ways)
+        super().__init__(links, ways)
         self._asked = tun_router.asked(links.regions, table, shifts, seed)
-        self._servers: list[asyncio.Server] = []
-        self._tasks: set[asyncio.Task[None]] = set()
         self._router: subprocess.Popen[bytes] | None = None
         self.namespaces: dict[str, str] = {}
         """By region."""
@@ -64,11 +62,7 @@ class NamespaceLinks:
 
     async def stop(self) -> None:
         """Closes everything and removes the network."""
-        for server in self._servers:
-            server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await super().stop()
         if self._router is not None and self._router.stdin is not None and self._router.stdout is not None:
             with contextlib.suppress(OSError):
                 self._router.stdin.close()
@@ -77,18 +71,15 @@ class NamespaceLinks:
             await asyncio.to_thread(namespaces.sweep)  # of a router that was killed
 
     def obey(self, order: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer to an order, or to `status`. The router obeys before the answer."""
+        """The same, while there is a router to obey."""
         if self._router is None or self._router.poll() is not None:
             return {"ok": False, "fault": GONE}
-        if order.get("verb") != "status":
-            try:
-                self.links.obey(order)
-            except FaultError as error:
-                return {"ok": False, "fault": str(error)}
-            told = self._tell(json.dumps(order).encode() + b"\n")
-            if not told["ok"]:
-                return told
-        return {"ok": True, "faults": self.links.told()}
+        return super().obey(order)
+
+    def _follow(self, order: Mapping[str, Any]) -> None:
+        told = self._tell(json.dumps(order).encode() + b"\n")
+        if not told["ok"]:
+            raise FaultError(told["fault"])
 
     def _tell(self, line: bytes) -> dict[str, Any]:
         assert self._router is not None
@@ -133,23 +124,19 @@ class NamespaceLinks:
         to: tuple[str, int],
     ) -> None:
         """One connection goes on from `onward`, until either side ends it."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
         far_writer: asyncio.StreamWriter | None = None
-        try:
-            await asyncio.get_running_loop().sock_connect(onward, to)
-            far_reader, far_writer = await asyncio.open_connection(sock=onward)
-            async with asyncio.TaskGroup() as both:
-                both.create_task(_copy(reader, far_writer))
-                both.create_task(_copy(far_reader, writer))
-        except* OSError:
-            pass  # one side is gone: the other one is told by the end of its connection
-        finally:
-            with contextlib.suppress(OSError):
-                (onward.close if far_writer is None else far_writer.transport.abort)()
-            writer.transport.abort()
-            self._tasks.discard(task)
+        with self._connection(writer):
+            try:
+                await asyncio.get_running_loop().sock_connect(onward, to)
+                far_reader, far_writer = await asyncio.open_connection(sock=onward)
+                async with asyncio.TaskGroup() as both:
+                    both.create_task(_copy(reader, far_writer))
+                    both.create_task(_copy(far_reader, writer))
+            except* OSError:
+                pass  # one side is gone: the other one is told by the end of its connection
+            finally:
+                with contextlib.suppress(OSError):
+                    (onward.close if far_writer is None else far_writer.transport.abort)()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -9,12 +9,13 @@ over a socket in DATA/run and survive nothing: a process that starts anew starts
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import permutations
 from random import Random
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import uvloop
 
@@ -24,9 +25,6 @@ from cluster.delay import sleep_until
 from cluster.errors import ClusterError
 from cluster.faults import FaultError, Links, Pair
 from cluster.topology import Ports
-
-if TYPE_CHECKING:
-    from cluster.link_namespaces import NamespaceLinks
 
 PIECE_BYTES = 65_536
 PIECES_ON_THE_WAY = 64
@@ -45,30 +43,18 @@ class Way(NamedTuple):
     upstream: int
 
 
-class LinkProcess:
-    """The links of one cluster."""
+class Carrier:
+    """What carries the links of one cluster: its servers, its connections, and the orders that it obeys."""
 
-    def __init__(self, links: Links, ways: Iterable[Way], seed: int | None) -> None:
+    def __init__(self, links: Links, ways: Iterable[Way]) -> None:
         self.links = links
         self.ways = list(ways)
-        self.received = dict.fromkeys(links.regions, 0)
-        """Bytes that each region got from others."""
-        self._rng = Random(seed)  # noqa: S311  latency is random, not secret
-        self._open = {pair: asyncio.Event() for pair in permutations(links.regions, 2)}
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._show()
 
     async def start(self) -> None:
-        """Listens on every port. Raises OSError when one is not to be had; port 0 becomes what it became."""
-        for at, way in enumerate(self.ways):
-
-            async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: Way = way) -> None:
-                await self._carry(way, reader, writer)
-
-            server = await asyncio.start_server(accept, HOST, way.port)
-            self.ways[at] = way._replace(port=int(server.sockets[0].getsockname()[1]))
-            self._servers.append(server)
+        """Listens on every port. Raises OSError when one is not to be had."""
+        raise NotImplementedError
 
     async def stop(self) -> None:
         """Closes everything at once: nothing that is on the way arrives."""
@@ -83,10 +69,57 @@ class LinkProcess:
         if order.get("verb") != "status":
             try:
                 self.links.obey(order)
+                self._follow(order)
             except FaultError as error:
                 return {"ok": False, "fault": str(error)}
-            self._show()
-        return {"ok": True, "faults": self.links.told(), "received": self.received}
+        return {"ok": True, "faults": self.links.told()}
+
+    def _follow(self, order: Mapping[str, Any]) -> None:
+        """Does what `links` has been told. Raises FaultError."""
+        raise NotImplementedError
+
+    @contextlib.contextmanager
+    def _connection(self, writer: asyncio.StreamWriter) -> Iterator[None]:
+        """One connection is carried by the body: `stop` ends it, and its end is told to `writer`."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            yield
+        finally:
+            writer.transport.abort()
+            self._tasks.discard(task)
+
+
+class LinkProcess(Carrier):
+    """Bytes that wait in this process."""
+
+    def __init__(self, links: Links, ways: Iterable[Way], seed: int | None) -> None:
+        super().__init__(links, ways)
+        self.received = dict.fromkeys(links.regions, 0)
+        """Bytes that each region got from others."""
+        self._rng = Random(seed)  # noqa: S311  latency is random, not secret
+        self._open = {pair: asyncio.Event() for pair in permutations(links.regions, 2)}
+        self._show()
+
+    async def start(self) -> None:
+        """Listens on every port. Raises OSError when one is not to be had; port 0 becomes what it became."""
+        for at, way in enumerate(self.ways):
+
+            async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: Way = way) -> None:
+                await self._carry(way, reader, writer)
+
+            server = await asyncio.start_server(accept, HOST, way.port)
+            self.ways[at] = way._replace(port=int(server.sockets[0].getsockname()[1]))
+            self._servers.append(server)
+
+    def obey(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        """The same, and how much each region got."""
+        answer = super().obey(order)
+        return answer | {"received": self.received} if answer["ok"] else answer
+
+    def _follow(self, order: Mapping[str, Any]) -> None:
+        self._show()
 
     def _show(self) -> None:
         """Lets go, or holds, what waits."""
@@ -98,16 +131,11 @@ class LinkProcess:
 
     async def _carry(self, way: Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, until either side ends it."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            await self._both_ways(way, reader, writer)
-        except* (OSError, TimeoutError):
-            pass  # one side is gone, or a cut lasted: the other side is told by the end of its connection
-        finally:
-            writer.transport.abort()
-            self._tasks.discard(task)
+        with self._connection(writer):
+            try:
+                await self._both_ways(way, reader, writer)
+            except* (OSError, TimeoutError):
+                pass  # one side is gone, or a cut lasted: the other side is told by the end of its connection
 
     async def _both_ways(self, way: Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = way.pair, (way.pair[1], way.pair[0])
@@ -180,7 +208,7 @@ def ways(ports: Ports) -> Iterator[Way]:
     yield from (Way(pair, port, ports.nats[pair[1]].gateway) for pair, port in ports.gateways.items())
 
 
-async def _serve(data: DataDir, process: LinkProcess | NamespaceLinks) -> None:
+async def _serve(data: DataDir, process: Carrier) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -26,6 +26,18 @@ def test_every_experiment_that_is_shipped_fits_its_topologies(experiment):
             assert check.location in {"", *topology.locations}
 
 
+@pytest.mark.parametrize("experiment", load_all().values(), ids=lambda e: e.name)
+def test_no_window_is_so_short_that_what_is_measured_in_it_holds_whatever_happens(experiment):
+    for form in (experiment, experiment.shortened()):
+        moments = {"begin": 0.0, "end": form.load.duration_s}
+        for one in (*form.faults, *form.load.steps):
+            moments.setdefault(one.name, one.at_s)
+            moments.setdefault(getattr(one, "action", "load"), one.at_s)
+        for check in form.checks:
+            if check.kind in ("impaired_s", "recovery_s") and check.at_most is not None and not check.than:
+                assert moments[check.until] - moments[check.since] > check.at_most, check.name
+
+
 def test_the_quick_form_is_shorter_and_keeps_the_order_of_faults():
     full = load_all()["home-region-dies"]
     quick = full.shortened()

@@ -71,7 +71,8 @@ class Revocation:
     """One session and its revocation in region `origin`. `acked_at` is None without a good answer.
 
     `accepted_after_ack` counts questions in the origin's region, asked after the answer, that were answered with yes;
-    `refused_at` says when another region refused first, `refused_in_the_end` whether each region refuses in the end.
+    `refused_at` says when another region refused first, `refused_in_the_end` whether each region refuses in the end,
+    None for one that did not tell.
     """
 
     origin: str
@@ -81,15 +82,15 @@ class Revocation:
     outcome: Outcome
     accepted_after_ack: int
     refused_at: Mapping[str, float]
-    refused_in_the_end: Mapping[str, bool]
+    refused_in_the_end: Mapping[str, bool | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Untouched:
-    """A session that nobody revoked, and whether each region refuses it in the end."""
+    """A session that nobody revoked, and whether each region refuses it in the end; None for one that did not tell."""
 
     origin: str
-    refused_in_the_end: Mapping[str, bool]
+    refused_in_the_end: Mapping[str, bool | None]
 
 
 @dataclass(frozen=True, slots=True)

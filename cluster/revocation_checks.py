@@ -109,8 +109,9 @@ def _lost_acked(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[
 
 
 def _phantoms(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
-    untouched = [one for run in runs for one in run.untouched if one.refused_in_the_end]
-    yield "", float(sum(any(one.refused_in_the_end.values()) for one in untouched)) if untouched else None
+    told = [{*one.refused_in_the_end.values()} - {None} for run in runs for one in run.untouched]
+    judged = [refused for refused in told if refused]
+    yield "", float(sum(True in refused for refused in judged)) if judged else None
 
 
 def _differing_heads(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:

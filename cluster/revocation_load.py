@@ -32,7 +32,9 @@ LEFT_ALONE = 10
 
 
 @dataclass(slots=True)
-class _Session(Watched):
+class Session(Watched):
+    """One session and its token."""
+
     token: str = field(repr=False, kw_only=True)
 
 
@@ -53,8 +55,8 @@ class Revoker:
         self._settings = settings
         self._session = session
         self._now = now
-        self.sessions: list[_Session] = []
-        self._watched: dict[str, list[_Session]] = {region: [] for region in urls}
+        self.sessions: list[Session] = []
+        self._watched: dict[str, list[Session]] = {region: [] for region in urls}
 
     async def run(self, duration_s: float, seed: int) -> None:
         """Revokes until `duration_s`, settles, and asks about everything."""
@@ -92,12 +94,12 @@ class Revoker:
             return
         if key is None:
             return
-        one = _Session(region, due_at, token=key.session_token or "")
+        one = Session(region, due_at, token=key.session_token or "")
         self.sessions.append(one)
         if revoked:
             await self._revoke(one, key)
 
-    async def _revoke(self, one: _Session, key: Key) -> None:
+    async def _revoke(self, one: Session, key: Key) -> None:
         body = json.dumps({"token": one.token}).encode()
         headers = Signer(key, one.origin, self._urls[one.origin]).json_headers(PATH, body)
         one.sent_at = self._now()
@@ -128,7 +130,7 @@ class Revoker:
             due = [s for s in self._watched[region] if slow or s.is_young(now)]
             for some in _chunks(due):
                 answers = await self._refusals(region, some)
-                for one, refused in zip(some, answers, strict=False):
+                for one, refused in zip(some, answers, strict=True):
                     if refused:
                         one.refused_at[region] = self._now()
             self._watched[region] = [
@@ -137,22 +139,21 @@ class Revoker:
 
     async def _audit(self, region: str) -> None:
         for some in _chunks(self.sessions):
-            for one, refused in zip(some, await self._refusals(region, some), strict=False):
+            for one, refused in zip(some, await self._refusals(region, some), strict=True):
                 one.refused_in_the_end[region] = refused
 
-    async def _refusals(self, region: str, sessions: Sequence[_Session]) -> list[bool]:
-        """Whether the region refuses each session now; nothing when it does not answer."""
-        if not sessions:
-            return []
+    async def _refusals(self, region: str, sessions: Sequence[Session]) -> Sequence[bool | None]:
+        """Whether the region refuses each session now; None where it does not answer."""
+        silence = [None] * len(sessions)
         body = json.dumps({"tokens": [one.token for one in sessions]}).encode()
         headers = {"Content-Type": "application/json"}
         try:
             async with self._session.post(f"{self._urls[region]}/v1/verify", data=body, headers=headers) as answer:
                 content = json.loads(await answer.read())
         except (aiohttp.ClientError, TimeoutError, ValueError):
-            return []
-        return [not result["active"] for result in content["results"]] if answer.status == 200 else []
+            return silence
+        return [not result["active"] for result in content["results"]] if answer.status == 200 else silence
 
 
-def _chunks(sessions: Sequence[_Session]) -> Iterable[Sequence[_Session]]:
+def _chunks(sessions: Sequence[Session]) -> Iterable[Sequence[Session]]:
     return (sessions[i : i + TOKENS_AT_ONCE] for i in range(0, len(sessions), TOKENS_AT_ONCE))

@@ -22,7 +22,7 @@ class Watched:
     outcome: Outcome = "unknown"
     accepted_after_ack: int = 0
     refused_at: dict[str, float] = field(default_factory=dict)
-    refused_in_the_end: dict[str, bool] = field(default_factory=dict)
+    refused_in_the_end: dict[str, bool | None] = field(default_factory=dict)
 
     def is_young(self, now: float) -> bool:
         """Whether its revocation was sent a moment ago."""

@@ -58,8 +58,7 @@ class VirtualRevoker:
         """Every region is asked about every session."""
         for region in self._services:
             for one in self.sessions:
-                if (refused := self._refuses(region, one)) is not None:
-                    one.refused_in_the_end[region] = refused
+                one.refused_in_the_end[region] = self._refuses(region, one)
 
     def _now(self) -> float:
         return self._world.scheduler.now - self._begin

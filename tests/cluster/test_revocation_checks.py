@@ -7,11 +7,15 @@ from typing import Any
 
 import pytest
 
+from cluster import watched
 from cluster.checks import Check, judge
+from cluster.experiment import Revoking
 from cluster.experiment_console import load_all
 from cluster.history import Event, Revocation, Run, Untouched
+from cluster.load import open_session
 from cluster.node_metrics import NodeCounts, parse
 from cluster.result import series
+from cluster.revocation_load import Revoker, Session
 from tests.cluster.histories import TABLE, exchange, regional
 
 REGIONS = ("virginia", "dublin", "singapore")
@@ -86,6 +90,28 @@ def test_a_session_accepted_in_its_own_region_after_the_answer_counts():
 def test_an_acknowledged_revocation_that_a_region_does_not_hold_or_tell_is_lost(in_the_end):
     run = run_of(revocation(1), revocation(2, refused_in_the_end=in_the_end))
     assert measured(run, "lost_acked") == 1
+
+
+def test_a_region_that_tells_nothing_of_any_session_holds_none_and_agrees_with_nobody():
+    told = {"virginia": True, "dublin": None, "singapore": True}
+    silent = revocation(1, refused_at={"singapore": 1.1}, refused_in_the_end=told)
+    run = run_of(silent, untouched=(Untouched("virginia", dict.fromkeys(REGIONS)),))
+    assert measured(run, "lost_acked") == 1
+    assert measured(run, "convergence_s") is None
+    assert measured(run, "phantoms") is None
+    heads = NodeCounts({"virginia/a/1": 1}, {})
+    two = replace(run, nodes={"virginia": heads, "singapore": heads})
+    assert measured(two, "differing_heads") is None
+
+
+async def test_a_region_that_does_not_answer_in_the_end_is_recorded_as_one():
+    settings = Revoking(per_s=1.0, settle_s=0.0)
+    async with open_session(1.0) as session:
+        revoker = Revoker({"virginia": "http://127.0.0.1:1"}, None, settings, session, lambda: 1.0)
+        revoker.sessions.append(Session("virginia", 0.0, sent_at=0.0, token="t"))
+        await revoker.run(0.0, 1)
+    [one] = watched.revocations(revoker.sessions)
+    assert one.refused_in_the_end == {"virginia": None}
 
 
 def test_an_unacknowledged_one_may_be_in_force_and_is_counted_but_is_no_phantom():

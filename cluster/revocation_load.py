@@ -17,6 +17,7 @@ from random import Random
 
 import aiohttp
 
+from cluster.beside import beside
 from cluster.experiment import Revoking
 from cluster.history import outcome
 from cluster.watched import Watched
@@ -60,15 +61,11 @@ class Revoker:
 
     async def run(self, duration_s: float, seed: int) -> None:
         """Revokes until `duration_s`, settles, and asks about everything."""
-        watchers = [asyncio.create_task(self._watch(region)) for region in self._urls]
-        try:
+        async with beside(*(self._watch(region) for region in self._urls)):
             async with asyncio.TaskGroup() as tasks:
                 for index, region in enumerate(self._urls):
                     tasks.create_task(self._revoke_all(region, duration_s, Random(seed * 1000 + index)))  # noqa: S311
             await asyncio.sleep(max(0.0, duration_s - self._now()) + self._settings.settle_s)
-        finally:
-            for watcher in watchers:
-                watcher.cancel()
         await asyncio.gather(*(self._audit(region) for region in self._urls))
 
     # -- revoking ----------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -18,6 +18,7 @@ import aiohttp
 
 from cluster import brokers, conditions, disturb, node_checks, own_cluster, supervisor, version_before, watched
 from cluster.behaviour import BEHAVIOURS
+from cluster.beside import beside
 from cluster.crowd.herd import Herd
 from cluster.data_dir import DataDir
 from cluster.engines import ENGINES, Engine
@@ -91,18 +92,18 @@ class Runner:
         arrivals = schedule(load, groups(self.topology, load.regional), seed)
         events: list[Event] = []
         measured, hedges = Conditions(), None
-        looking: asyncio.Task[None] | None = None
         revoker: Revoker | None = None
         herd: Herd | None = None
-        observer = Observer(data, generator.now)
+        observer = Observer(data, generator.now) if self._looks else None
         async with open_session(load.timeout_s) as session:
             try:
-                await generator.prepare(session)
+                await _prepare(generator, session)
                 revoker = self._revoker(data, generator, session)
                 await self._preload(data, session, what)
                 generator.begin = time.monotonic() + load.warm_up_s + HEAD_START_S
                 herd = self._herd(data, generator, variant)
-                async with self._ticking(generator, what), asyncio.TaskGroup() as tasks:
+                looking = [] if observer is None else [observer.run()]
+                async with beside(self._tick(generator, what), *looking), asyncio.TaskGroup() as tasks:
                     tasks.create_task(generator.run(arrivals, session))
                     tasks.create_task(self._faults(data, generator, events, seed, variant.name))
                     tasks.create_task(_steps(load, generator, events))
@@ -112,12 +113,9 @@ class Runner:
                         tasks.create_task(herd.run(load.duration_s))
                         tasks.create_task(_moments(self.experiment.verifiers, generator, events))
                     before = tasks.create_task(_snapshot(data, after_s=-generator.now()))
-                    looking = asyncio.create_task(observer.run()) if self._looks else None
                 after = await _snapshot(data)
                 measured = _between(before.result(), after)
                 hedges = conditions.hedges(after.router)
-            except (aiohttp.ClientError, ValueError) as error:
-                raise Refused(f"the experiment's cluster gives no token: {error}") from error
             finally:
                 done = Run(policy, seed, generator.exchanges, events, measured, generator.now(), variant=variant.name)
                 done = replace(done, hedges=hedges)
@@ -129,8 +127,7 @@ class Runner:
                     )
                 if herd is not None:
                     done = replace(done, crowd=herd.found())
-                if looking is not None:
-                    looking.cancel()
+                if observer is not None:
                     sizes = await asyncio.to_thread(observer_sizes, data)
                     done = replace(done, samples=observer.samples, journal_bytes=sizes)
                 done = replace(done, nodes=await own_cluster.node_counts(data))
@@ -180,23 +177,13 @@ class Runner:
                 await disturb.do(data, replace(fault, action=action))
                 events.append(Event(action, fault.where, began_at, generator.now(), fault.name))
 
-    @contextlib.asynccontextmanager
-    async def _ticking(self, generator: Generator, what: str) -> AsyncIterator[None]:
-        """Tells the progress while its body runs."""
-
-        async def tick() -> None:
-            while True:
-                done_s = min(max(0.0, generator.now() + load.warm_up_s), run_s)
-                self._progress(self._done_s + done_s, what)
-                await asyncio.sleep(TICK_S)
-
+    async def _tick(self, generator: Generator, what: str) -> None:
+        """Tells the progress."""
         load = self.experiment.load
-        run_s = self._run_s
-        ticker = asyncio.create_task(tick())
-        try:
-            yield
-        finally:
-            ticker.cancel()
+        while True:
+            done_s = min(max(0.0, generator.now() + load.warm_up_s), self._run_s)
+            self._progress(self._done_s + done_s, what)
+            await asyncio.sleep(TICK_S)
 
 
 def _hooks(faults: Iterable[Fault]) -> list[str]:
@@ -230,6 +217,14 @@ def _generator(path: Path, timeout_s: float) -> Generator:
         return Generator({place.name: place for place in places}, read_role(path), timeout_s)
     except DataDirError as error:
         raise Refused(str(error)) from error
+
+
+async def _prepare(generator: Generator, session: aiohttp.ClientSession) -> None:
+    """Raises Refused."""
+    try:
+        await generator.prepare(session)
+    except (aiohttp.ClientError, ValueError) as error:
+        raise Refused(f"the experiment's cluster gives no token: {error}") from error
 
 
 class _Snapshot(NamedTuple):

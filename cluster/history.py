@@ -129,10 +129,9 @@ class Reaction:
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """Many verifiers: when the last one was ready (None: not all were), what moments set off, what nodes answered."""
+    """Many verifiers: what moments set off, and what nodes answered."""
 
     workers: int
-    ready_s: float | None = None
     reactions: Sequence[Reaction] = ()
     samples: Sequence[Sample] = ()
 

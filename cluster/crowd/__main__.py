@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
 
 from cluster.crowd.workers import Crowd, Orders
+from cluster.files import write_whole
 
 
 async def _run(crowd: Crowd) -> None:
@@ -28,8 +28,7 @@ def main(orders: Path, result: Path) -> None:
     crowd = Crowd(Orders(**json.loads(orders.read_text())))
     with suppress(asyncio.CancelledError):
         asyncio.run(_run(crowd))
-    with open(os.open(result, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(crowd.told(), file)
+    write_whole(result, json.dumps(crowd.told()).encode())
 
 
 if __name__ == "__main__":

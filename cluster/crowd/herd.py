@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 
 from cluster import node_metrics, own_cluster
 from cluster.children import spawn, terminate
@@ -18,6 +16,7 @@ from cluster.crowd.workers import Orders
 from cluster.data_dir import DataDir
 from cluster.errors import Refused
 from cluster.experiment import Verifiers
+from cluster.files import write_whole
 from cluster.history import Crowd, Reaction, Sample
 
 INTERVAL_S = 1.0
@@ -33,14 +32,14 @@ class Herd:
         self._data, self._settings, self._kind = data, settings, kind
         self._token, self._begin = token, begin
         self._samples: list[tuple[float, list[str]]] = []
-        self._told = "{}"
+        self._result = data.path / "crowd-result.json"
 
     async def run(self, duration_s: float) -> None:
         """Until `duration_s`. Raises Refused when the process of the crowd fails."""
-        orders, told = self._data.path / "crowd.json", self._data.path / "crowd-result.json"
-        log = self._data.path / "crowd.log"
-        _write(orders, json.dumps(asdict(self._orders(duration_s))))
-        process = await spawn([sys.executable, "-m", "cluster.crowd", str(orders), str(told)], signal.SIGTERM, log)
+        orders, log = self._data.path / "crowd.json", self._data.path / "crowd.log"
+        write_whole(orders, json.dumps(asdict(self._orders(duration_s))).encode())  # for nobody else: it holds a token
+        command = [sys.executable, "-m", "cluster.crowd", str(orders), str(self._result)]
+        process = await spawn(command, signal.SIGTERM, log)
         try:
             await self._sample(duration_s)
             async with asyncio.timeout(END_S):
@@ -52,14 +51,13 @@ class Herd:
             await process.wait()
         if process.returncode != 0:
             raise Refused("the crowd of verifiers failed", *log.read_text(errors="replace").splitlines()[-5:])
-        self._told = told.read_text()
 
     def found(self) -> Crowd:
-        """What was recorded so far."""
-        told = json.loads(self._told)
-        reactions = [Reaction(**{**one, "fetches": _by_number(one["fetches"])}) for one in told.get("reactions", [])]
+        """What was recorded so far; the process of the crowd tells at its end, also when it was stopped."""
+        told = json.loads(self._result.read_text()) if self._result.exists() else {"reactions": []}
+        reactions = [Reaction(**{**one, "fetches": _by_number(one["fetches"])}) for one in told["reactions"]]
         samples = [Sample(at_s, node_metrics.answered(texts)) for at_s, texts in self._samples]
-        return Crowd(self._settings.count, told.get("ready_s"), reactions, samples)
+        return Crowd(self._settings.count, reactions, samples)
 
     def _orders(self, duration_s: float) -> Orders:
         settings = self._settings
@@ -88,9 +86,3 @@ class Herd:
 def _by_number(fetches: Mapping[str, int]) -> dict[int, int]:
     """JSON has text alone for names."""
     return {int(times): workers for times, workers in fetches.items()}
-
-
-def _write(path: Path, text: str) -> None:
-    """For nobody else to read: it holds a token."""
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from cluster.crowd.naive import NaiveVerifier
+from cluster.history import Reaction
 from stsd.tokens.keyset import jws_header
 from stsd.verifier import Verifier, VerifierUnavailable
 
@@ -38,19 +39,6 @@ class Orders:
     """Name, seconds, and which key the token names that comes then: a `published` or an `unknown` one."""
     until_s: float
     token: str = field(repr=False, default="")
-
-
-@dataclass(slots=True)
-class Reaction:
-    """What a moment set off: calls answered with no, seconds until the last call was answered, and how many workers
-    asked for keys how often."""
-
-    name: str
-    at_s: float
-    calls: int
-    refused: int = 0
-    answered_s: float = 0.0
-    fetches: dict[int, int] = field(default_factory=dict)
 
 
 class Worker(Protocol):
@@ -114,12 +102,11 @@ MAKERS: dict[str, Callable[[Orders], Worker]] = {"stsd.verifier": OfStsd, "naive
 
 
 class Crowd:
-    """All workers of one run; `told` is what there is to report so far."""
+    """All workers of one run."""
 
     def __init__(self, orders: Orders) -> None:
         self._orders = orders
         self._workers: list[Worker] = []
-        self._ready_s = 0.0
         self._reactions: list[Reaction] = []
 
     async def run(self) -> None:
@@ -128,37 +115,37 @@ class Crowd:
         self._workers = [MAKERS[orders.kind](orders) for _ in range(orders.count)]
         try:
             async with asyncio.TaskGroup() as tasks:
-                for name, at_s, key in orders.moments:
+                for number, (name, at_s, key) in enumerate(orders.moments):
                     await self._until(at_s)
-                    tasks.create_task(self._react(name, at_s, key, first=not self._reactions))
+                    tasks.create_task(self._react(name, at_s, key, first=number == 0))
                     await asyncio.sleep(0)
                 await self._until(orders.until_s)
         finally:
             await asyncio.gather(*(worker.stop() for worker in self._workers))
 
     def told(self) -> dict[str, Any]:
-        """The reactions, and when the last worker was ready."""
-        return {"ready_s": self._ready_s, "reactions": [asdict(reaction) for reaction in self._reactions]}
+        """The reactions that are over, in order."""
+        return {"reactions": [asdict(reaction) for reaction in sorted(self._reactions, key=lambda one: one.at_s)]}
 
     async def _react(self, name: str, at_s: float, key: str, *, first: bool) -> None:
         orders = self._orders
-        reaction = Reaction(name, at_s, orders.count * orders.calls)
-        self._reactions.append(reaction)
         before = [worker.requests[JWKS] for worker in self._workers]
-        counting = asyncio.create_task(self._count(reaction, before))
+        counting = asyncio.create_task(self._fetches(at_s, before))
         if first:
             await asyncio.gather(*(worker.start() for worker in self._workers))
-            self._ready_s = self._now() - at_s
         shown = orders.token if key == "published" else _of_nobody(orders.token)
         calls = (worker.call(shown) for worker in self._workers for _ in range(orders.calls))
         answers = await asyncio.gather(*calls)
-        reaction.refused, reaction.answered_s = answers.count(False), self._now() - at_s
-        await counting
+        answered_s = self._now() - at_s
+        self._reactions.append(
+            Reaction(name, at_s, len(answers), answers.count(False), answered_s, fetches=await counting)
+        )
 
-    async def _count(self, reaction: Reaction, before: Sequence[int]) -> None:
-        await self._until(reaction.at_s + self._orders.spread_s + GRACE_S)
+    async def _fetches(self, at_s: float, before: Sequence[int]) -> dict[int, int]:
+        """How many workers asked for keys how often, when all that a moment set off is over."""
+        await self._until(at_s + self._orders.spread_s + GRACE_S)
         made = (worker.requests[JWKS] - were for worker, were in zip(self._workers, before, strict=True))
-        reaction.fetches = dict(Counter(made))
+        return dict(Counter(made))
 
     def _now(self) -> float:
         return time.monotonic() - self._orders.begin

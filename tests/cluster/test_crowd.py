@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from cluster.runner import Runner
 from cluster.virtual.runner import refusals
 from stsd.tokens import session_token
 from stsd.tokens.keyset import new_key_set
+from tests.cluster.fake_regions import eventually
 from tests.tokens.test_session_token import SESSION
 
 KEYS = new_key_set(lambda n: b"\1" * n, 0)
@@ -67,6 +69,20 @@ async def test_every_call_of_a_naive_crowd_fetches_keys_for_itself_at_every_mome
         assert reactions["still fresh"]["fetches"] == {0: 5}
 
 
+async def test_a_crowd_that_is_stopped_tells_of_the_moments_that_were_over():
+    async with publisher() as (url, _):
+        moments = [("start", 0.0, "published"), ("never", 600, "published")]
+        orders = Orders(url, "naive", 2, 1, -workers.GRACE_S + 0.01, 60, time.monotonic(), moments, 900, token())
+        crowd = workers.Crowd(orders)
+        task = asyncio.create_task(crowd.run())
+        assert crowd.told() == {"reactions": []}
+        await eventually(lambda: bool(crowd.told()["reactions"]))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert [one["name"] for one in crowd.told()["reactions"]] == ["start"]
+
+
 async def test_a_naive_verifier_says_no_when_there_is_nobody_to_ask():
     verifier = NaiveVerifier("http://127.0.0.1:1", 60)
     assert not await verifier.check(token())
@@ -79,7 +95,7 @@ def run(*rates: float, fetches: dict[int, int] | None = None, variant: str = "")
         total += rate
         samples.append(Sample(float(second), {"jwks": total, "other": 100.0 * second}))
     reaction = Reaction("start", 0.0, 10, 4, 0.5, fetches or {1: 5})
-    return Run("p", 1, [], variant=variant, crowd=Crowd(5, 0.5, [reaction], samples))
+    return Run("p", 1, [], variant=variant, crowd=Crowd(5, [reaction], samples))
 
 
 def measured(kind: str, *runs: Run, **members) -> float | None:
@@ -95,7 +111,7 @@ def test_a_peak_is_judged_against_the_mean_of_the_named_operations():
 
 
 def test_samples_that_come_late_make_one_rate():
-    crowd = Crowd(1, 0.0, [], [Sample(0.0, {"jwks": 0}), Sample(4.0, {"jwks": 40})])
+    crowd = Crowd(1, [], [Sample(0.0, {"jwks": 0}), Sample(4.0, {"jwks": 40})])
     assert measured("peak_per_s", Run("p", 1, [], crowd=crowd), operations=("jwks",)) == 10
 
 

@@ -9,6 +9,7 @@ them, or when the generator sent late; for latency experiments also when less th
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -27,19 +28,7 @@ HEDGES = "router_hedges_total"
 DELAY_ASKED = "router_delay_requested_seconds"
 
 Buckets = Mapping[float, float]
-"""Cumulative counts by upper bound in seconds, of all pairs together."""
-
-
-def delay_errors(exposition: str) -> Buckets:
-    """The buckets of `router_delay_error_seconds` in a router's metrics, over all places and regions."""
-    buckets: dict[float, float] = {}
-    for family in text_string_to_metric_families(exposition):
-        if family.name == DELAY_ERROR:
-            for sample in family.samples:
-                if sample.name == f"{DELAY_ERROR}_bucket":
-                    bound = float(sample.labels["le"])
-                    buckets[bound] = buckets.get(bound, 0.0) + sample.value
-    return buckets
+"""Cumulative counts by upper bound in seconds."""
 
 
 def hedges(exposition: str) -> float:
@@ -49,19 +38,22 @@ def hedges(exposition: str) -> float:
     return sum(sample.value for sample in samples if sample.name == HEDGES)
 
 
-def pair_delays(before: str, after: str) -> tuple[PairDelay, ...]:
-    """What a router's metrics say of each pair of a place and a region between two scrapes."""
+def delays(before: str, after: str) -> tuple[float | None, tuple[PairDelay, ...]]:
+    """What a router's metrics say between two scrapes: the p99 of all errors together in milliseconds (see `p99_ms`),
+    and each pair of a place and a region."""
     old, new = _delays(before), _delays(after)
-    found = []
-    for pair, now in sorted(new.items()):
-        counted = _Delays.minus(now, old.get(pair, _Delays()))
-        messages = counted.errors.get(math.inf, 0.0)
-        if messages:
-            asked_ms, error_ms = (total / messages * 1000 for total in (counted.asked_s, counted.error_s))
-            p99 = p99_ms({}, counted.errors)
-            assert p99 is not None
-            found.append(PairDelay(*pair, int(messages), asked_ms, asked_ms + error_ms, p99))
-    return tuple(found)
+    counted = {pair: now.minus(old.get(pair, _Delays())) for pair, now in sorted(new.items())}
+    together = Counter[float]()
+    for one in counted.values():
+        together.update(one.errors)
+    return p99_ms(together), tuple(_pair_delay(pair, one) for pair, one in counted.items() if one.messages)
+
+
+def _pair_delay(pair: tuple[str, str], counted: _Delays) -> PairDelay:
+    asked_ms, error_ms = (total / counted.messages * 1000 for total in (counted.asked_s, counted.error_s))
+    p99 = p99_ms(counted.errors)
+    assert p99 is not None
+    return PairDelay(*pair, int(counted.messages), asked_ms, asked_ms + error_ms, p99)
 
 
 @dataclass(slots=True)
@@ -71,6 +63,11 @@ class _Delays:
     asked_s: float = 0.0
     error_s: float = 0.0
     errors: dict[float, float] = field(default_factory=dict)
+
+    @property
+    def messages(self) -> float:
+        """How many there were."""
+        return self.errors.get(math.inf, 0.0)
 
     def minus(self, before: _Delays) -> _Delays:
         """What came after `before`."""
@@ -94,16 +91,15 @@ def _delays(exposition: str) -> dict[tuple[str, str], _Delays]:
     return found
 
 
-def p99_ms(before: Buckets, after: Buckets) -> float | None:
-    """The 99th percentile in milliseconds of what came between two scrapes, as the upper bound of its bucket.
+def p99_ms(errors: Buckets) -> float | None:
+    """The 99th percentile in milliseconds, as the upper bound of its bucket.
 
     None when nothing came; infinity when it is beyond the last bound.
     """
-    counts = {bound: after[bound] - before.get(bound, 0.0) for bound in sorted(after)}
-    total = max(counts.values(), default=0.0)
+    total = max(errors.values(), default=0.0)
     if total <= 0:
         return None
-    return next((bound * 1000 for bound, count in counts.items() if count >= 0.99 * total), math.inf)
+    return next((bound * 1000 for bound, count in sorted(errors.items()) if count >= 0.99 * total), math.inf)
 
 
 def idle_share(before: Sequence[int], after: Sequence[int]) -> float | None:

@@ -246,6 +246,4 @@ def _cpu() -> list[int]:
 
 
 def _between(before: _Snapshot, after: _Snapshot) -> Conditions:
-    delays = conditions.delay_errors(before.router), conditions.delay_errors(after.router)
-    idle, pairs = conditions.idle_share(before.cpu, after.cpu), conditions.pair_delays(before.router, after.router)
-    return Conditions(idle, conditions.p99_ms(*delays), pairs)
+    return Conditions(conditions.idle_share(before.cpu, after.cpu), *conditions.delays(before.router, after.router))

@@ -31,7 +31,7 @@ def test_asked_and_achieved_delays_of_a_pair_are_those_between_two_scrapes():
         metrics.delay_requested.labels(US, EU).observe(0.035)
         metrics.delay_error.labels(US, EU).observe(late_s)
     metrics.delay_requested.labels(EU, EU)  # known and never used
-    (pair,) = conditions.pair_delays(before, scrape(metrics))
+    _, (pair,) = conditions.delays(before, scrape(metrics))
     assert (pair.location, pair.region, pair.messages) == (US, EU, 4)
     assert pair.asked_ms_mean == pytest.approx(35)
     assert pair.achieved_ms_mean == pytest.approx(36.5)

@@ -80,18 +80,22 @@ def test_the_course_counts_losses_by_the_second():
     assert [row[2:] for row in course["rows"]] == [[1, "global", "dublin", 1, 1, 2], [2, "global", "dublin", 1, 0, 1]]
 
 
-def test_delay_errors_are_read_over_all_pairs_and_only_since_the_first_scrape():
-    def scrape(*counts: int) -> conditions.Buckets:
+def test_delay_errors_are_judged_over_all_pairs_and_only_since_the_first_scrape():
+    def scrape(*counts: int, other: tuple[int, ...] = ()) -> str:
         lines = ["# TYPE router_delay_error_seconds histogram"]
-        for pair in ("a", "b"):
-            for bound, count in zip(("0.001", "0.005", "+Inf"), counts, strict=True):
-                lines.append(f'router_delay_error_seconds_bucket{{region="{pair}",le="{bound}"}} {count}')
-        return conditions.delay_errors("\n".join(lines) + "\n")
+        for pair, found in (("a", counts), ("b", other or counts)):
+            for bound, count in zip(("0.001", "0.005", "+Inf"), found, strict=True):
+                lines.append(f'router_delay_error_seconds_bucket{{location="x",region="{pair}",le="{bound}"}} {count}')
+        return "\n".join(lines) + "\n"
 
-    assert scrape(1, 2, 3) == {0.001: 2, 0.005: 4, math.inf: 6}
-    assert conditions.p99_ms(scrape(0, 0, 100), scrape(90, 200, 300)) == 5.0
-    assert conditions.p99_ms(scrape(0, 0, 0), scrape(0, 0, 100)) == math.inf
-    assert conditions.p99_ms(scrape(1, 1, 1), scrape(1, 1, 1)) is None
+    def p99_ms(before: str, after: str) -> float | None:
+        return conditions.delays(before, after)[0]
+
+    assert p99_ms(scrape(0, 0, 100), scrape(90, 200, 300)) == 5.0
+    assert p99_ms(scrape(0, 0, 0), scrape(0, 0, 100)) == math.inf
+    assert p99_ms(scrape(0, 0, 0), scrape(970, 1000, 1000, other=(10, 10, 10))) == 5.0
+    assert p99_ms(scrape(0, 0, 0), scrape(1000, 1000, 1000, other=(0, 0, 15))) == math.inf
+    assert p99_ms(scrape(1, 1, 1), scrape(1, 1, 1)) is None
 
 
 def test_idle_time_is_a_share_of_what_passed():

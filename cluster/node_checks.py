@@ -9,7 +9,7 @@
 | `received_ratio` | bytes that a region got from others while it started ÷ all that another one's journal holds |
 | `alarms` | regions of `observer`, or all but `origin`, that told of a revocation of a later version in the window |
 
-`since` and `until` bound the window.
+`since` and `until` bound the window. A check does not hold when there was a run in which nothing was seen.
 """
 
 from __future__ import annotations
@@ -31,15 +31,18 @@ def _window(check: Check, run: Run) -> list[Look]:
 
 
 def _health_changes(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
-    changes, seen = 0, False
-    for run in runs:
-        views: dict[str, bool] = {}
-        for sample in _window(check, run):
-            if sample.healthy is not None and check.region in ("", sample.region):
-                seen = True
-                changes += views.get(sample.region, sample.healthy) != sample.healthy
-                views[sample.region] = sample.healthy
-    yield "", float(changes) if seen else None
+    found = [_changes_of(check, run) for run in runs]
+    known = [changes for changes in found if changes is not None]
+    yield "", float(sum(known)) if known and len(known) == len(found) else None
+
+
+def _changes_of(check: Check, run: Run) -> int | None:
+    changes, views = 0, dict[str, bool]()
+    for sample in _window(check, run):
+        if sample.healthy is not None and check.region in ("", sample.region):
+            changes += views.get(sample.region, sample.healthy) != sample.healthy
+            views[sample.region] = sample.healthy
+    return changes if views else None
 
 
 def _ages(check: Check, run: Run) -> list[float]:
@@ -51,7 +54,8 @@ def _ages(check: Check, run: Run) -> list[float]:
 
 
 def _staleness_s(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
-    yield "", max((age for run in runs for age in _ages(check, run)), default=None)
+    found = [max(ages) for run in runs if (ages := _ages(check, run))]
+    yield "", max(found) if found and len(found) == len(runs) else None
 
 
 def _staleness_s_end(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
@@ -89,12 +93,13 @@ def _received_of(check: Check, run: Run) -> float | None:
 
 
 def _alarms(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
-    told = {(i, s.region) for i, run in enumerate(runs) for s in _window(check, run) if s.unknown and _asked(check, s)}
-    seen = {(i, s.region) for i, run in enumerate(runs) for s in _window(check, run) if s.origin and _asked(check, s)}
-    yield "", float(len(told)) / len(runs) if seen else None
+    asked = [[s for s in _window(check, run) if _is_asked(check, s)] for run in runs]
+    known = bool(asked) and all(any(sample.origin for sample in samples) for samples in asked)
+    told = [len({sample.region for sample in samples if sample.unknown}) for samples in asked]
+    yield "", sum(told) / len(told) if known else None
 
 
-def _asked(check: Check, sample: Look) -> bool:
+def _is_asked(check: Check, sample: Look) -> bool:
     return check.observer in ("", sample.region) and check.origin != sample.region
 
 

@@ -73,3 +73,18 @@ def test_alarms_are_regions_that_told_in_the_window():
     assert measured("alarms", [run(samples)], **members) == 1
     assert measured("alarms", [run(samples[2:])], **members) == 0
     assert measured("alarms", [run([])], **members) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "members"),
+    [
+        ("health_changes", {}),
+        ("staleness_s", {"observer": EU, "origin": US}),
+        ("staleness_s_end", {"observer": EU, "origin": US}),
+        ("alarms", {}),
+    ],
+)
+def test_a_run_in_which_nothing_was_seen_leaves_nothing_proven_by_the_others(kind, members):
+    seen = run([sample(6, EU, staleness_s={US: 1.0}, unknown=0)])
+    assert measured(kind, [seen, seen], **members) is not None
+    assert measured(kind, [seen, run([])], **members) is None

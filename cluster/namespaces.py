@@ -69,7 +69,7 @@ def create(number: int, address: str, bits: int) -> tuple[str, int]:
 def remove_own() -> None:
     """Removes every namespace of this process."""
     for path in _existing():
-        if path.name.startswith(f"{own_name('')}"):
+        if path.name.startswith(own_name("")):
             _remove(path.name)
 
 

@@ -12,11 +12,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple
 
 import aiohttp
 
-from cluster import brokers, conditions, disturb, node_checks, own_cluster, supervisor, version_before, watched
+from cluster import (
+    brokers,
+    conditions,
+    disturb,
+    node_checks,
+    own_cluster,
+    snapshot,
+    supervisor,
+    version_before,
+    watched,
+)
 from cluster.behaviour import BEHAVIOURS
 from cluster.beside import beside
 from cluster.crowd.herd import Herd
@@ -27,8 +36,7 @@ from cluster.experiment import Experiment, Load, Variant, Verifiers
 from cluster.fault_records import Fault
 from cluster.history import Conditions, Event, Run, labelled
 from cluster.load import Generator, check_targets, groups, open_session, schedule
-from cluster.observer import Observer
-from cluster.observer import journal_bytes as observer_sizes
+from cluster.observer import Observer, journal_bytes
 from cluster.own_cluster import OwnCluster
 from cluster.revocation_load import Revoker
 from cluster.revocation_preload import preload
@@ -112,26 +120,22 @@ class Runner:
                     if herd is not None:
                         tasks.create_task(herd.run(load.duration_s))
                         tasks.create_task(_moments(self.experiment.verifiers, generator, events))
-                    before = tasks.create_task(_snapshot(data, after_s=-generator.now()))
-                after = await _snapshot(data)
-                measured = _between(before.result(), after)
+                    before = tasks.create_task(snapshot.take(data, after_s=-generator.now()))
+                after = await snapshot.take(data)
+                measured = snapshot.between(before.result(), after)
                 hedges = conditions.hedges(after.router)
             finally:
-                done = Run(policy, seed, generator.exchanges, events, measured, generator.now(), variant=variant.name)
-                done = replace(done, hedges=hedges)
-                if revoker is not None:
-                    done = replace(
-                        done,
-                        revocations=watched.revocations(revoker.sessions),
-                        untouched=watched.untouched(revoker.sessions),
-                    )
-                if herd is not None:
-                    done = replace(done, crowd=herd.found())
-                if observer is not None:
-                    sizes = await asyncio.to_thread(observer_sizes, data)
-                    done = replace(done, samples=observer.samples, journal_bytes=sizes)
-                done = replace(done, nodes=await own_cluster.node_counts(data))
-                self.runs.append(done)
+                done = Run(
+                    policy,
+                    seed,
+                    generator.exchanges,
+                    events,
+                    measured,
+                    generator.now(),
+                    variant=variant.name,
+                    hedges=hedges,
+                )
+                self.runs.append(await _completed(done, data, revoker, herd, observer))
         self._done_s += self._run_s
         self._progress(self._done_s, f"{what}: done")
 
@@ -227,23 +231,16 @@ async def _prepare(generator: Generator, session: aiohttp.ClientSession) -> None
         raise Refused(f"the experiment's cluster gives no token: {error}") from error
 
 
-class _Snapshot(NamedTuple):
-    """CPU times since boot, and what the router has counted since it started."""
-
-    cpu: list[int]
-    router: str
-
-
-async def _snapshot(data: DataDir, after_s: float = 0.0) -> _Snapshot:
-    """Read now and understood later: the generator must not wait for a parser."""
-    await asyncio.sleep(after_s)
-    return _Snapshot(_cpu(), await own_cluster.router_metrics(data))
-
-
-def _cpu() -> list[int]:
-    """The first line of /proc/stat without its name."""
-    return [int(ticks) for ticks in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
-
-
-def _between(before: _Snapshot, after: _Snapshot) -> Conditions:
-    return Conditions(conditions.idle_share(before.cpu, after.cpu), *conditions.delays(before.router, after.router))
+async def _completed(
+    done: Run, data: DataDir, revoker: Revoker | None, herd: Herd | None, observer: Observer | None
+) -> Run:
+    """With what was recorded beside the load, and what each node had counted in the end."""
+    if revoker is not None:
+        sessions = revoker.sessions
+        done = replace(done, revocations=watched.revocations(sessions), untouched=watched.untouched(sessions))
+    if herd is not None:
+        done = replace(done, crowd=herd.found())
+    if observer is not None:
+        sizes = await asyncio.to_thread(journal_bytes, data)
+        done = replace(done, samples=observer.samples, journal_bytes=sizes)
+    return replace(done, nodes=await own_cluster.node_counts(data))

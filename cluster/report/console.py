@@ -75,7 +75,7 @@ def publish(where: Path, docs: Path, numbers: Mapping[str, str]) -> None:
             stale.unlink()
         for name, content in paths.items():
             _public(docs / PICTURES / name, content)
-        _public(docs / "results.md", results_page.markdown(records, pictures).encode())
+        _public(docs / "results.md", results_page.markdown(records, pictures, numbers).encode())
     except OSError as error:
         raise ClusterError(f"--docs {docs}: cannot be written: {error.strerror}") from error
     click.echo(docs / "results.md")

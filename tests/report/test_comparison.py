@@ -63,12 +63,24 @@ def test_the_exit_code_says_whether_something_is_worse(tmp_path, b, code):
 def test_nothing_of_a_result_is_markdown_on_the_page_of_results():
     name, hostile = "home-region-dies", "`x`\n```\n<script>"
     record = results.record(commit=hostile, answer=hostile, question=hostile, parameters={"backbone": hostile})
-    page = results_page.markdown([record], {name: (f"results/{name}.svg", hostile)})
+    page = results_page.markdown([record], {name: (f"results/{name}.svg", hostile)}, {})
     assert page.count("\n```") == 4
     assert [line for line in page.splitlines() if "<script>" in line.replace("\\<", "")] == [
         f"python -m cluster experiment run {name} --seed 1 --backbone '`x` ``` <script>' --out out/"
     ]
     assert "commit `x  <scr`:" in page
+
+
+def test_a_page_of_all_experiments_says_nothing_of_others():
+    page = results_page.markdown([results.record()], {}, {"home-region-dies": "E2"})
+    assert "One experiment on one machine" in page
+    assert "Not shown" not in page
+    assert "experiment run all --quick --out out/" in page
+    assert "Processes are real" in page
+    virtual = results.record(parameters={"form": "quick", "simulated": True})
+    page = results_page.markdown([virtual], {}, {"home-region-dies": "E2"})
+    assert "All in virtual time" in page
+    assert "experiment run all --quick --simulate --out out/" in page
 
 
 def test_names_are_shown_as_they_are(tmp_path):
@@ -121,4 +133,7 @@ def test_the_page_of_results_has_an_answer_a_command_and_a_picture_for_each(tmp_
         assert f"](results/{name}.svg)" in page
         assert (tmp_path / "docs" / "results" / f"{name}.svg").stat().st_size < 60_000
     assert "a \\| b \\<c>?" in page
+    assert f"2 of {len(results.NUMBERS)} experiments on one machine" in page
+    assert "Not shown here: E3 brown-out, E4 " in page
+    assert "experiment run global-vs-regional home-region-dies --quick --out out/" in page
     assert not stale.exists()

@@ -9,7 +9,8 @@
 | `received_ratio` | bytes that a region got from others while it started ÷ all that another one's journal holds |
 | `alarms` | regions of `observer`, or all but `origin`, that told of a revocation of a later version in the window |
 
-`since` and `until` bound the window. A check does not hold when there was a run in which nothing was seen.
+`since` and `until` bound the window. A check does not hold when there was a run in which nothing was seen. Of
+several runs the highest staleness counts, or the lowest where it is to be at least something.
 """
 
 from __future__ import annotations
@@ -54,13 +55,18 @@ def _ages(check: Check, run: Run) -> list[float]:
 
 
 def _staleness_s(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
-    found = [max(ages) for run in runs if (ages := _ages(check, run))]
-    yield "", max(found) if found and len(found) == len(runs) else None
+    yield "", _farthest(check, [max(_ages(check, run), default=None) for run in runs])
 
 
 def _staleness_s_end(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
-    found = [ages[-1] for run in runs if (ages := _ages(check, run))]
-    yield "", min(found) if found and len(found) == len(runs) else None
+    yield "", _farthest(check, [next(reversed(_ages(check, run)), None) for run in runs])
+
+
+def _farthest(check: Check, found: Sequence[float | None]) -> float | None:
+    known = [age for age in found if age is not None]
+    if not known or len(known) < len(found):
+        return None
+    return min(known) if check.at_most is None else max(known)
 
 
 def _reused_origins(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:

@@ -20,7 +20,7 @@ def sample(at: float, region: str, **members: object) -> Look:
 
 
 def measured(kind: str, runs: list[Run], **members: object) -> float | None:
-    check = Check(kind, "it", ("p",), at_most=0, **members)
+    check = Check(kind, "it", ("p",), **{"at_most": 0, **members})
     (verdict,) = judge([check], runs, THREE.rtt)
     return verdict.measured
 
@@ -44,6 +44,14 @@ def test_staleness_is_that_of_one_origin_as_one_region_tells_it_in_the_window(ki
     members = {"origin": US, "observer": EU, "since": "cut", "until": "heal"}
     assert measured(kind, [run(samples)], **members) == expected
     assert measured(kind, [run([])], **members) is None
+
+
+@pytest.mark.parametrize("kind", ["staleness_s", "staleness_s_end"])
+def test_the_seed_that_is_farthest_from_the_requirement_counts(kind):
+    runs = [run([sample(6, EU, staleness_s={US: age})]) for age in (20.0, 1.0)]
+    members = {"origin": US, "observer": EU}
+    assert measured(kind, runs, **members) == 20
+    assert measured(kind, runs, at_most=None, at_least=15, **members) == 1
 
 
 def test_a_log_that_goes_on_after_its_disk_was_lost_is_counted():

@@ -4,7 +4,6 @@
 |---|---|
 | `health_changes` | how often the router changed its mind about `region`, or about any |
 | `staleness_s` | the highest staleness that `observer` told of `origin` |
-| `staleness_s_end` | the staleness that `observer` told of `origin` last in the window |
 | `reused_origins` | regions that went on with a log whose disk they had lost |
 | `received_ratio` | bytes that a region got from others while it started ÷ all that another one's journal holds |
 | `alarms` | regions of `observer`, or all but `origin`, that told of a revocation of a later version in the window |
@@ -55,18 +54,9 @@ def _ages(check: Check, run: Run) -> list[float]:
 
 
 def _staleness_s(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
-    yield "", _farthest(check, [max(_ages(check, run), default=None) for run in runs])
-
-
-def _staleness_s_end(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
-    yield "", _farthest(check, [next(reversed(_ages(check, run)), None) for run in runs])
-
-
-def _farthest(check: Check, found: Sequence[float | None]) -> float | None:
-    known = [age for age in found if age is not None]
-    if not known or len(known) < len(found):
-        return None
-    return min(known) if check.at_most is None else max(known)
+    found = [max(ages) for run in runs if (ages := _ages(check, run))]
+    farthest = min if check.at_most is None else max
+    yield "", farthest(found) if found and len(found) == len(runs) else None
 
 
 def _reused_origins(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
@@ -113,7 +103,6 @@ _WINDOW = ("since", "until")
 MEASURES: Mapping[str, tuple[Measure, tuple[str, ...], tuple[str, ...]]] = {
     "health_changes": (_health_changes, (), ("region", *_WINDOW)),
     "staleness_s": (_staleness_s, ("observer", "origin"), _WINDOW),
-    "staleness_s_end": (_staleness_s_end, ("observer", "origin"), _WINDOW),
     "reused_origins": (_reused_origins, (), ()),
     "received_ratio": (_received_ratio, (), ()),
     "alarms": (_alarms, (), ("observer", "origin", *_WINDOW)),

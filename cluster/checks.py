@@ -12,9 +12,9 @@
 | `restart_s` | seconds from the order to start a region until it was ready, the longest | check |
 | `recovery_s` | seconds from the beginning of `since` to when the last lost request was due, up to `until` | check |
 
-Kinds for revocations are in `revocation_checks`, for overload in `load_checks`, for nodes in `node_checks`, for many
-verifiers in `crowd.checks`. With `than` a value is divided by that of another variant. A p99 needs 1,000 samples
-(multiregion 0.1).
+Kinds for revocations are in `revocation_checks`, for cut-offs and wrong clocks in `cutoff_checks`, for overload in
+`load_checks`, for nodes in `node_checks`, for many verifiers in `crowd.checks`. With `than` a value is divided by that
+of another variant. A p99 needs 1,000 samples (multiregion 0.1).
 
 `location`, `endpoint`, `region` and `not_region` select clients. A window that begins at a fault begins when the fault
 was done, and one that ends at a fault ends when its execution began, so that requests in between judge nothing.
@@ -30,7 +30,7 @@ from itertools import product
 from statistics import mean, median
 from typing import Any
 
-from cluster import load_checks, node_checks, revocation_checks
+from cluster import cutoff_checks, load_checks, node_checks, revocation_checks
 from cluster.crowd import checks as crowd_checks
 from cluster.history import Exchange, Run, labelled, percentile
 from cluster.node_metrics import NodeCounts
@@ -260,6 +260,10 @@ KINDS: Mapping[str, Kind] = {
     **{kind: Kind(measure, required, _BOUNDS) for kind, (measure, required) in crowd_checks.MEASURES.items()},
     **{
         kind: Kind(measure, required, (*allowed, *_BOUNDS))
-        for kind, (measure, required, allowed) in {**revocation_checks.MEASURES, **node_checks.MEASURES}.items()
+        for kind, (measure, required, allowed) in {
+            **revocation_checks.MEASURES,
+            **cutoff_checks.MEASURES,
+            **node_checks.MEASURES,
+        }.items()
     },
 }

@@ -73,6 +73,16 @@ class Revoking:
 
 
 @dataclass(frozen=True, slots=True)
+class Cutoffs:
+    """Rounds of cut-offs beside the load: one begins every so often and makes more sessions so long after its cut-off;
+    `settle_s` after the load every region is asked once more."""
+
+    every_s: float
+    after_s: tuple[float, ...]
+    settle_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Moment:
     """When every verifier is called at once, with a token of which key: a `published` or an `unknown` one."""
 
@@ -123,6 +133,7 @@ class Experiment:
     checks: tuple[Check, ...]
     quick: Quick
     revoking: Revoking | None = None
+    cutoffs: Cutoffs | None = None
     variants: tuple[Variant, ...] = (Variant(),)
     finding: tuple[str, ...] = ()
     """Sentences of the answer; see `finding`."""
@@ -151,7 +162,7 @@ class Experiment:
     @property
     def seconds(self) -> float:
         """How long its load lasts in all, starts of clusters not counted."""
-        settle_s = 0.0 if self.revoking is None else self.revoking.settle_s
+        settle_s = max(0.0 if one is None else one.settle_s for one in (self.revoking, self.cutoffs))
         return (
             self.seeds
             * len(self.policies)

@@ -17,6 +17,8 @@
   action apart; `variants`, if it does not come in all of them |
 | `[revocations]` | sessions made and revoked in each region: `per_s`, `settle_s` after the last one, and how many
   revocations there are before it all, in all regions together (`preloaded`) |
+| `[cutoffs]` | a round begins every `every_s`, one region after the other: a session in each region, a cut-off of
+  them, more sessions `after_s` its answer; all are asked about again `settle_s` after the load |
 | `finding` | the answer, sentence by sentence, with what checks measured in braces (see `finding`) |
 | `[verifiers]` | `count` of them at the home region's node, each called `calls` times at once at each of `[[moments]]`
   (`name`, `at_s`, `key` of the token: `published` or `unknown`); `spread_s`, `keys_age_s`; `[quick.verifiers]` replaces
@@ -43,6 +45,7 @@ from cluster.checks import KINDS, Check
 from cluster.crowd import KINDS as VERIFIER_KINDS
 from cluster.engines import ENGINES
 from cluster.experiment import (
+    Cutoffs,
     Experiment,
     ExperimentError,
     Load,
@@ -135,6 +138,13 @@ _SCHEMA = toml_shape.table(
             "minItems": 2,
         },
         "faults": {"type": "array"},
+        "cutoffs": toml_shape.table(
+            {
+                "every_s": POSITIVE,
+                "after_s": {"type": "array", "items": SECONDS, "minItems": 1, "uniqueItems": True},
+                "settle_s": SECONDS,
+            }
+        ),
         "revocations": toml_shape.table({"per_s": _RATE, "settle_s": SECONDS}, {"preloaded": _PRELOADED}),
     },
 )
@@ -271,6 +281,7 @@ def _build(document: Mapping[str, Any]) -> Experiment:
         checks=tuple(Check.of(every | check) for check in document["checks"]),
         quick=_quick(document, faults, every["variants"]),
         verifiers=None if verifiers is None else _verifiers(verifiers),
+        cutoffs=_cutoffs(document["cutoffs"]) if "cutoffs" in document else None,
         revoking=Revoking(**document["revocations"]) if "revocations" in document else None,
         variants=variants,
         upgrade_from=document.get("upgrade_from", ""),
@@ -280,6 +291,10 @@ def _build(document: Mapping[str, Any]) -> Experiment:
 
 def _variant(members: Mapping[str, Any]) -> Variant:
     return Variant(**{**members, "without": tuple(members.get("without", ()))})
+
+
+def _cutoffs(members: Mapping[str, Any]) -> Cutoffs:
+    return Cutoffs(**{**members, "after_s": tuple(sorted(members["after_s"]))})
 
 
 def _verifiers(members: Mapping[str, Any]) -> Verifiers:

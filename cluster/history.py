@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from cluster.cutoff_records import Cutoff
 from cluster.node_metrics import NodeCounts
 
 Outcome = Literal["ok", "failed", "unknown"]
@@ -180,6 +181,7 @@ class Run:
     ended_at: float = 0.0
     revocations: Sequence[Revocation] = ()
     untouched: Sequence[Untouched] = ()
+    cutoffs: Sequence[Cutoff] = ()
     nodes: Mapping[str, NodeCounts] = field(default_factory=dict)
     """What each region's node had counted in the end."""
     variant: str = ""

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from cluster import checks, conditions, distributions, finding
+from cluster import checks, conditions, cutoff_checks, distributions, finding
 from cluster.checks import Verdict
 from cluster.crowd import checks as crowd_checks
 from cluster.distributions import quantile
-from cluster.experiment import Experiment, Load, Verifiers
+from cluster.experiment import Cutoffs, Experiment, Load, Verifiers
 from cluster.history import Crowd, Exchange, Run, percentile
 from cluster.topology import Topology
 
@@ -123,6 +123,7 @@ def parameters(experiment: Experiment, quick: bool, backbone: str) -> dict[str, 
         "load": {"kind": "open", **asdict(experiment.load), **_lists(experiment.load)},
         "faults": [{**asdict(fault), "variants": list(fault.variants)} for fault in experiment.faults],
         "revocations": None if experiment.revoking is None else asdict(experiment.revoking),
+        **({} if experiment.cutoffs is None else {"cutoffs": _told(experiment.cutoffs)}),
         "verifiers": None if experiment.verifiers is None else _as_json(experiment.verifiers),
         "quick_checks": experiment.quick.checks,
         "quick_leaves_out": experiment.quick.leaves_out,
@@ -131,6 +132,10 @@ def parameters(experiment: Experiment, quick: bool, backbone: str) -> dict[str, 
 
 def _as_json(verifiers: Verifiers) -> dict[str, Any]:
     return {**asdict(verifiers), "moments": [asdict(moment) for moment in verifiers.moments]}
+
+
+def _told(cutoffs: Cutoffs) -> dict[str, Any]:
+    return {**asdict(cutoffs), "after_s": list(cutoffs.after_s)}
 
 
 def _lists(load: Load) -> dict[str, Any]:
@@ -165,8 +170,16 @@ def series(runs: Sequence[Run]) -> list[dict[str, Any]]:
             "service", f"{GROUP} requests service_p50_ms service_p90_ms service_p99_ms added_p50_ms", _service(runs)
         ),
         *_revocation_series(runs),
+        *_cutoff_series(runs),
         *_crowd_series(runs),
     ]
+
+
+def _cutoff_series(runs: Sequence[Run]) -> Iterable[dict[str, Any]]:
+    """What became of sessions before and after cut-offs, by how the clock stood; nothing where there were none."""
+    if any(run.cutoffs for run in runs):
+        yield _table("cut-offs", cutoff_checks.COLUMNS, cutoff_checks.rows(runs))
+        yield _table("cut-offs by subject", cutoff_checks.SUBJECT_COLUMNS, cutoff_checks.subject_rows(runs))
 
 
 def _crowd_series(runs: Sequence[Run]) -> Iterable[dict[str, Any]]:

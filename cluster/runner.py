@@ -29,6 +29,8 @@ from cluster import (
 from cluster.behaviour import BEHAVIOURS
 from cluster.beside import beside
 from cluster.crowd.herd import Herd
+from cluster.cutoff_load import Cutter
+from cluster.cutoff_records import CLOCK
 from cluster.data_dir import DataDir
 from cluster.engines import ENGINES, Engine
 from cluster.errors import Refused
@@ -101,12 +103,14 @@ class Runner:
         events: list[Event] = []
         measured, hedges = Conditions(), None
         revoker: Revoker | None = None
+        cutter: Cutter | None = None
         herd: Herd | None = None
         observer = Observer(data, generator.now) if self._looks else None
         async with open_session(load.timeout_s) as session:
             try:
                 await _prepare(generator, session)
                 revoker = self._revoker(data, generator, session)
+                cutter = self._cutter(data, generator, session)
                 await self._preload(data, session, what)
                 generator.begin = time.monotonic() + load.warm_up_s + HEAD_START_S
                 herd = self._herd(data, generator, variant)
@@ -117,6 +121,8 @@ class Runner:
                     tasks.create_task(_steps(load, generator, events))
                     if revoker is not None:
                         tasks.create_task(revoker.run(load.duration_s, seed))
+                    if cutter is not None:
+                        tasks.create_task(cutter.run(load.duration_s))
                     if herd is not None:
                         tasks.create_task(herd.run(load.duration_s))
                         tasks.create_task(_moments(self.experiment.verifiers, generator, events))
@@ -135,7 +141,7 @@ class Runner:
                     variant=variant.name,
                     hedges=hedges,
                 )
-                self.runs.append(await _completed(done, data, revoker, herd, observer))
+                self.runs.append(await _completed(done, data, revoker, cutter, herd, observer))
         self._done_s += self._run_s
         self._progress(self._done_s, f"{what}: done")
 
@@ -156,6 +162,13 @@ class Runner:
             return None
         urls = {region: data.url(region) for region in self.topology.regions}
         return Revoker(urls, generator.role, settings, session, generator.now)
+
+    def _cutter(self, data: DataDir, generator: Generator, session: aiohttp.ClientSession) -> Cutter | None:
+        settings = self.experiment.cutoffs
+        if settings is None:
+            return None
+        moves = ((one.at_s, one.offset_s) for one in self.experiment.faults if one.action == CLOCK)
+        return Cutter(data, settings, moves, session, generator.now)
 
     def _herd(self, data: DataDir, generator: Generator, variant: Variant) -> Herd | None:
         settings = self.experiment.verifiers
@@ -232,12 +245,19 @@ async def _prepare(generator: Generator, session: aiohttp.ClientSession) -> None
 
 
 async def _completed(
-    done: Run, data: DataDir, revoker: Revoker | None, herd: Herd | None, observer: Observer | None
+    done: Run,
+    data: DataDir,
+    revoker: Revoker | None,
+    cutter: Cutter | None,
+    herd: Herd | None,
+    observer: Observer | None,
 ) -> Run:
     """With what was recorded beside the load, and what each node had counted in the end."""
     if revoker is not None:
         sessions = revoker.sessions
         done = replace(done, revocations=watched.revocations(sessions), untouched=watched.untouched(sessions))
+    if cutter is not None:
+        done = replace(done, cutoffs=cutter.cutoffs)
     if herd is not None:
         done = replace(done, crowd=herd.found())
     if observer is not None:

@@ -65,6 +65,12 @@ def read_places(data_dir: Path) -> list[Place]:
 
 def read_role(data_dir: Path) -> RoleProfile:
     """A role profile that can be used without MFA, with an external id if possible. Raises DataDirError."""
+    usable = read_roles(data_dir)
+    return next((role for role in usable if role.external_id), usable[0])
+
+
+def read_roles(data_dir: Path) -> list[RoleProfile]:
+    """Every role profile that can be used without MFA, at least one. Raises DataDirError."""
     config, credentials = _read(data_dir / "config"), _read(data_dir / "credentials")
     usable = [
         RoleProfile(profile["role_arn"], profile.get("external_id", ""), _key(credentials[profile["source_profile"]]))
@@ -75,7 +81,7 @@ def read_role(data_dir: Path) -> RoleProfile:
     ]
     if not usable:
         raise DataDirError(f"{data_dir}/config: no profile assumes a role without MFA: use the default world")
-    return next((role for role in usable if role.external_id), usable[0])
+    return usable
 
 
 def read_key(data_dir: Path, profile: str) -> Key:
@@ -84,6 +90,13 @@ def read_key(data_dir: Path, profile: str) -> Key:
     if not credentials.has_section(profile):
         raise DataDirError(f"{data_dir}/credentials: has no profile {profile}")
     return _key(credentials[profile])
+
+
+def read_keys(data_dir: Path) -> list[Key]:
+    """Every key of `credentials`, once. Raises DataDirError."""
+    credentials = _read(data_dir / "credentials")
+    keys = (_key(credentials[section]) for section in credentials.sections())
+    return list({key.access_key_id: key for key in keys}.values())
 
 
 def _read(path: Path) -> configparser.RawConfigParser:

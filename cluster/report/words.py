@@ -46,7 +46,7 @@ OTHER_COMMANDS: Mapping[str, str] = {
 }
 """What makes results that are not of an experiment's file."""
 TOLD = {
-    *("form", "backbone", "policies", "seeds", "variants", "load", "faults", "revocations"),
+    *("form", "backbone", "policies", "seeds", "variants", "load", "faults", "revocations", "cutoffs"),
     *("quick_checks", "quick_leaves_out", "simulated", "not_judged"),
 }
 """Parameters that the sentences below tell."""
@@ -70,6 +70,7 @@ def done(record: Record) -> Iterator[tuple[str, str]]:
         ("Compared", _compared(record.parameters)),
         ("Load", _load(record.parameters.get("load"))),
         ("Revocations", _revocations(record.parameters.get("revocations"))),
+        ("Cut-offs", _cutoffs(record.parameters.get("cutoffs"))),
         ("Faults", _faults(record.parameters.get("faults"))),
         ("Form", _form(record.parameters)),
         ("Time", _virtual(record.parameters)),
@@ -126,6 +127,16 @@ def _revocations(settings: Any) -> str:
     filled = settings.get("preloaded") or 0
     before = f" {filled:,} were in the journals before." if filled else ""
     return f"{settings['per_s']:g} sessions a second made and revoked in each region.{before}"
+
+
+def _cutoffs(settings: Any) -> str:
+    if not isinstance(settings, Mapping) or not settings.get("after_s"):
+        return ""
+    moments = listed([f"{after_s:g}" for after_s in settings["after_s"]])
+    return (
+        f"Every {settings.get('every_s', 0):g} s a session in each region, which one region after the other cuts off,"
+        f" and more sessions {moments} s later; every region says of each whether it accepts it."
+    )
 
 
 def _faults(faults: Any) -> str:

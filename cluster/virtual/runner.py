@@ -47,6 +47,7 @@ Progress = Callable[[float, str], None]
 def refusals(experiment: Experiment, backbone: str) -> list[str]:
     """Why an experiment cannot be run in virtual time; empty when it can."""
     found = [f"backbone {backbone}: the simulation knows http"] if backbone != "http" else []
+    found += ["cut-offs are not simulated"] if experiment.cutoffs is not None else []
     found += ["verifiers are not simulated"] if experiment.verifiers is not None else []
     known = {*ACTIONS, "crash"}
     found += [f"fault {action} is not simulated" for action in _unknown((f.action for f in experiment.faults), known)]

@@ -66,7 +66,7 @@ def test_the_quick_form_leaves_out_checks_that_say_so():
     [
         ('number = "E2"', 'number = "two"', "number: 'two' does not fit"),
         ("latency = false", "latency = 0", "latency: 0 has the wrong type; allowed is boolean"),
-        ("seeds = 3", "seeds = 3\nsedes = 4", "file: sedes is not known; allowed are checks, faults, finding"),
+        ("seeds = 3", "seeds = 3\nsedes = 4", "file: sedes is not known; allowed are checks, cutoffs, faults, finding"),
         ('action = "kill"', 'action = "burn"', "faults[0].action: 'burn' is not known; allowed are kill, start"),
         ('regional = "all"', 'regional = "some"', "load.regional: 'some' is not known; allowed are own, all, none"),
         ("timeout_s = 3\n", "", "load: timeout_s is missing"),

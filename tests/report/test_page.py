@@ -53,6 +53,30 @@ def test_every_check_stands_there_with_its_number_and_what_was_required():
     assert "python -m cluster experiment run home-region-dies --quick --seed 1 --out out/" in text
 
 
+def test_checks_that_did_not_hold_stand_first_and_are_never_folded_away():
+    made = [{"name": f"check {n:02}", "holds": n < 18, "measured": 1, "required": "at most 2"} for n in range(20)]
+    text = page([results.record(checks=made, answer="")], [])
+    shown, folded = text.split("more that held", 1)
+    assert re.findall("check \\d\\d", shown) == ["check 18", "check 19", *(f"check {n:02}" for n in range(10))]
+    assert re.findall("check \\d\\d", folded) == [f"check {n:02}" for n in range(10, 18)]
+
+
+def test_conditions_are_those_of_the_worst_run():
+    columns = ["policy", "seed", "idle_cpu", "delay_error_ms_p99", "generator_lag_ms_p99"]
+    rows = [["p", 1, 0.7, 0.5, 9.0], ["p", 2, 0.4, 2.0, 3.0], ["p", 3, 0.5, 1.0, None]]
+    text = page([results.record(series=[{"name": "conditions", "columns": columns, "rows": rows}])], [])
+    assert "at least 40% of the CPU was idle; 99 of 100 delays were at most 2 ms longer" in text
+    assert "sent at most 9 ms late" in text
+
+
+def test_a_long_series_is_shown_in_part_and_says_so():
+    rows = [[f"row {n}"] for n in range(450)]
+    text = page([results.record(series=[{"name": "long", "columns": ["what"], "rows": rows}])], [])
+    assert "row 399<" in text
+    assert "row 400<" not in text
+    assert "50 more rows are in result.json" in text
+
+
 def test_an_overview_tells_what_each_experiment_came_to():
     held = {"checks": [{"name": "a", "holds": True, "measured": 1, "required": "at most 2"}], "valid": True}
     records = [

@@ -41,6 +41,13 @@ def test_a_distribution_ends_where_no_sample_was_seen():
     assert [x for x, _ in line.points] == sorted(x for x, _ in line.points)
 
 
+def test_the_regional_endpoint_of_a_distribution_is_the_fastest_one():
+    plot = quantile_plots.latency(results.record())
+    assert plot is not None
+    notes = [line.note for panel in plot.panels for line in panel.lines if line.label == "regional"]
+    assert notes == ["9 ms", "9 ms", "9 ms"]
+
+
 def test_convergence_tells_a_healthy_network_from_one_that_healed():
     record = results.record("revocation-convergence", [results.revoking()])
     [panel] = named(record, "convergence-cdf").panels
@@ -71,6 +78,37 @@ def test_a_fault_lasts_until_it_is_undone_replaced_or_of_no_amount():
         ordered=[{"action": "slow", "at_s": 1.0, "ms": 9.0}, {"action": "slow", "at_s": 3.0, "ms": 0.0}],
     )
     assert found == (Mark(1.0, 3.0, "slow a and b"), Mark(2.0, 4.0, "cut"), Mark(5.0, None, "pause c"))
+
+
+COURSE = ["policy", "seed", "second", "endpoint", "region", "ok", "lost", "p50_ms"]
+
+
+def test_the_course_tells_the_mean_of_seeds_and_no_median_of_near_and_far_together():
+    rows = [["p", seed, second, *where, 6 * seed, 0, 5.0]
+            for seed in (1, 2) for second in (0, 1) for where in (("global", ""), ("regional", "r"))]  # fmt: skip
+    table = {"name": "course by endpoint", "columns": COURSE, "rows": rows}
+    fault = {
+        "name": "faults",
+        "columns": COLUMNS,
+        "rows": [["p", 1, "kill", "r", 0.0, 0.0, ""], ["p", 2, "kill", "r", 0.9, 0.9, ""]],
+    }
+    parameters = {"load": {"arrivals_per_s": 1, "regional": "all"}, "variants": [{"name": "v"}]}
+    record = results.record(series=[table, fault], parameters=parameters)
+    [panel] = named(record, "timeline-answered").panels
+    assert {line.points for line in panel.lines} == {((0.0, 9.0), (1.0, 9.0))}
+    assert [mark.at for mark in panel.marks] == [0.0]
+    [panel] = named(record, "timeline-latency").panels
+    assert [line.label for line in panel.lines] == ["global"]
+
+
+def test_what_was_measured_more_stands_first():
+    made = results.revoking()
+    beside = {"load": {"arrivals_per_s": 9}, "revocations": {"per_s": 1}}
+    for parameters, first in (({"revocations": {"per_s": 4}}, True), (beside, False)):
+        slugs = [
+            plot.slug for plot in gallery.plots(results.record("revocation-convergence", [made], parameters=parameters))
+        ]
+        assert (slugs.index("convergence-cdf") < slugs.index("timeline-lost")) is first
 
 
 def test_an_old_result_has_the_plots_that_its_series_allow():

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from math import ceil
 from random import Random
 
 import pytest
 
+from cluster import experiment_console
 from cluster.errors import ClusterError
+from cluster.latency import Link
 from cluster.scale import capacity, console, costs, exact, partition, plan, stampede
 from cluster.scale.plan import Size
 from cluster.scale.tree import Tree, arrivals
+from stsd.revocation.messages import MAX_FETCH_BYTES
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +76,29 @@ def test_a_longer_cut_takes_longer_to_catch_up_and_staleness_only_falls_afterwar
         partition.catch_up(partition.Backlog(60, costs.cost(1e6, 30, 3, 0.005), 0.97, 0.1), 0.1)
 
 
+def test_each_answer_of_a_catch_up_has_at_most_so_many_bytes():
+    found = partition.Backlog(600, costs.cost(1_000, 30, 3, 0.005), 0.97, 0.1)
+    seconds, moments = partition.catch_up(found, 0.1)
+    assert len(moments) == ceil(found.bytes / MAX_FETCH_BYTES) > 10
+    assert seconds > 0.1 + len(moments) * found.round_trip_s
+
+
+def test_a_head_waits_for_whichever_head_of_its_region_hears_first(world):
+    links = {pair: Link(0.05 * 1000, 40.0) for pair in plan.links_of(world)}
+    tree = Tree(3)
+    found = [arrivals("us-east-1", world.regions, links, tree, tree.parents(), Random(seed)) for seed in range(40)]
+    far = [one[3 * at : 3 * at + 3] for one in found for at in range(1, len(world.regions))]
+    assert max(max(heads) - min(heads) for heads in far) < 0.02
+
+
+def test_naive_retries_keep_an_overload_up_and_budgets_end_it(world):
+    part = console._storms(Size(world, 1, 7), experiment_console.load_all()[console.STORM])
+    rows = {row[0]: dict(zip(part.tables[0]["columns"], row, strict=True)) for row in part.tables[0]["rows"]}
+    assert rows["naive"]["share_lost_after"] > 0.95
+    assert rows["budget"]["share_lost_in_overload"] > 0.2 > 0.05 > rows["budget"]["share_lost_after"]
+    assert rows["naive"]["attempts_per_request"] > 2
+
+
 def test_bytes_are_those_of_the_codec_and_batches_save_them():
     assert 100 < costs.entry_bytes() < costs.batch_bytes() < costs.message_bytes(1)
     few, many = costs.cost(46, 30, 3, 0.005), costs.cost(100_000, 30, 3, 0.005)
@@ -84,6 +111,14 @@ def test_spreading_flattens_a_stampede():
     assert at_once.peak_per_s == 5_000
     assert spread.peak_to_mean < 2
     assert spread.done_s >= at_once.done_s
+
+
+def test_downloads_wait_for_each_other_and_for_whoever_comes_last():
+    each_s = stampede.SNAPSHOT_BYTES / stampede.EGRESS_BYTES_PER_S
+    crowd, few = (stampede.cold_start(count, 0.001, Random(1), 60).done_s for count in (1_000, 1))
+    assert crowd == pytest.approx(1_000 * each_s, abs=0.001)
+    assert few == pytest.approx(each_s, abs=0.001)
+    assert 59 < stampede.cold_start(1_000, 60, Random(1), 60).done_s < 60.1
 
 
 def test_the_command_tells_everything(tmp_path, capsys):

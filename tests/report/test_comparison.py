@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from cluster.__main__ import cluster
 from cluster.errors import ClusterError, Refused
-from cluster.report import results_page
+from cluster.report import console, results_page
 from cluster.report.comparison import compared
 from tests.report import results
 
@@ -119,6 +119,17 @@ def test_a_report_is_made_of_what_can_be_read_and_the_rest_is_told(tmp_path):
     assert "revocation-convergence" in whole
     assert "not UTF-8" in (out / "report.html").read_text()
     assert (out / "report.html").stat().st_mode & 0o777 == 0o600
+
+
+def test_after_a_run_only_what_ran_is_drawn_again_and_the_page_has_all(tmp_path, capsys):
+    out = results.write(tmp_path, results.found(), results.found("global-vs-regional"))
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "result.json").write_text("{")
+    console.write(out, ["home-region-dies"], results.NUMBERS)
+    assert (out / "home-region-dies" / "blast-radius.svg").exists()
+    assert [path.name for path in (out / "global-vs-regional").iterdir()] == ["result.json"]
+    assert "E1 global-vs-regional" in (out / "report.html").read_text()
+    assert "broken/result.json: it is not JSON" in capsys.readouterr().err
 
 
 def test_the_page_of_results_has_an_answer_a_command_and_a_picture_for_each(tmp_path):

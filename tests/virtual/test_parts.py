@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from cluster.fault_records import Fault
 from cluster.faults import Links
 from cluster.files import parse_topology, topology_source
 from cluster.link_process import GIVE_UP_S
 from cluster.sim.scheduler import Scheduler
 from cluster.virtual.calls import CALL_TIMEOUT_S, CALLS_AT_ONCE, Calls
-from cluster.virtual.service import BROKEN, OK, Illness, Service
+from cluster.virtual.faults import ACTIONS, Machine
+from cluster.virtual.replication import Replication
+from cluster.virtual.service import BROKEN, OK, WELL, Illness, Service
 from stsd.revocation.messages import Ack
 
 A, B = "us-east-1", "eu-west-1"
@@ -108,3 +111,19 @@ def test_a_node_that_starts_again_is_well_and_owes_nothing():
     answer = service.ask(ISSUING)
     scheduler.run(1)
     assert answer.value == OK
+
+
+@pytest.mark.parametrize(("healed", "ill"), [("", []), (B, [A])], ids=["everything", "one region"])
+def test_a_heal_ends_what_is_wrong_inside_nodes_and_lets_through_what_was_held(healed, ill):
+    where = parse_topology(*topology_source("three_regions"))
+    links = Links(where.regions, where.between)
+    world = Replication(1, links, "replay")
+    machine = Machine({region: Service(world.scheduler) for region in where.regions}, world, links)
+    faults = [Fault(0, action, region, per_s=9) for region in (A, B) for action in ("grey", "capacity", "full-disk")]
+    for fault in [*faults, Fault(0, "partition", A, B), Fault(0, "heal", healed)]:
+        assert all(wait_s > 0 for wait_s in ACTIONS[fault.action](machine, fault))
+    for region in (A, B):
+        service = machine.services[region]
+        assert (service.illness != WELL, service.capacity is not None) == (region in ill,) * 2
+        assert world.node(region).disk.full == (region in ill)
+    assert links.of(A, B).cut == bool(healed)

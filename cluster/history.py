@@ -11,6 +11,7 @@ coordinated omission).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -220,9 +221,14 @@ def outcome(status: int) -> Outcome:
     return "unknown" if status in INDEFINITE_STATUSES else "failed"
 
 
+ROUNDING = 1e-9
+"""0.07 of 100 is 7 values, although the product of floats is a little more."""
+
+
 def percentile(values: Iterable[float], share: float) -> float:
-    """The value below which `share` of `values` lies, by nearest rank. Raises ValueError for no values."""
+    """The smallest of `values` that a `share` of them does not exceed: the nearest rank. Raises ValueError for none."""
     ordered = sorted(values)
     if not ordered:
         raise ValueError("no values")
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+    rank = math.ceil(share * len(ordered) - ROUNDING)
+    return ordered[max(rank, 1) - 1]

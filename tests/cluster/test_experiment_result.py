@@ -105,5 +105,6 @@ def test_idle_time_is_a_share_of_what_passed():
 
 def test_percentiles_go_by_nearest_rank():
     assert percentile([3, 1, 2], 0.5) == 2
+    assert [percentile(range(1, 101), share) for share in (0, 0.07, 0.5, 0.99, 0.991, 1)] == [1, 7, 50, 99, 100, 100]
     with pytest.raises(ValueError, match="no values"):
         percentile([], 0.5)

@@ -296,10 +296,13 @@ def test_a_region_that_turns_grey_while_it_gets_a_share_only_is_left_soon():
     assert [verdict.name for verdict in judge(one.checks, runs, place(one).rtt) if not verdict.holds] == []
 
 
-@pytest.mark.parametrize("one", experiment_console.load_all().values(), ids=lambda one: one.name)
-def test_every_experiment_is_simulated_or_refused_with_a_reason(one):
-    assert all(why for why in refusals(one.shortened(), "http"))
-    assert refusals(one, "nats")
+NOT_SIMULATED = {"clock-skew", "engine-swap", "rolling-upgrade", "verifier-stampede"}
+
+
+def test_every_experiment_is_simulated_but_those_whose_parts_the_simulation_lacks():
+    refused = {name: refusals(one.shortened(), "http") for name, one in experiment_console.load_all().items()}
+    assert {name for name, why in refused.items() if why} == NOT_SIMULATED
+    assert all(refusals(one, "nats") for one in experiment_console.load_all().values())
 
 
 def test_calls_between_nodes_are_bounded_as_the_http_backbone_bounds_them():

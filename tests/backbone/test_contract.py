@@ -57,7 +57,7 @@ async def test_what_is_sent_twice_changes_nothing(world):
     for batch in list(home.view.replica.after({home.view.replica.origin: 0}))[-5:]:
         message = Delta(0, (batch,), identities=keys)
         for other in (EUROPE, ASIA):
-            await world.regions[other].replicator._deliver(HOME, message)
+            await world.regions[other].replicator.conversation.deliver(HOME, message)
     await world.regions[HOME].backbone.append(message)
     await asyncio.sleep(0.2)
     after = {name: (region.heads(), len(region.view.revocations)) for name, region in world.regions.items()}
@@ -74,7 +74,7 @@ async def test_a_batch_that_comes_before_its_predecessor_is_enforced_and_the_gap
     origin = home.view.replica.origin
     *_, late = home.view.replica.after({origin: 0})
     before = europe.heads()[origin]
-    await europe.replicator._deliver(HOME, Delta(0, (late,)))
+    await europe.replicator.conversation.deliver(HOME, Delta(0, (late,)))
     assert europe.view.replica.has(late)
     assert europe.heads()[origin] == before
     world.heal()
@@ -87,7 +87,7 @@ async def test_what_is_fetched_is_delivered(world):
     await world.level()
     heard = []
 
-    async def deliver(peer, message, real=europe.replicator._deliver):
+    async def deliver(peer, message, real=europe.replicator.conversation.deliver):
         heard.append((peer, message))
         await real(peer, message)
 
@@ -102,7 +102,7 @@ async def test_what_is_fetched_is_delivered(world):
         ),
         "the answer",
     )
-    europe.backbone._deliver = europe.replicator._deliver
+    europe.backbone._deliver = europe.replicator.conversation.deliver
 
 
 async def test_heads_tell_how_far_every_log_goes(world):

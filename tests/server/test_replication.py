@@ -180,7 +180,7 @@ PEERS = ("ap-southeast-1", "eu-west-1")
 
 async def acknowledge(running: Replicator, view: View, peer: str, after_s: float = 0.0) -> None:
     await asyncio.sleep(after_s)
-    await running._take(peer, Ack(view.replica.epoch, view.replica.chained_heads()))
+    await running.conversation.take(peer, Ack(view.replica.epoch, view.replica.chained_heads()))
 
 
 async def test_who_waits_for_all_is_answered_with_the_last_receipt(tmp_path):
@@ -257,8 +257,8 @@ async def test_a_fork_is_kept_and_stays_one_after_a_restart(tmp_path):
     announced = identities.announce(foreign, signer)
     one, two = (signed(Batch(foreign, 1, (entry,), 1.0), identities, signer) for entry in (b"one", b"two"))
     async with replicator(tmp_path, "eu-west-1") as (running, view, _, _):
-        await running._take("eu-west-1", Digest(0, foreign, {}, {}, (announced,)))
-        await running._take("eu-west-1", Delta(0, (one, two), "last"))
+        await running.conversation.take("eu-west-1", Digest(0, foreign, {}, {}, (announced,)))
+        await running.conversation.take("eu-west-1", Delta(0, (one, two), "last"))
         assert view.replica.forks() == (Fork(foreign, one, two),)
     async with replicator(tmp_path, "eu-west-1") as (_, view, _, _):
         assert view.replica.forks() == (Fork(foreign, one, two),)

@@ -15,6 +15,7 @@ from stsd.revocation.identity import Identities, chain_of
 from stsd.revocation.log import Log
 from stsd.revocation.messages import Ack, Floor, Head, Ready
 from stsd.revocation.pruning import Pruning
+from stsd.revocation.repair import pages
 from stsd.revocation.replica import Replica
 from stsd.revocation.revocation_set import RevocationSet
 
@@ -126,7 +127,7 @@ class HasNoAntiEntropy(Replica):
 class AsksOnceForEver(Replica):
     def _ask(self, peer, now):
         asks = super()._ask(peer, now)
-        self._asked = dict.fromkeys(self._asked, (peer, now + 1e9))
+        self._repair.asked = dict.fromkeys(self._repair.asked, (peer, now + 1e9))
         return asks
 
 
@@ -270,7 +271,7 @@ class BelievesAnyCheckpoint(Replica):
 
 class SendsNoCheckpoint(Replica):
     def _answers(self, after):
-        return self._pages(after)
+        return pages(self.epoch, self.after(after))
 
 
 class ForgetsItsFloors(Replica):

@@ -1,0 +1,141 @@
+"""What a node knows of all logs, as its shell asks it. Nothing here changes anything.
+
+`now` is Unix seconds of this node's wall clock. A peer's name is its region, or `region/node`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from stsd.revocation import revocation_token
+from stsd.revocation.freshness import Freshness
+from stsd.revocation.identity import Identities
+from stsd.revocation.log import Log
+from stsd.revocation.messages import MAX_FETCH_ENTRIES, Batch, Digest, Fork, Head, Origin, Sequences
+from stsd.revocation.repair import Repair
+from stsd.revocation.revocation_token import RevocationToken
+
+
+class Knowledge:
+    """The logs of all origins at one node.
+
+    `joined`: whether this node has caught up once. A node that starts with its journal has; one that lost it has
+    when it holds everything that a peer reported in one digest (contract 4).
+    """
+
+    def __init__(
+        self,
+        origin: Origin,
+        peers: Sequence[str],
+        now: float,
+        *,
+        identities: Identities,
+        epoch: int,
+        joined: bool,
+    ) -> None:
+        self.origin = origin
+        self.identities = identities
+        self.epoch = epoch
+        self.peers = tuple(peers)
+        self.joined = joined or not peers
+        self._started_at = now
+        self._logs: dict[Origin, Log] = {}
+        self._freshness = Freshness(peers, now, identities.has_left)
+        self._repair = Repair(self._log, identities.limit)
+
+    def has(self, batch: Batch) -> bool:
+        """Whether exactly this batch is applied here."""
+        log = self._logs.get(batch.origin)
+        return log is not None and log.has(batch)
+
+    def seen(self) -> Iterator[Batch]:
+        """Every batch that is applied here, to build what is applied anew."""
+        for log in self._logs.values():
+            yield from log.seen()
+
+    def forks(self) -> tuple[Fork, ...]:
+        """The origins of which nothing more is applied, each with its proof."""
+        return tuple(log.fork for log in self._logs.values() if log.fork is not None)
+
+    def heads(self) -> dict[Origin, int]:
+        """How far each log is held durably and without a gap."""
+        return {origin: log.head for origin, log in self._logs.items() if log.head}
+
+    def chained_heads(self) -> dict[Origin, Head]:
+        """The same, each with its chain hash."""
+        return {origin: log.chained_head() for origin, log in self._logs.items() if log.head}
+
+    def applied(self, origin: Origin) -> tuple[int, float]:
+        """How far a log is applied here without a gap, and when its origin made the last batch of that."""
+        log = self._logs.get(origin)
+        return (0, 0.0) if log is None else (log.applied, log.applied_at)
+
+    @property
+    def all_told(self) -> bool:
+        """Whether everything that is applied here without a gap is on disk too, so that `after` tells it."""
+        return all(log.head == log.applied for log in self._logs.values())
+
+    def after(self, heads: Sequences, max_entries: int = MAX_FETCH_ENTRIES) -> Iterator[Batch]:
+        """Whole batches that follow `heads` in the logs it names, up to the first that reaches `max_entries`."""
+        left = max_entries
+        for origin in sorted(heads):
+            log = self._logs.get(origin)
+            for batch in log.after(heads[origin]) if log else ():
+                if left <= 0:
+                    return
+                left -= len(batch.entries)
+                yield batch
+
+    def digest(self) -> Digest:
+        """How far this node is, as of the last tick; the shell also answers a peer's digest with it."""
+        announced = self.identities.told()
+        return Digest(self.epoch, self.origin, self.chained_heads(), self._freshness.heartbeats(), announced)
+
+    # Copies.
+
+    def holders(self, sequence: int, origin: Origin | None = None) -> tuple[str, ...]:
+        """The peers that hold a log, by default our own, durably up to `sequence`."""
+        log = origin or self.origin
+        return tuple(peer for peer in self.peers if self._repair.held(peer, log) >= sequence)
+
+    def furthest(self) -> dict[Origin, int]:
+        """How far each log is known to be held durably by anybody."""
+        return self._repair.furthest(self.heads())
+
+    def copies(self, sequence: int) -> int:
+        """How many disks hold our own log up to `sequence`, ours included (contract 6)."""
+        return 1 + len(self.holders(sequence))
+
+    # Freshness.
+
+    def staleness(self, now: float) -> dict[Origin, float]:
+        """Seconds since what this node knows of each origin was all there was; see freshness."""
+        return {**self._freshness.staleness(now), self.origin: 0.0}
+
+    def oldest_staleness(self, now: float) -> float:
+        """The worst of `staleness`; a peer never heard of counts from this node's start."""
+        return self._freshness.oldest(now, self.origin)
+
+    def unheard(self, now: float) -> dict[str, float]:
+        """Peers never heard of, with the seconds since this node's start."""
+        return self._freshness.unheard(now)
+
+    def token(self, sequence: int) -> str:
+        """The token that names an entry of our own log."""
+        return revocation_token.encode(RevocationToken(self.origin, sequence, self.epoch))
+
+    def fresh_enough(self, text: str) -> bool:
+        """Whether all up to the named entry is applied here. What an earlier epoch held is gone, and so is the wait.
+
+        Raises TokenShapeError.
+        """
+        token = revocation_token.decode(text)
+        if token.epoch != self.epoch:
+            return token.epoch < self.epoch
+        log = self._logs.get(token.origin)
+        return log is not None and log.applied >= token.sequence
+
+    def _log(self, origin: Origin) -> Log:
+        if origin not in self._logs:
+            self._logs[origin] = Log(origin, self.identities.genesis(origin))
+        return self._logs[origin]

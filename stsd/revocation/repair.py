@@ -1,0 +1,145 @@
+"""What each peer is known to hold, what to ask whom for, and the answer to who asks.
+
+Whoever lacks something asks one peer for it at a time, and another one when that is silent. A peer whose chain hash
+differs from ours is asked for its batches, which prove who is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from stsd.revocation.log import Log
+from stsd.revocation.messages import (
+    MAX_BATCH_BYTES,
+    MAX_FETCH_BYTES,
+    Batch,
+    Delta,
+    Head,
+    Heads,
+    Origin,
+    Part,
+    Sequences,
+)
+
+FETCH_TIMEOUT_S = 1.0
+"""After this long without a delta, the same entries may be asked for again."""
+
+
+class Repair:
+    """Of one node; `log` gives its log of an origin, `limit` says how far an origin is believed, None for no limit."""
+
+    def __init__(self, log: Callable[[Origin], Log], limit: Callable[[Origin], int | None]) -> None:
+        self._log, self._limit = log, limit
+        self._senders: dict[str, Origin] = {}
+        self._heads: dict[str, dict[Origin, int]] = {}
+        self._goals: dict[str, Sequences] = {}
+        self._doubted: dict[str, dict[Origin, int]] = {}
+        self.asked: dict[Origin, tuple[str, float]] = {}
+        """Whom a log was asked of, and until when nobody else is."""
+
+    def regroup(self, peers: Iterable[str]) -> None:
+        """From now on these are the peers."""
+        of_peers: tuple[dict[str, Any], ...] = (self._senders, self._heads, self._goals, self._doubted)
+        for by_peer in of_peers:
+            for gone in by_peer.keys() - set(peers):
+                del by_peer[gone]
+
+    def meet(self, peer: str, sender: Origin) -> None:
+        """A peer speaks as this incarnation. Another one is another disk: what its predecessor held is no copy any
+        more."""
+        if self._senders.get(peer) != sender:
+            self._senders[peer] = sender
+            self._heads.pop(peer, None)
+            self._goals.pop(peer, None)
+
+    def learn(self, peer: str, heads: Heads) -> None:
+        """A peer's heads only grow while its incarnation lasts, so a late message takes nothing back."""
+        known = self._heads.setdefault(peer, {})
+        doubted = self._doubted.setdefault(peer, {})
+        for origin, head in heads.items():
+            if self._log(origin).differs(head):
+                doubted[origin] = head.sequence - 1
+            else:
+                known[origin] = max(known.get(origin, 0), head.sequence)
+
+    def held(self, peer: str, origin: Origin) -> int:
+        """How far a peer holds a log durably."""
+        return self._heads.get(peer, {}).get(origin, 0)
+
+    def furthest(self, own: Sequences) -> dict[Origin, int]:
+        """How far each log is held durably by anybody; `own` is how far by us."""
+        furthest = dict(own)
+        for heads in self._heads.values():
+            for origin, head in heads.items():
+                furthest[origin] = max(furthest.get(origin, 0), head)
+        return furthest
+
+    # Asking.
+
+    def lacking(self, peer: str, now: float) -> dict[Origin, int]:
+        """What a peer is known to have and we lack, unless somebody has just been asked: after which sequences."""
+        lacking = {}
+        doubted = self._doubted.pop(peer, {})
+        for origin, head in self._heads.get(peer, {}).items():
+            log = self._log(origin)
+            if log.fork is not None:
+                continue
+            if self._believed(origin, head) > log.applied and now >= self.asked.get(origin, ("", 0.0))[1]:
+                lacking[origin] = log.lacks_after()
+                self.asked[origin] = (peer, now + FETCH_TIMEOUT_S)
+        for origin, sequence in doubted.items():
+            if self._log(origin).fork is None:
+                lacking[origin] = sequence
+        return lacking
+
+    def answered(self, peer: str, part: Part, now: float) -> None:
+        """From a peer that we asked: while pages come nobody else is asked, after the last one anybody may be."""
+        if part == "push":
+            return
+        until = now + FETCH_TIMEOUT_S if part == "page" else 0.0
+        for origin, (asked, _) in self.asked.items():
+            if asked == peer:
+                self.asked[origin] = (peer, until)
+
+    # Catching up once.
+
+    def aim(self, peer: str, heads: Heads) -> None:
+        """What a peer told first is what this node has to hold before it has joined."""
+        self._goals.setdefault(peer, {origin: head.sequence for origin, head in heads.items()})
+
+    def caught_up(self) -> bool:
+        """Whether all that one peer told first is held durably here."""
+        return any(map(self._reached, self._goals.values()))
+
+    def _reached(self, goal: Mapping[Origin, int]) -> bool:
+        return all(self._log(origin).head >= self._believed(origin, head) for origin, head in goal.items())
+
+    def _believed(self, origin: Origin, head: int) -> int:
+        """As much of a told head as its origin is believed."""
+        limit = self._limit(origin)
+        return head if limit is None else min(head, limit)
+
+
+def pages(epoch: int, batches: Iterable[Batch]) -> Iterator[Delta]:
+    """The answer to a fetch, in deltas of at most a batch's size; what exceeds the limits is asked for again."""
+    page: list[Batch] = []
+    page_bytes = total_bytes = 0
+    for batch in batches:
+        size = batch.encoded_bytes
+        if total_bytes + size > MAX_FETCH_BYTES:
+            break
+        if page and page_bytes + size > MAX_BATCH_BYTES:
+            yield Delta(epoch, tuple(page), "page")
+            page, page_bytes = [], 0
+        page.append(batch)
+        page_bytes, total_bytes = page_bytes + size, total_bytes + size
+    yield Delta(epoch, tuple(page), "last")
+
+
+def heads_of(batches: Sequence[Batch]) -> dict[Origin, Head]:
+    """How far somebody is who sends these: a peer sends what it holds durably and without a gap."""
+    heads: dict[Origin, Head] = {}
+    for batch in batches:
+        heads[batch.origin] = max(heads.get(batch.origin, Head(0, b"")), Head(batch.last, batch.chain))
+    return heads

@@ -1,0 +1,128 @@
+"""What a node writes itself: revocations, and what former incarnations or nodes that left can say no more.
+
+A revocation is journaled (with group commit: what waits together is synced together), then enforced, then pushed to
+every peer, then answered; an answer waits at most COPY_TIMEOUT_S for a second disk, or as long as it was asked to for
+all of them. A node that was removed from its cluster takes no revocations, because nobody would hear of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from stsd.errors import ServiceUnavailable
+from stsd.revocation import entries
+from stsd.revocation.identity import Signer
+from stsd.revocation.messages import Batch, new_incarnation
+from stsd.revocation.replica import Replica
+from stsd.revocation.revocation_set import Revocation
+from stsd.server import rows
+from stsd.server.clock import Clock, entropy
+from stsd.server.copies import Receipts, Recorded
+from stsd.server.effects import Effects
+from stsd.server.group_commit import GroupCommit
+from stsd.server.journal import Journal, JournalConflict
+from stsd.server.keeper import Keeper
+from stsd.server.membership import Membership
+from stsd.view import View
+
+
+class Writing:
+    """The own log of one node. `storing` orders what is stored; `changed` is called when something was written."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        view: View,
+        clock: Clock,
+        effects: Effects,
+        *,
+        signer: Signer,
+        membership: Membership,
+        storing: asyncio.Lock,
+        changed: Callable[[], None],
+    ) -> None:
+        self._journal, self._view, self._clock, self._effects = journal, view, clock, effects
+        self._signer, self._membership, self._storing, self._changed = signer, membership, storing, changed
+        self._keeper = Keeper(journal, effects.report)
+        self._commits = GroupCommit(self._commit, self._not_stored)
+        self.receipts = Receipts(view)
+        self.inherited: list[Batch] = []
+        """What nodes that left had said beyond their limits, to be said by this one."""
+
+    async def run(self) -> None:
+        """Store what is asked for, for ever."""
+        await self._commits.run()
+
+    async def revoke(self, revocation: Revocation, wait_s: float | None = None) -> Recorded:
+        """Store, enforce and push a revocation; then wait for a second disk, or `wait_s` seconds for every peer's.
+
+        Raises ServiceUnavailable when it cannot be stored, or nobody would hear of it.
+        """
+        if self._membership.left:
+            raise ServiceUnavailable("This node was removed from its cluster", reason="left")
+        sequence = await self._commits.store(entries.encode_revocation(revocation))
+        return await self.receipts.recorded(sequence, wait_s)
+
+    def _not_stored(self, error: Exception) -> None:
+        self._effects.report("revocation_not_stored", reason=type(error).__name__, detail=str(error))
+
+    async def _commit(self, group: Sequence[bytes]) -> int:
+        """One group, synced before it is enforced and told; its first sequence. Raises JournalError."""
+        async with self._storing:
+            return await self._commit_alone(group)
+
+    async def _commit_alone(self, group: Sequence[bytes]) -> int:
+        replica = self._view.replica
+        if replica.overtaken:
+            await self.renew(replica, "overtaken")
+        try:
+            batch = await self._append(replica, group)
+        except JournalConflict:
+            await self.renew(replica, "conflict")
+            batch = await self._append(replica, group)
+        ready = replica.committed(batch, self._clock.wall())
+        self._effects.apply(ready.applied)
+        self._changed()
+        self._effects.send(ready.send)
+        return batch.first
+
+    async def _append(self, replica: Replica, group: Sequence[bytes]) -> Batch:
+        batch = replica.append(group, self._clock.wall())
+        try:
+            await self._journal.append(rows.of_batch(batch))
+        except BaseException:
+            replica.abandon(batch)
+            raise
+        return batch
+
+    # Anew.
+
+    async def renew(self, replica: Replica, reason: str) -> None:
+        """Go on under a new incarnation, as after an empty disk: no sequence of the old one can mean two things."""
+        replica.renew(await self.new_incarnation(reason))
+        await self._keeper.keep_identities([replica.identities.announce(replica.origin, self._signer)])
+        await self.write_anew(replica)
+
+    async def write_anew(self, replica: Replica) -> None:
+        """What our former incarnations wrote and others may never get. Raises JournalError: the rest waits."""
+        for batch in replica.orphans(min(self._clock.wall(), self._clock.service())):
+            ready = replica.committed(await self._append(replica, batch.entries), self._clock.wall())
+            self._effects.send(ready.send)
+
+    async def new_incarnation(self, reason: str) -> str:
+        """A fresh one, kept."""
+        incarnation = new_incarnation(entropy)
+        await self._journal.set_meta(incarnation=incarnation)
+        self._effects.report("incarnation_renewed", reason=reason, incarnation=incarnation)
+        return incarnation
+
+    async def adopt(self) -> None:
+        """Say ourselves what a node that left had said beyond its limit, and nobody else may believe any more. Raises
+        JournalError."""
+        while self.inherited and not self._membership.left:
+            batch = self.inherited[0]
+            await self._commit_alone(batch.entries)
+            await self._journal.drop([(str(batch.origin), batch.first)])
+            self.inherited.pop(0)
+            self._effects.report("revocationsadopted", origin=str(batch.origin), sequence=batch.first)

@@ -112,7 +112,8 @@ def ask(held: HeldTicket, signer: Signer, url: str, now: float, challenge: bytes
 
 
 def read_request(peers: PeerSet, content: bytes, now: float) -> Request:
-    """What a request asks for, if it may have it; the checks in their order.
+    """What a request asks for, if it may have it; the checks in their order. For a machine that asks again, the record
+    is the one that was kept, or a later one could lose against it.
 
     Raises JoinError: oversized, malformed, wrong_version, other_cluster, forged, ticket_expired, ticket_used,
     region_taken, or identity_left for a key that was a node's before.
@@ -138,7 +139,7 @@ def read_request(peers: PeerSet, content: bytes, now: float) -> Request:
             raise JoinError("ticket_expired")
         if peer.region in peers.members():
             raise JoinError("region_taken")
-    return Request(record, ticket, peer.public_key, challenge)
+    return Request(peers.record_of(peer.public_key) or record, ticket, peer.public_key, challenge)
 
 
 def _request_members(content: bytes) -> tuple[bytes, bytes]:

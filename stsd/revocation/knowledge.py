@@ -126,14 +126,15 @@ class Knowledge:
 
     def fresh_enough(self, text: str) -> bool:
         """Whether all up to the named entry is applied here. What an earlier epoch held is gone, and so is the wait.
+        What one that left said beyond its limit is never there: it is in other logs, whatever was pruned of its own.
 
         Raises TokenShapeError.
         """
         token = revocation_token.decode(text)
         if token.epoch != self.epoch:
             return token.epoch < self.epoch
-        log = self._logs.get(token.origin)
-        return log is not None and log.applied >= token.sequence
+        log, limit = self._logs.get(token.origin), self.identities.limit(token.origin)
+        return log is not None and log.applied >= token.sequence and (limit is None or token.sequence <= limit)
 
     def _log(self, origin: Origin) -> Log:
         if origin not in self._logs:

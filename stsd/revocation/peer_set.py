@@ -122,6 +122,11 @@ class PeerSet:
         """The node that a ticket has named."""
         return next((peer for _, peer in self._peers.values() if peer.ticket == ticket), None)
 
+    def record_of(self, public_key: bytes) -> bytes | None:
+        """The record that names the node with this key."""
+        named = self._peers.get(public_key)
+        return None if named is None else self._records[named[0]]
+
     def _rivals(self, peer: Peer) -> list[tuple[bytes, Peer]]:
         """The nodes that cannot be beside this one: named by the same ticket, or of the same key."""
         return [

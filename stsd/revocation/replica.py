@@ -127,12 +127,10 @@ class Replica(Hearing):
 
     def orphans(self, now: float) -> tuple[Batch, ...]:
         """What others may never get of our former logs, behind a gap or a fork of them, and what is neither over nor
-        written anew in a later one. Ours is what our key has signed. An entry may be written twice, if the gap is
-        repaired after all."""
+        written anew in a later one. An entry may be written twice, if the gap is repaired after all."""
         if not self._orphaned or self.overtaken:
             return ()
-        key = self._signer.public_key
-        ours = [log for log in self._logs.values() if self.identities.get(log.origin) == key]
+        ours = [log for log in self._logs.values() if self._is_ours(log.origin)]
         lost = {
             (log.origin, batch.first): batch for log in ours if log.origin != self.origin for batch in log.orphans()
         }
@@ -147,7 +145,7 @@ class Replica(Hearing):
         """Nodes came or left: from now on these are the peers.
 
         Returns the batches that origins who left said beyond their limit; they are gone from their logs, and their
-        entries are to be appended anew (rule 9).
+        entries are to be appended anew (rule 9). Who left itself keeps its own logs as they are.
         """
         self.peers = tuple(peers)
         self.joined = self.joined or not peers
@@ -157,7 +155,7 @@ class Replica(Hearing):
         beyond = tuple(
             batch
             for origin, log in self._logs.items()
-            if (limit := self.identities.limit(origin)) is not None
+            if (limit := self.identities.limit(origin)) is not None and not self._is_ours(origin)
             for batch in log.cut(limit)
         )
         if beyond:
@@ -225,6 +223,10 @@ class Replica(Hearing):
         """Our own key, under our present incarnation. Raises ReplicaError when it has had another key."""
         if self.identities.admit(self.identities.announce(self.origin, self._signer)) == "other_identity":
             raise ReplicaError("this incarnation signed with another key")
+
+    def _is_ours(self, origin: Origin) -> bool:
+        """Ours is what our key has signed."""
+        return self.identities.get(origin) == self._signer.public_key
 
     def _end_pending(self, batch: Batch) -> None:
         if batch is not self._pending:

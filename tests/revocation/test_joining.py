@@ -69,6 +69,15 @@ def test_a_ticket_works_for_one_machine_which_may_ask_again():
     assert peers.take(again.record) == "known"
 
 
+def test_a_machine_that_asks_again_later_finds_its_ticket_its_own():
+    """Its record would be another one, and of two records of one ticket only one counts."""
+    for later in range(1, 9):
+        peers = cluster()
+        peers.take(joining.read_request(peers, ask(), NOW).record)
+        request = joining.ask(held(), Signer(SEED), URL, NOW + later, CHALLENGE)
+        assert peers.take(joining.read_request(peers, request, NOW + later).record) == "known"
+
+
 def test_a_ticket_is_over_after_ten_minutes():
     assert joining.read_request(cluster(), ask(), NOW + TICKET_LIFE_S - 1)
     assert refused(cluster(), ask(), NOW + TICKET_LIFE_S) == "ticket_expired"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from stsd.revocation import revocation_token
 from stsd.revocation.identity import Identities, Signer
-from stsd.revocation.messages import Batch, Delta, Digest, Head, Origin
+from stsd.revocation.messages import Batch, Checkpoint, Delta, Digest, Floor, Head, Origin
 from stsd.revocation.peer_records import Left, Peer, sign_left, sign_peer
 from stsd.revocation.peer_set import PeerSet
 from stsd.revocation.replica import Replica
+from stsd.revocation.revocation_token import RevocationToken
 from tests.revocation.signed import CLUSTER_KEY, announced, heartbeat, signed, signer
 
 NOW = 1_795_435_200.0
@@ -81,6 +85,31 @@ def test_what_was_taken_in_beyond_the_leaving_heads_is_handed_out_to_be_said_ane
     assert take(replica, B.region, batches[1], of=C) == ("left",)
     own = replica.append([entry for batch in batches[1:] for entry in batch.entries], NOW)
     assert replica.committed(own, NOW).applied == (own,)
+
+
+def test_who_left_keeps_its_own_log_as_it_is():
+    """Peers that have more of it than it has would make it write all of that anew, for nobody."""
+    peers = peer_set(A, B)
+    replica = node(A, peers, B)
+    for number in range(2):
+        replica.committed(replica.append([b"entry %d" % number], NOW), NOW)
+    remove(peers, A, 1)
+    assert replica.regroup([], NOW) == ()
+    assert (replica.heads(), replica.overtaken) == ({A: 2}, False)
+
+
+def test_a_token_of_an_entry_beyond_the_leaving_heads_is_not_honoured_although_the_log_was_pruned_beyond_them():
+    """A peer that has pruned more of the log may keep, under its own name, what is not over."""
+    peers, batches = peer_set(A, B, C), history(C, 3)
+    replica = node(A, peers, B, C)
+    take(replica, C.region, *batches, of=C)
+    pruned = Checkpoint(0, B, NOW, {C: Floor(Head(3, batches[2].chain))})
+    remove(peers, C, 1)
+    replica.regroup([B.region], NOW)
+    pruned = replace(pruned, signature=signer(B).sign(replica.identities.checkpoint_content(pruned)))
+    assert replica.receive(B.region, pruned, NOW).adopted == {C: 3}
+    tokens = [revocation_token.encode(RevocationToken(C, sequence, 0)) for sequence in (1, 2, 3)]
+    assert [replica.fresh_enough(token) for token in tokens] == [True, False, False]
 
 
 def test_a_journal_with_more_than_the_leaving_heads_is_cut_at_start():

@@ -31,7 +31,7 @@ up: install
 	@exec $(BIN)/python -m cluster up $(ARGS)
 
 test: install $(AWSCLI)
-	$(BIN)/python -m pytest -m 'not soak' --numprocesses 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m 'not soak' --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: install
 	$(BIN)/ruff format --check .

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cluster import canary, dns, routing
+from cluster import dns, routing
 from cluster.topology import Ports, Topology
 from stsd.wire.messages import Endpoint
 
 if TYPE_CHECKING:
+    from cluster.canary import ReadKey
     from cluster.delay import Path
 
 PARTS = ("active-checks", "deep-checks", "breakers", "shedding", "admission", "retries")
@@ -36,7 +37,7 @@ class RouterConfig:
     dns_ttl_s: float = dns.TTL_S
     without: frozenset[str] = frozenset()
     """Of PARTS, what is left out, so that experiments can show what it is good for."""
-    read_key: canary.ReadKey | None = None
+    read_key: ReadKey | None = None
     """The key that deep checks sign with; None for no deep checks."""
     drain_s: float = 0.0
     """How long `/readyz` says 503 before the router stops to listen: long enough for whoever asks it to notice."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
 
 TEXT = {"type": "string", "minLength": 1}
 SECONDS = {"type": "number", "minimum": 0}
@@ -21,6 +21,9 @@ def table(required: Mapping[str, Any], optional: Mapping[str, Any] | None = None
 
 def faults(schema: Mapping[str, Any], content: Any, where: str = "") -> Iterable[str]:
     """A line for everything in `content` that the schema does not allow: path, reason, what is allowed."""
+    # Imported here, because most commands check no file and this takes as long as their own modules together.
+    from jsonschema import Draft202012Validator
+
     return (_line(error, where) for error in Draft202012Validator(schema).iter_errors(content))
 
 

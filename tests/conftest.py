@@ -1,8 +1,10 @@
-"""Shared fixtures: seeded entropy, a moment in time, a key set."""
+"""Shared fixtures: seeded entropy, a moment in time, a key set; and the order in which the files are run."""
 
 from __future__ import annotations
 
+import os
 import random
+import sys
 from collections.abc import Callable, Iterator
 
 import hypothesis
@@ -11,8 +13,30 @@ import pytest
 from stsd.tokens.keyset import KeySet, new_key_set
 from tests.running import RunningCluster, RunningNode, running_cluster, running_node
 
+# Hundreds of processes are started: where compiled modules may not be kept, each would compile the project anew.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 hypothesis.settings.register_profile("stsd", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("stsd")
+
+LONG = ("test_docs_experiments.py", "test_docs.py", "test_local.py", "test_boto3.py", "test_membership.py")
+"""The files that take longest, begun first so that the workers of `make test` end together."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rank = {name: number for number, name in enumerate(LONG)}
+    last = len(LONG) + 1
+
+    def turn(item: pytest.Item) -> int:
+        starts_processes = item.get_closest_marker("processes") is not None
+        return rank.get(item.path.name, last - starts_processes)
+
+    turns: dict[object, int] = {}
+    for item in items:
+        turns[item.path] = min(turn(item), turns.get(item.path, last))
+    items.sort(key=lambda item: turns[item.path])
+
 
 NOW = 1_795_435_200.0
 """2026-11-23T12:00:00Z, the moment of the specification's vectors."""
@@ -46,8 +70,7 @@ def started_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runnin
 
 @pytest.fixture
 def cluster(started_cluster: RunningCluster) -> Iterator[RunningCluster]:
-    """The one cluster of the run; as new for every test."""
-    started_cluster.restore()
+    """The one cluster of the run; every test leaves it as new."""
     yield started_cluster
     started_cluster.restore()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import resource
@@ -26,6 +27,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from cluster import disturb
+from cluster.data_dir import find as find_cluster
 from stsd.authn import sigv4
 
 ROOT = Path(__file__).parent.parent
@@ -35,7 +38,7 @@ START_TIMEOUT_S = 60
 def free_base_port(count: int = 64) -> int:
     """A port from which on `count` ports are free; test processes that run side by side look in different places."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    for base in range(21_000 + worker * 4_000 + os.getppid() % 25 * 160, 60_000, count):
+    for base in range(20_000 + worker * 4_000 + os.getppid() % 25 * 160, 60_000, count):
         if all(_is_free(port) for port in range(base, base + count)):
             return base
     raise RuntimeError("no free ports")
@@ -270,7 +273,8 @@ class RunningCluster(Files):
         """As it was: every node up, real time, nothing revoked."""
         for region in tuple(self.killed):
             self.start(region)
-        assert self.command("heal").returncode == 0
+        with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:  # a test's own loop stays the current one
+            runner.run(disturb.heal(find_cluster(self.data_dir)))
         self.hook("reset")
 
     def stop(self) -> int:

@@ -2,53 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 import signal
 import subprocess
-from pathlib import Path
 
 import pytest
 import requests
 
 from stsd import operations
-from tests.running import ROOT, RunningCluster, free_base_port, running_node, wait_for
+from tests.readme import BLOCKS, README, block, run
+from tests.running import ROOT, free_base_port, running_node, wait_for
 
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
 RUN_ELSEWHERE = {"make test": "is this", "make lint": "is a step of CI", "make soak": "takes hours"}
 """Commands that a test cannot run, and why."""
-
-
-def block(*words: str) -> str:
-    (found,) = [text for text in BLOCKS if all(word in text for word in words)]
-    return found
-
-
-def script(cluster: RunningCluster, text: str, folder: Path) -> str:
-    """The block as it stands, on this cluster's ports and directory."""
-    text = text.replace(". .venv/bin/activate\n", "").replace("$PWD/.stsd", str(cluster.data_dir))
-    text = re.sub(r"(?<!\S)\.stsd(?!\S)", str(cluster.data_dir), text).replace("out/", f"{folder}/out/")
-    text = re.sub(r"127\.0\.0\.1:87(\d\d)", lambda port: f"127.0.0.1:{cluster.base_port + int(port[1])}", text)
-    return re.sub(
-        r"python -m cluster (kill|start|status|pause|resume|partition|slow|heal)([^|\n]*)",
-        rf"python -m cluster \1\2 --data-dir {cluster.data_dir} ",
-        re.sub(r"\s+#.*", "", text),
-    )  # fmt: skip
-
-
-def run(cluster: RunningCluster, folder: Path, *texts: str, timeout_s: float = 120) -> list[str]:
-    """Run blocks in one shell, as in one terminal; each must end well. What each command printed."""
-    paths = [str(ROOT / ".venv" / "bin"), str(ROOT / ".venv-awscli" / "bin"), os.environ["PATH"]]
-    environment = cluster.environment() | {"PATH": os.pathsep.join(paths), "STSD_DATA": str(cluster.data_dir)}
-    result = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", "".join(script(cluster, text, folder) for text in texts)],
-        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout_s,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout.splitlines()
 
 
 @pytest.fixture
@@ -102,16 +70,6 @@ def test_the_other_commands_of_a_node_and_of_the_story(aws, cluster, tmp_path):
 @pytest.mark.processes
 def test_load_as_in_the_readme(cluster, tmp_path):
     run(cluster, tmp_path, block("locust -f"))
-
-
-@pytest.mark.processes
-def test_the_experiments_of_the_readme(cluster, tmp_path):
-    """Whether the checks hold is for the experiments to judge, on a quiet machine: 1 is an answer too."""
-    run(cluster, tmp_path, f"{block('experiment run').rstrip()} || test $? = 1\n", timeout_s=400)
-    for name in ("global-vs-regional", "home-region-dies"):
-        result = json.loads((tmp_path / "out" / name / "result.json").read_text())
-        assert result["checks"]
-        assert result["valid"] or result["answer"]
 
 
 @pytest.mark.processes

@@ -52,6 +52,15 @@ class Header:
     answers: int = 0
 
 
+class UnknownSender(EnvelopeError):
+    """`not_a_peer`: sealed with the cluster's key, and signed by nobody whom `verify` knows. `header` and `body` are
+    what it says, of which only what proves itself may count."""
+
+    def __init__(self, header: Header, body: bytes) -> None:
+        super().__init__("not_a_peer")
+        self.header, self.body = header, body
+
+
 def peer_key(cluster_key: bytes) -> bytes:
     """The 32-byte key that authenticates messages between the nodes of one cluster."""
     return blake2b(cluster_key, digest_size=32, person=b"stsd-peer-links").digest()
@@ -69,7 +78,7 @@ def open_(key: bytes, sealed: bytes, recipient: str, verify: Verify) -> tuple[He
     """Header and body of an authentic message to `recipient`.
 
     Raises EnvelopeError: oversized, malformed, wrong_cluster (forged or under another key), wrong_version,
-    wrong_recipient, or not_a_peer when `verify` does not find it to be its sender's.
+    wrong_recipient, or UnknownSender when `verify` does not find it to be its sender's.
     """
     if len(sealed) > MAX_BYTES:
         raise EnvelopeError("oversized")
@@ -90,7 +99,7 @@ def open_(key: bytes, sealed: bytes, recipient: str, verify: Verify) -> tuple[He
         raise EnvelopeError("wrong_recipient")
     signature, body = rest[:SIGNATURE_BYTES], rest[SIGNATURE_BYTES:]
     if not verify(header.sender, _CONTEXT + first + newline + body, signature):
-        raise EnvelopeError("not_a_peer")
+        raise UnknownSender(header, body)
     return header, body
 
 

@@ -6,11 +6,16 @@ Each test leaves three regions that hold the same. The world is shared, so that 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from itertools import chain
 
 import pytest
 
+from stsd import provision
+from stsd.revocation.identity import Signer
 from stsd.revocation.messages import Delta, Fetch
+from stsd.revocation.peer_records import Left, sign_left, sign_peer
+from stsd.revocation.peer_set import PeerSet
 from stsd.server.backbone import NOTHING, BackboneUnavailable
 from tests.backbone.regions import World, eventually
 
@@ -184,6 +189,30 @@ async def test_a_cut_in_one_direction_is_passed_by_through_the_third_region_or_a
     await world.regions[EUROPE].revoke()
     await asyncio.sleep(0.5)
     world.heal()
+    await world.level()
+
+
+async def test_a_region_that_was_away_while_both_others_were_replaced_finds_them_again(world):
+    """It starts with a peer set in which the others have the keys of nodes that left meanwhile."""
+    asia, others = world.regions[ASIA], (HOME, EUROPE)
+    root = provision.read_root_key((world.data.path / provision.ROOT_KEY_FILE).read_text(), "root.key")
+    present = world.regions[HOME].membership.peers
+    former, leaving = PeerSet(present.root_key), []
+    for peer in present.members().values():
+        if peer.region in others:
+            key = Signer(f"former {peer.region}".encode().ljust(32)).public_key
+            leaving.append(sign_left(root, key, Left({}, 2)))
+            peer = replace(peer, public_key=key, since=1)
+        assert former.take(sign_peer(root, root.public_key, peer)) == "new"
+    for name in others:
+        await world.regions[name].membership.keep((*former.records(), *leaving), pytest.fail)
+    await asia.stop()
+    (asia.folder / provision.PEERS_FILE).write_bytes(provision.peers_file(former))
+    await asia.start()
+    await eventually(lambda: asia.membership.peers.digest() == present.digest(), "the news")
+    for region in world.regions.values():
+        await eventually(lambda region=region: not region.view.replica.unheard(0), "everybody's voice")
+        assert (await region.revoke(10)).lagging == ()
     await world.level()
 
 

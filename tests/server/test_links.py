@@ -13,6 +13,7 @@ from stsd.revocation.identity import Signer
 from stsd.server.backbone.links import PeerLinks, PeerUnavailable
 from stsd.server.backbone.sealing import Sealing
 from stsd.wire import envelope
+from stsd.wire.envelope import UnknownSender
 
 KEY = b"k" * 32
 US, EU = "us-east-1", "eu-west-1"
@@ -90,7 +91,7 @@ async def test_an_answer_that_is_too_large_is_not_read_to_its_end():
 async def test_an_answer_by_one_that_is_no_peer_is_not_believed():
     removed = sealing(EU, b"of a node that was removed".ljust(32))
     async with calling() as links, answering(answer_of(removed, [b"answer"])) as url:
-        with pytest.raises(PeerUnavailable, match="not_a_peer"):
+        with pytest.raises(UnknownSender, match="not_a_peer"):
             await links.call(EU, url, [b"question"])
 
 

@@ -209,14 +209,15 @@ def test_who_is_removed_is_told_is_not_waited_for_and_revokes_nothing_more(tmp_p
     assert (said.returncode, "was removed from its cluster" in said.stderr) == (2, True)
 
 
-def test_who_was_away_when_it_was_removed_is_not_believed_when_it_comes_back(tmp_path):
+def test_who_was_away_when_it_was_removed_is_told_when_it_comes_back_and_not_believed(tmp_path):
     with two_nodes(tmp_path) as (first, second):
         keys = first.keys("admin")
         port = int(second.url.rpartition(":")[2])
         second.stop(signal.SIGKILL)
         assert run("stsd", "peers", "remove", EU, "--data-dir", str(first.data_dir)).returncode == 0
         with running_node(tmp_path / "eu", region=EU, port=port) as back:
-            assert revoke(back, keys, "ASIARTX3GSDSQBBBBBBB").json()["copies"] == 1
+            wait_for(lambda: readiness(back)["removed"], "the news")
+            assert revoke(back, keys, "ASIARTX3GSDSQBBBBBBB").status_code == 503
             wait_for(lambda: counted(first, "not_a_peer"), "the refusal")
             assert "ASIARTX3GSDSQBBBBBBB" not in revoked(first.url)
 

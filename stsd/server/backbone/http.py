@@ -17,10 +17,12 @@ from stsd.revocation.messages import Delta, Fetch, Head, Origin, PeerNews, Sent
 from stsd.server.backbone import BackboneUnavailable, Deliver, Heard, Receipt, State
 from stsd.server.backbone.calls import background
 from stsd.server.backbone.links import PeerLinks, PeerUnavailable
+from stsd.server.backbone.sealing import news_of
 from stsd.server.backbone.snapshot_files import SnapshotFiles
 from stsd.server.keeper import Report
 from stsd.server.membership import Membership
 from stsd.wire import envelope
+from stsd.wire.envelope import UnknownSender
 
 MAX_QUEUED_MESSAGES = 1_000
 MAX_CALL_BYTES = envelope.MAX_BYTES // 2
@@ -139,12 +141,27 @@ class HttpBackbone:
     async def receive(self, sealed: bytes, answer: Answer) -> bytes:
         """A peer's call and our answer. Raises EnvelopeError, CodecError for what is not authentic, current and
         well-formed."""
-        header, messages = self._links.open(sealed)
+        try:
+            header, messages = self._links.open(sealed)
+        except UnknownSender as stranger:
+            return await self._hear_stranger(stranger, answer)
         answers: list[bytes] = []
         for message in list(self._known(header.sender, messages)):
             self._heard.note(message)
             answers += map(codec.encode_message, await answer(header.sender, message))
         return self._links.reply(header, answers)
+
+    async def _hear_stranger(self, stranger: UnknownSender, answer: Answer) -> bytes:
+        """Peer set records prove themselves, so they are taken and given; nothing else counts. Raises UnknownSender
+        when there are none."""
+        news = news_of(stranger)
+        if not news:
+            raise stranger
+        self._refused(stranger.reason)
+        answers: list[bytes] = []
+        for each in news:
+            answers += map(codec.encode_message, await answer(stranger.header.sender, each))
+        return self._links.reply(stranger.header, answers)
 
     def _known(self, peer: str, messages: Iterable[bytes]) -> Iterator[Sent]:
         """A peer's messages, but those of a later version, which are told. Raises CodecError for a wrong one."""
@@ -182,7 +199,7 @@ class HttpBackbone:
 
     async def _part(self, peer: str, url: str, farewell: PeerNews) -> None:
         """Its answer means nothing any more."""
-        with contextlib.suppress(PeerUnavailable):
+        with contextlib.suppress(PeerUnavailable, UnknownSender):
             await self._links.call(peer, url, [codec.encode_message(farewell)])
 
     async def _talk(self, peer: str, url: str) -> None:
@@ -206,6 +223,10 @@ class HttpBackbone:
                 await self._deliver(peer, answer)
         except PeerUnavailable as error:
             reachable, reason = False, error.reason
+        except UnknownSender as stranger:
+            reachable, reason = False, stranger.reason
+            for news in news_of(stranger):
+                await self._deliver(peer, news)
         except codec.CodecError as error:
             reachable, reason = False, error.reason
             self._refused(reason)

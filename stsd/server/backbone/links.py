@@ -15,7 +15,7 @@ import aiohttp
 from stsd.server.backbone.calls import RemoteCalls
 from stsd.server.backbone.sealing import Sealing
 from stsd.wire import envelope
-from stsd.wire.envelope import EnvelopeError, Header
+from stsd.wire.envelope import EnvelopeError, Header, UnknownSender
 
 PATH = "/_peer/messages"
 TIMEOUT_S = 2.0
@@ -39,7 +39,8 @@ class PeerLinks:
         self._session: aiohttp.ClientSession | None = None
 
     async def call(self, peer: str, url: str, messages: Sequence[bytes]) -> list[bytes]:
-        """Deliver messages to the peer at `url` and return its own. Raises PeerUnavailable."""
+        """Deliver messages to the peer at `url` and return its own. Raises PeerUnavailable, and UnknownSender when
+        another node answered than the one that is known."""
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
             connector = aiohttp.TCPConnector(ssl=self._tls if self._tls is not None else True)
@@ -54,6 +55,8 @@ class PeerLinks:
             return self._sealing.open_answer(content, header)
         except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError) as error:
             raise PeerUnavailable(type(error).__name__) from error
+        except UnknownSender:
+            raise
         except EnvelopeError as error:
             raise PeerUnavailable(error.reason) from error
 

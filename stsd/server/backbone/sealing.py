@@ -1,18 +1,23 @@
 """Messages between nodes, sealed for one of them or for all, and opened once (stsd.wire.envelope).
 
-A message is signed with its sender's identity key and believed when that is one of the peer set's.
+A message is signed with its sender's identity key and believed when that is one of the peer set's. Of any other node
+with the cluster's key only the peer set is heard, because its records prove themselves: while this node was away, all
+others may have been replaced, and nobody whom it knows is left to tell it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import count
 
+from stsd.revocation import codec
 from stsd.revocation.identity import Signer
+from stsd.revocation.messages import PeerNews
 from stsd.revocation.peer_set import PeerSet
 from stsd.server.clock import entropy
 from stsd.wire import envelope
-from stsd.wire.envelope import EnvelopeError, Header, ReplayWindow
+from stsd.wire.envelope import EnvelopeError, Header, ReplayWindow, UnknownSender
 
 
 class Sealing:
@@ -42,6 +47,18 @@ class Sealing:
         if header.sender != call.recipient or header.answers != call.number:
             raise EnvelopeError("wrong_answer")
         return unpack(body)
+
+
+def news_of(stranger: UnknownSender) -> list[PeerNews]:
+    """What is heard of a message whose sender is not known."""
+    found = []
+    with suppress(EnvelopeError):
+        for content in unpack(stranger.body):
+            with suppress(codec.CodecError):
+                message = codec.decode_sent(content)
+                if isinstance(message, PeerNews):
+                    found.append(message)
+    return found
 
 
 def pack(messages: Sequence[bytes]) -> bytes:

@@ -31,12 +31,12 @@ from stsd.server.backbone.nats.connection import Connection
 from stsd.server.backbone.nats.own_log import OwnLog
 from stsd.server.backbone.nats.repairs import Repairs
 from stsd.server.backbone.nats.tail import Reader, Tail
-from stsd.server.backbone.sealing import Sealing
+from stsd.server.backbone.sealing import Sealing, news_of
 from stsd.server.clock import Clock
 from stsd.server.keeper import Report
 from stsd.server.membership import Membership
 from stsd.view import View
-from stsd.wire.envelope import EnvelopeError
+from stsd.wire.envelope import EnvelopeError, UnknownSender
 
 RETRY_S = 1.0
 MEET_S = 3.0
@@ -255,6 +255,11 @@ class NatsBackbone:
         try:
             header, messages = self._sealing.open(received.data, nats_layout.EVERYBODY if everybody else own)
             decoded = list(map(codec.decode_sent, messages))
+        except UnknownSender as stranger:
+            self._refused(stranger.reason)
+            for news in news_of(stranger):
+                await self._deliver(stranger.header.sender, news)
+            return
         except (EnvelopeError, codec.CodecError) as error:
             self._refused(error.reason)
             return

@@ -179,7 +179,7 @@ class Hearing(Knowledge):
 
     def _believe(self, peer: str, checkpoint: Checkpoint, now: float) -> Ready:
         """A peer cannot send what it has pruned; what that was is over."""
-        left = self.identities.has_left(checkpoint.maker)
+        left = self._has_left(checkpoint.maker)
         fault = "left" if left else fault_of_checkpoint(self.identities, checkpoint)
         if fault:
             return Ready(refused=self._refuse(fault, checkpoint.maker))
@@ -189,7 +189,8 @@ class Hearing(Knowledge):
 
     def _claim(self, checkpoint: Checkpoint) -> None:
         for origin, floor in checkpoint.floors.items():
-            self._log(origin).claim(checkpoint.maker, checkpoint.made_at, floor)
+            if origin in self.identities and self.identities.limit(origin) != 0:
+                self._log(origin).claim(checkpoint.maker, checkpoint.made_at, floor)
 
     def _adopt(self, origins: Iterable[Origin], now: float) -> dict[Origin, int]:
         """The logs that can go on from a claimed floor now. Our own cannot: who forgot it begins a new one (rule 8)."""
@@ -238,7 +239,7 @@ class Hearing(Knowledge):
         return admitted, refused
 
     def _fault_of_heartbeat(self, origin: Origin, heartbeat: Heartbeat) -> str:
-        if self.identities.has_left(origin):
+        if self._has_left(origin):
             return "left"
         content = self.identities.heartbeat_content(origin, heartbeat)
         return self.identities.fault(origin, content, heartbeat.signature)
@@ -249,10 +250,13 @@ class Hearing(Knowledge):
             return "oversized"
         if chain_of(batch) != batch.chain:
             return "bad_chain"
-        limit = self.identities.limit(batch.origin)
-        if limit is not None and batch.last > limit:
+        if self._has_left(batch.origin) and batch.last > (self.identities.limit(batch.origin) or 0):
             return "left"
         return self.identities.fault(batch.origin, self.identities.batch_content(batch), batch.signature)
+
+    def _has_left(self, origin: Origin) -> bool:
+        """Whether an origin that was believed once is so no more, or up to its limit only."""
+        return origin in self.identities and self.identities.has_left(origin)
 
     def _refuse(self, reason: str, origin: Origin) -> tuple[tuple[str, Origin], ...]:
         self.refused[reason] += 1

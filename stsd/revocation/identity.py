@@ -28,6 +28,8 @@ PROOF_BYTES = 16
 MAX_INCARNATIONS = 256
 """Of one key: a node that lost its journal as often joins anew, and a stolen key fills no memory with origins."""
 
+MAX_NOT_BELIEVED = 1_000
+
 
 class Signer:
     """A node's identity key; its seed never leaves it."""
@@ -63,6 +65,8 @@ class Identities(Mapping[Origin, bytes]):
         cluster = blake2b(cluster_key, digest_size=16, salt=log.encode(), person=b"stsd-cluster").digest()
         self._scope = cluster + epoch.to_bytes(8, "big")
         self._announced: dict[Origin, Announcement] = {}
+        self._not_believed: dict[Origin, bytes] = {}
+        """Of origins that were announced and are none of the peer set's: their keys, so that nobody waits for them."""
 
     def __getitem__(self, origin: Origin) -> bytes:
         return self._announced[origin].public_key
@@ -94,6 +98,8 @@ class Identities(Mapping[Origin, bytes]):
         if not self._is_proven(announced):
             return "bad_announcement"
         if self._limit(announced.origin, announced.public_key) == 0:
+            if len(self._not_believed) < MAX_NOT_BELIEVED:
+                self._not_believed.setdefault(announced.origin, announced.public_key)
             return "not_a_peer"
         if known is not None:
             return "other_identity"
@@ -110,7 +116,7 @@ class Identities(Mapping[Origin, bytes]):
 
     def limit(self, origin: Origin) -> int | None:
         """How far an origin is believed, None for no limit: its node belongs to the cluster, or is not known."""
-        public_key = self.get(origin)
+        public_key = self.get(origin) or self._not_believed.get(origin)
         return None if public_key is None else self._limit(origin, public_key)
 
     def has_left(self, origin: Origin) -> bool:

@@ -87,9 +87,11 @@ class Knowledge:
                 yield batch
 
     def digest(self) -> Digest:
-        """How far this node is, as of the last tick; the shell also answers a peer's digest with it."""
+        """How far this node is, as of the last tick; the shell also answers a peer's digest with it. Of an origin that
+        is not believed at all nothing is told, since its key is not either."""
         announced = self.identities.told()
-        return Digest(self.epoch, self.origin, self.chained_heads(), self._freshness.heartbeats(), announced)
+        heads = {origin: head for origin, head in self.chained_heads().items() if self.identities.limit(origin) != 0}
+        return Digest(self.epoch, self.origin, heads, self._freshness.heartbeats(), announced)
 
     # Copies.
 

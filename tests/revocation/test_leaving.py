@@ -179,3 +179,32 @@ def test_who_joins_does_not_wait_for_what_is_not_believed_any_more(told):
     assert not replica.joined
     take(replica, B.region, *batches, of=C)
     assert replica.joined
+
+
+def test_nothing_is_told_of_one_that_is_not_believed_at_all_whatever_was_pruned_of_its_log():
+    """Who came later does not know its key, and would wait for it and be stale for ever."""
+    peers, batches = peer_set(A, B, C), history(C, 3)
+    replica = node(A, peers, B, C)
+    take(replica, C.region, *batches, of=C)
+    pruned = Checkpoint(0, B, NOW, {C: Floor(Head(3, batches[2].chain))})
+    pruned = replace(pruned, signature=signer(B).sign(replica.identities.checkpoint_content(pruned)))
+    replica.restore((), (), pruned)
+    replica.receive(B.region, pruned, NOW)
+    remove(peers, C, 0)
+    replica.regroup([B.region], NOW)
+    assert C not in replica.digest().heads
+    came = node(A, peers, B, joined=False)
+    assert came.receive(B.region, pruned, NOW).adopted == {}
+    assert set(came.staleness(NOW)) == {A}
+
+
+def test_who_joins_is_not_stale_and_does_not_wait_because_of_one_that_others_still_believe():
+    """They have not heard yet that it left, and tell its key and its heads."""
+    peers, batches = peer_set(A, B, C), history(C, 2)
+    remove(peers, C, 0)
+    replica = node(A, peers, B, joined=False)
+    told = Digest(0, B, {C: Head(2, batches[1].chain)}, {}, announced(B, C))
+    ready = replica.receive(B.region, told, NOW)
+    assert (ready.send, [reason for reason, _ in ready.refused]) == ((), ["not_a_peer"])
+    assert replica.joined
+    assert C not in replica.staleness(NOW)

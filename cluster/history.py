@@ -208,6 +208,10 @@ class Run:
         """The first event of that name, or action."""
         return next((event for event in self.events if action in (event.name, event.action)), None)
 
+    def all_called(self, name: str) -> list[Event]:
+        """Every event of that name; of that action, if none has it for a name."""
+        return [e for e in self.events if e.name == name] or [e for e in self.events if e.action == name]
+
 
 def labelled(policy: str, variant: str) -> str:
     """What tables call the runs of a policy and a variant."""

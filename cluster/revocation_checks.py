@@ -4,7 +4,8 @@
 |---|---|
 | `convergence_ms_p99` | p99 of the time from when a revocation was sent until another region refused the session |
 | `convergence_s` | the longest of these times |
-| `caught_up_s` | seconds from `since` (a heal) until every region refused all that was acknowledged before it |
+| `caught_up_s` | seconds from `since` (a heal; the slowest of that name) until every region refused all that was
+  acknowledged before it |
 | `accepted_after_ack` | sessions accepted in the region that had acknowledged their revocation |
 | `lost_acked` | acknowledged revocations that some region does not hold in the end, or does not tell |
 | `differing_heads` | origins of which not all regions know the same in the end |
@@ -83,17 +84,22 @@ def _caught_up_s(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable
 
 
 def _caught_up_of(check: Check, run: Run) -> float | None:
-    event = run.event(check.since)
-    if event is None:
-        return None
+    """After the slowest of the heals."""
+    found = [_behind_s(run, event.began_at) for event in run.all_called(check.since)]
+    known = [seconds for seconds in found if seconds is not None]
+    return max(known) if known and len(known) == len(found) else None
+
+
+def _behind_s(run: Run, healed_at: float) -> float | None:
+    """How long after a heal the last region refused what had been acknowledged before; None where nothing was."""
     times = [
         one.refused_at.get(region, math.inf)
         for one in run.revocations
-        if one.acked_at is not None and one.acked_at < event.began_at
+        if one.acked_at is not None and one.acked_at < healed_at
         for region in one.refused_in_the_end
         if region != one.origin
     ]
-    return max(0.0, max(times) - event.began_at) if times else None
+    return max(0.0, max(times) - healed_at) if times else None
 
 
 def _accepted_after_ack(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:

@@ -25,7 +25,6 @@ ROOT = Path(__file__).parent.parent.parent
 DATA = ROOT / "docs" / "data" / "replication.json"
 README = ROOT / "README.md"
 NATS_PROGRAM = "STSD_NATS_SERVER"
-EXPERIMENT = "revocation-convergence"
 EXAMPLE = "python -m cluster.evidence measure --minutes 10 --out out/"
 
 
@@ -58,6 +57,8 @@ class Step:
     name: str
     command: tuple[str, ...]
     result: Path
+    place: tuple[str, ...]
+    """Where it stands in the committed data."""
     kept: Callable[[Mapping[str, Any]], dict[str, Any]] = field(repr=False)
     """What of its result is kept. Raises EvidenceError."""
     environment: Mapping[str, str] = field(repr=False)
@@ -97,8 +98,14 @@ def evidence() -> None:
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=5.0, show_default=True,
               help="Of simulation, and of histories for each engine.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the first history.")
-@click.option("--quick", is_flag=True, help="The short form of the experiment: no p99 after a heal.")
-@click.option("--step", "wanted", multiple=True, metavar="NAME", help="Only these; all, if left out.")
+@click.option("--quick", is_flag=True, help="The short form of the experiment, and no p99.9.")
+@click.option(
+    "--step",
+    "wanted",
+    multiple=True,
+    metavar="NAME",
+    help="Only these, and what is known of the others; all, if left out.",
+)
 def measure(
     out: Path, chosen: tuple[str, ...], minutes: float, seed: int, quick: bool, wanted: tuple[str, ...]
 ) -> None:
@@ -113,12 +120,13 @@ def measure(
     for step in steps:
         if not wanted or step.name in wanted:
             _run(step)
-    if all(step.result.exists() for step in steps):
-        write_whole(DATA, json.dumps(_collected(steps, found), indent=1).encode() + b"\n")
-        DATA.chmod(0o644)
-        _render()
-    else:
-        click.echo(f"left to do: {', '.join(step.name for step in steps if not step.result.exists())}")
+    kept = {step.name: _kept(step) for step in steps}
+    if left := [name for name, one in kept.items() if one is None]:
+        click.echo(f"left to do: {', '.join(left)}")
+        return
+    write_whole(DATA, json.dumps(_collected(kept, found), indent=1).encode() + b"\n")
+    DATA.chmod(0o644)
+    _render()
 
 
 @evidence.command()
@@ -134,21 +142,37 @@ def _steps(out: Path, found: list[Engine], minutes: float, seed: int, quick: boo
     python, form = sys.executable, ("--quick",) if quick else ()
     common = ("--minutes", f"{minutes:g}", "--seed", str(seed), "--json")
     simulated = out / "simulation.json"
-    command: tuple[str, ...] = (python, "-m", "cluster.sim", *common, str(simulated))
-    steps = [Step("simulation", command, simulated, table.simulation, os.environ)]
+    samples = () if quick else ("--samples", str(table.SAMPLES_NEEDED["p999_ms"]))
+    command: tuple[str, ...] = (python, "-m", "cluster.sim", *common, str(simulated), *samples)
+    steps = [Step("simulation", command, simulated, ("simulation",), table.simulation, os.environ)]
     for engine in found:
         path = out / f"histories-{engine.name}.json"
         command = (python, "-m", "cluster.nemesis", *common, str(path), *engine.flags)
         kept = partial(table.histories, engine=engine.name)
-        steps.append(Step(f"histories-{engine.name}", command, path, kept, engine.environment))
+        steps.append(
+            Step(f"histories-{engine.name}", command, path, ("histories", engine.label), kept, engine.environment)
+        )
     for engine in found:
         folder = out / f"convergence-{engine.name}"
         command = (
-            *(python, "-m", "cluster", "experiment", "run", EXPERIMENT, "--seed", str(seed), "--out", str(folder)),
+            *(
+                python,
+                "-m",
+                "cluster",
+                "experiment",
+                "run",
+                table.EXPERIMENT,
+                "--seed",
+                str(seed),
+                "--out",
+                str(folder),
+            ),
             *(*form, *engine.flags),
         )
-        path, kept = folder / EXPERIMENT / "result.json", partial(table.convergence, engine=engine.name)
-        steps.append(Step(f"convergence-{engine.name}", command, path, kept, engine.environment))
+        path, kept = folder / table.EXPERIMENT / "result.json", partial(table.convergence, engine=engine.name)
+        steps.append(
+            Step(f"convergence-{engine.name}", command, path, ("convergence", engine.label), kept, engine.environment)
+        )
     return steps
 
 
@@ -170,12 +194,22 @@ def _run(step: Step) -> None:
         raise Refused(f"{error}", f"{step.name}: its result is moved to {bad}; {GO_ON}") from error
 
 
-def _collected(steps: list[Step], found: list[Engine]) -> dict[str, Any]:
-    """What is kept of the results of all steps. Raises Refused for results that are no evidence."""
-    try:
-        kept = {step.name: step.kept(_read(step.result)) for step in steps}
-    except table.EvidenceError as error:
-        raise Refused(str(error)) from error
+def _kept(step: Step) -> dict[str, Any] | None:
+    """What is kept of a step's result, or of the result before; None for neither. Raises Refused for a result that is
+    no evidence."""
+    if step.result.exists():
+        try:
+            return step.kept(_read(step.result))
+        except table.EvidenceError as error:
+            raise Refused(str(error)) from error
+    found: Any = _read(DATA) if DATA.exists() else {}
+    for name in step.place:
+        found = found.get(name, {})
+    return found or None
+
+
+def _collected(kept: Mapping[str, Any], found: list[Engine]) -> dict[str, Any]:
+    """The committed data."""
     return {
         "simulation": kept["simulation"],
         "histories": {engine.label: kept[f"histories-{engine.name}"] for engine in found},

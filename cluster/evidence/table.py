@@ -4,7 +4,7 @@
 |---|---|
 | simulation | `python -m cluster.sim --json` |
 | histories | `python -m cluster.nemesis --json`, for each engine |
-| convergence | `python -m cluster experiment run revocation-convergence`, for each engine |
+| convergence | `python -m cluster experiment run revocation-convergence-tail`, for each engine |
 
 A result that is not valid, or in which something that must never happen did, is refused: it is no evidence of what the
 tables say. A time that was longer than required is told below them.
@@ -37,6 +37,7 @@ HISTORIES = (
     "unsafe",
     *COUNTED,
 )
+EXPERIMENT = "revocation-convergence-tail"
 NEVER = "at most 0"
 """The requirement of what must not happen even once; others are times."""
 SAMPLES_NEEDED = {"p50_ms": 1, "p99_ms": 1_000, "p999_ms": 20_000}
@@ -68,19 +69,29 @@ def convergence(found: Record, engine: str) -> dict[str, Any]:
     missed = [check for check in found["checks"] if not check["holds"]]
     if not found.get("valid") or any(check["required"] == NEVER or check["measured"] is None for check in missed):
         raise EvidenceError(f"convergence of {engine}: {found.get('answer')} Run it again, on a quiet machine")
-    tables = [table for table in found["series"] if table["name"] == "convergence by condition"]
-    if not tables:
-        raise EvidenceError(f"convergence of {engine}: has no convergence by condition; is it revocation-convergence?")
-    rows = [dict(zip(tables[0]["columns"], row, strict=True)) for row in tables[0]["rows"]]
     conditions = {
         row["condition"]: {
             "samples": row["revocations"], **{name: row[name] for name in ("p50_ms", "p99_ms", "p999_ms")}
         }
-        for row in rows
+        for row in _rows(found, "convergence by condition", engine)
     }  # fmt: skip
-    regions, seeds = len(found["topology"]["regions"]), found["parameters"]["seeds"]
-    late = [{name: check[name] for name in ("name", "measured", "required")} for check in missed]
-    return {"commit": found["commit"], "regions": regions, "seeds": seeds, **conditions, "late": late}
+    return {
+        "commit": found["commit"],
+        "regions": len(found["topology"]["regions"]),
+        "seeds": found["parameters"]["seeds"],
+        "revocations": sum(row["acked"] for row in _rows(found, "revocations", engine)),
+        "heals": sum(row["action"] == "heal" for row in _rows(found, "faults", engine)),
+        **conditions,
+        "late": [{name: check[name] for name in ("name", "measured", "required")} for check in missed],
+    }
+
+
+def _rows(found: Record, name: str, engine: str) -> list[dict[str, Any]]:
+    """The rows of one of the tables of an experiment's result."""
+    for one in found["series"]:
+        if one["name"] == name:
+            return [dict(zip(one["columns"], row, strict=True)) for row in one["rows"]]
+    raise EvidenceError(f"convergence of {engine}: has no {name}; is it {EXPERIMENT}?")
 
 
 def _kept(found: Record, members: Iterable[str], what: str) -> dict[str, Any]:
@@ -149,14 +160,15 @@ def _common(one: Record, asked: int) -> dict[str, object]:
 
 
 def _times(data: Record) -> list[str]:
-    heads = ["", "regions"]
+    heads = ["", "regions", "revocations"]
     for condition in CONDITIONS:
         heads += [f"{condition}: p50 ms", "p99 ms", "p99.9 ms", "samples"]
+    heads.append("heals")
     lines = [_row(heads), _row(["---", *["---:"] * (len(heads) - 1)])]
     for engine, one in data["convergence"].items():
-        lines.append(_row([f"processes, {engine}", str(one["regions"]), *_cells(one)]))
-    for regions, one in sorted(_virtual(data["simulation"]).items()):
-        lines.append(_row(["virtual time", str(regions), *_cells(one)]))
+        lines.append(_row([f"processes, {engine}", *_cells(one)]))
+    for one in _virtual(data["simulation"]):
+        lines.append(_row(["virtual time", *_cells(one)]))
     return lines + [f"\n{late}" for engine, one in data["convergence"].items() for late in _late(engine, one)]
 
 
@@ -167,29 +179,32 @@ def _late(engine: str, one: Record) -> Iterable[str]:
         yield f"Late on {engine}: {name}: {check['measured']:.3g}, required {check['required']}."
 
 
-def _virtual(simulated: Record | None) -> dict[int, dict[str, Any]]:
-    """Convergence in virtual time, by number of regions and condition."""
+def _virtual(simulated: Record | None) -> list[dict[str, Any]]:
+    """Convergence in virtual time, a record for each number of regions. A sample is a revocation there."""
     found: dict[int, dict[str, Any]] = {}
-    for one in (simulated or {}).get("convergence", ()):
-        found.setdefault(one["regions"], {})[one["condition"]] = one
-    return found
+    for row in (simulated or {}).get("convergence", ()):
+        one = found.setdefault(row["regions"], {"regions": row["regions"], "revocations": 0})
+        one |= {row["condition"]: row, "heals": row.get("heals"), "revocations": one["revocations"] + row["samples"]}
+    return [one for _, one in sorted(found.items())]
 
 
 def _cells(one: Record) -> Iterable[str]:
+    yield from (_number(one["regions"]), _number(one.get("revocations")))
     for condition in CONDITIONS:
         measured = one.get(condition, {})
         samples = measured.get("samples", 0)
         for name, needed in SAMPLES_NEEDED.items():
             yield _ms(measured.get(name) if samples >= needed else None)
         yield _number(samples)
+    yield _number(one.get("heals"))
 
 
 def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _number(value: int) -> str:
-    return f"{value:,}"
+def _number(value: int | None) -> str:
+    return "–" if value is None else f"{value:,}"
 
 
 def _ms(value: float | None) -> str:

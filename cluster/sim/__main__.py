@@ -20,6 +20,7 @@ MEASURING_SHARE = 0.4
 EXAMPLE = """\
 example:
   python -m cluster.sim --minutes 1 --seed 7 --json out/simulation.json
+  python -m cluster.sim --minutes 1 --samples 20000 --json out/simulation.json    # about six minutes more
   python -m cluster.sim --replay 12          # the world of seed 12 again, to its last event
 
 The JSON's keys are explained in cluster/sim/campaign.py.
@@ -35,9 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--minutes", type=_minutes, default=1.0, help="CPU minutes to spend (default 1)")
-    parser.add_argument("--seed", type=_seed, default=0, help="the first seed; the next worlds have the next ones")
+    parser.add_argument("--samples", type=_count, default=0, help="go on until convergence has so many in each row")
+    parser.add_argument("--seed", type=_count, default=0, help="the first seed; the next worlds have the next ones")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there")
-    parser.add_argument("--replay", type=_seed, metavar="SEED", help="run the one world of this seed")
+    parser.add_argument("--replay", type=_count, metavar="SEED", help="run the one world of this seed")
     sizes = MEASURED_REGIONS
     parser.add_argument("--regions", type=int, choices=sizes, help="with --replay: a measurement of so many regions")
     given = parser.parse_args(arguments)
@@ -47,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.regions is not None:
         parser.error("--regions: give it with --replay")
     spend(campaign, given.minutes)
+    campaign.measure_until(given.samples)
     result = campaign.result(given.minutes, commit())
     if given.json is not None:
         try:
@@ -104,7 +107,7 @@ def _minutes(text: str) -> float:
     return minutes
 
 
-def _seed(text: str) -> int:
+def _count(text: str) -> int:
     seed = int(text)
     if seed < 0:
         raise argparse.ArgumentTypeError("give a number from 0 up")

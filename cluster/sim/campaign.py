@@ -11,10 +11,11 @@
 | `pruned`, `adopted` | batches dropped as over, and logs that went on from a peer's floor |
 | `lost`, `resurrected`, `false_denials` | worlds that broke invariants 1, 6 and 7 |
 | `broken` | of every broken world: `invariant`, `seed`, `text`, `replay` |
-| `convergence` | rows of `regions`, `condition` (`healthy`, `after heal`), `samples`, `p50_ms`, `p99_ms`, `p999_ms` |
+| `convergence` | rows of `regions`, `condition` (`healthy`, `after heal`), `heals`, `samples`, and `p50_ms`, `p99_ms`,
+  `p999_ms` |
 
 The last are virtual milliseconds until the last region enforces a revocation (convergence), null without enough
-samples.
+samples; one sample is one revocation.
 """
 
 from __future__ import annotations
@@ -52,7 +53,6 @@ class Campaign:
     regions: Sequence[str]
     table: Table
     worlds: int = 0
-    measurements: int = 0
     virtual_s: float = 0.0
     counts: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
@@ -70,16 +70,28 @@ class Campaign:
 
     def next_measurement(self) -> None:
         """One more world without faults but a cut, for each number of regions."""
-        seed = self.seed + self.measurements
-        self.measurements += 1
         for size in MEASURED_REGIONS:
-            found = self.convergence.setdefault(size, Convergence(size))
-            try:
-                world = measure(seed, self.regions[:size], delays(self.table), found)
-            except InvariantBroken as broken:
-                self._note(broken, seed, f"python -m cluster.sim --replay {seed} --regions {size}")
-            else:
-                self.virtual_s += world.scheduler.now
+            self._measure(size)
+
+    def measure_until(self, samples: int) -> None:
+        """More such worlds, until convergence has so many samples in each row; what breaks an invariant ends them."""
+        for size in MEASURED_REGIONS:
+            while not self.broken and self._found(size).fewest < samples:
+                self._measure(size)
+
+    def _found(self, size: int) -> Convergence:
+        return self.convergence.setdefault(size, Convergence(size))
+
+    def _measure(self, size: int) -> None:
+        found = self._found(size)
+        seed = self.seed + found.heals
+        found.heals += 1
+        try:
+            world = measure(seed, self.regions[:size], delays(self.table), found)
+        except InvariantBroken as broken:
+            self._note(broken, seed, f"python -m cluster.sim --replay {seed} --regions {size}")
+        else:
+            self.virtual_s += world.scheduler.now
 
     def result(self, minutes: float, commit: str) -> Mapping[str, Any]:
         """The JSON object of the table above."""

@@ -42,15 +42,23 @@ def delays(table: Table) -> Delay:
 
 @dataclass(slots=True)
 class Convergence:
-    """Seconds until the last region, by condition, for one number of regions."""
+    """Seconds until the last region, by condition, for one number of regions; `heals` worlds were measured, and each
+    has one."""
 
     regions: int
     samples: dict[Condition, list[float]] = field(default_factory=lambda: {HEALTHY: [], AFTER_HEAL: []})
+    heals: int = 0
+
+    @property
+    def fewest(self) -> int:
+        """How many samples the condition has that has fewer."""
+        return min(map(len, self.samples.values()))
 
     def rows(self) -> list[dict[str, Any]]:
         """As JSON values; a p99 needs 1,000 samples and a p99.9 20,000 (multiregion 0.1)."""
         return [
-            {"regions": self.regions, "condition": name, **_percentiles(each)} for name, each in self.samples.items()
+            {"regions": self.regions, "condition": name, "heals": self.heals, **_percentiles(each)}
+            for name, each in self.samples.items()
         ]
 
 

@@ -149,7 +149,11 @@ def test_experiments_are_chosen_by_slug_number_or_all_and_each_once():
 
 def test_a_number_chooses_every_experiment_that_has_it():
     chosen = select(["E4"], load_all())
-    assert [experiment.name for experiment in chosen] == ["revocation-convergence", "revocation-convergence-split"]
+    assert [experiment.name for experiment in chosen] == [
+        "revocation-convergence",
+        "revocation-convergence-split",
+        "revocation-convergence-tail",
+    ]
 
 
 def test_an_unknown_name_is_refused_with_the_names_that_exist():

@@ -82,6 +82,14 @@ def test_catching_up_counts_from_the_named_heal_and_only_what_was_acknowledged_b
     assert measured(run_of(revocation(15, None), events=(HEAL,)), "caught_up_s", since="heal") is None
 
 
+def test_catching_up_is_judged_by_the_slowest_heal_of_that_name():
+    later = Event("heal", "", 60.0, 60.1, "heal")
+    run = run_of(revocation(15, 6.5), revocation(39, 6), revocation(55, 7.25), events=(CUT, HEAL, AGAIN, later))
+    assert measured(run, "caught_up_s", since="heal") == pytest.approx(2.25)
+    never = run_of(revocation(15, 6.5), revocation(55, None), events=(CUT, HEAL, later))
+    assert measured(never, "caught_up_s", since="heal") is None
+
+
 def test_a_session_accepted_in_its_own_region_after_the_answer_counts():
     assert measured(run_of(revocation(1), revocation(2, accepted_after_ack=1)), "accepted_after_ack") == 1
 

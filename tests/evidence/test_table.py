@@ -22,8 +22,12 @@ SIMULATION: dict[str, Any] = {
     "faults": {"crash": 1230, "cut_one_way": 88}, "acknowledged": 12001, "verifications": 40000, "denied": 9000,
     "lost": 0, "resurrected": 0, "false_denials": 0, "broken": [],
     "convergence": [
-        {"regions": 12, "condition": "healthy", "samples": 20000, "p50_ms": 150.4, "p99_ms": 390.0, "p999_ms": 512.0},
-        {"regions": 6, "condition": "after heal", "samples": 700, "p50_ms": 300.0, "p99_ms": None, "p999_ms": None},
+        {"regions": 12, "condition": "healthy", "heals": 90, "samples": 20000, "p50_ms": 150.4, "p99_ms": 390.0,
+         "p999_ms": 512.0},
+        {"regions": 6, "condition": "healthy", "heals": 11, "samples": 900, "p50_ms": 90.0, "p99_ms": None,
+         "p999_ms": None},
+        {"regions": 6, "condition": "after heal", "heals": 11, "samples": 700, "p50_ms": 300.0, "p99_ms": None,
+         "p999_ms": None},
     ],
 }  # fmt: skip
 HISTORIES: dict[str, Any] = {
@@ -38,8 +42,10 @@ EXPERIMENT: dict[str, Any] = {
         {
             "name": "convergence by condition",
             "columns": ["policy", "condition", "revocations", "p50_ms", "p99_ms", "p999_ms"],
-            "rows": [["p", "healthy", 5832, 88.4, 201.0, None], ["p", "after heal", 2592, 172.0, 610.0, None]],
-        }
+            "rows": [["p", "healthy", 25832, 88.4, 201.0, 312.4], ["p", "after heal", 2592, 172.0, 610.0, None]],
+        },
+        {"name": "revocations", "columns": ["origin", "acked"], "rows": [["a", 9000], ["b", 8100]]},
+        {"name": "faults", "columns": ["action", "name"], "rows": [["heal", "heal"], ["kill", ""], ["heal", "last"]]},
     ],
 }  # fmt: skip
 LOST = {"name": "p: lost", "holds": False, "measured": 1.0, "required": "at most 0"}
@@ -81,16 +87,18 @@ def test_counts_faults_and_times_stand_in_their_columns():
     assert cells(text, "**lost acknowledged revocations**") == ["0", "0"]
     assert "Faults in virtual time: 1,230 crash, 88 cut one way." in text
     assert "Faults in processes: 2 full disk, 4 kill." in text
-    assert cells(text, "processes, http") == ["3", "88", "201", "–", "5,832", "172", "610", "–", "2,592"]
-    rows = [line for line in text.splitlines() if line.startswith("| virtual time | ")]
-    assert [line.split(" | ")[1] for line in rows] == ["6", "12"]
+    real = ["3", "17,100", "88", "201", "312", "25,832", "172", "610", "–", "2,592", "2"]
+    assert cells(text, "processes, http") == real
+    rows = [line.strip("|").split(" | ") for line in text.splitlines() if line.startswith("| virtual time | ")]
+    assert [(row[1], row[2], row[-1].strip()) for row in rows] == [("6", "1,600", "11"), ("12", "20,000", "90")]
 
 
 def test_a_percentile_from_too_few_samples_is_not_told():
     for samples, told in ((999, ["88", "–", "–", "999"]), (19_999, ["88", "201", "–", "19,999"])):
         healthy = {"samples": samples, "p50_ms": 88.4, "p99_ms": 201.0, "p999_ms": 400.0}
-        text = table.render(DATA | {"convergence": {"http": {"regions": 3, "healthy": healthy}}})
-        assert cells(text, "processes, http")[1:5] == told
+        one = {"regions": 3, "revocations": samples // 2, "heals": 1, "healthy": healthy}
+        text = table.render(DATA | {"convergence": {"http": one}})
+        assert cells(text, "processes, http")[2:6] == told
 
 
 def test_a_time_that_is_too_long_is_told_below_the_table():
@@ -119,7 +127,12 @@ def test_the_table_is_well_formed():
         (lambda found: table.convergence(found, "http"), EXPERIMENT, {"valid": False}, "Run it again"),
         (lambda found: table.convergence(found, "http"), EXPERIMENT, {"checks": [LOST]}, "Run it again"),
         (lambda found: table.convergence(found, "http"), EXPERIMENT, {"checks": [UNKNOWN]}, "Run it again"),
-        (lambda found: table.convergence(found, "http"), EXPERIMENT, {"series": []}, "no convergence by condition"),
+        (
+            lambda found: table.convergence(found, "http"),
+            EXPERIMENT,
+            {"series": []},
+            "no convergence by condition; is it",
+        ),
     ],
 )
 def test_a_result_that_is_no_evidence_is_refused(keep, result, change, said):
@@ -142,7 +155,7 @@ def measured(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(command, "DATA", tmp_path / "data.json")
     monkeypatch.setattr(command, "README", tmp_path / "README.md")
     (tmp_path / "README.md").write_text(f"before\n{table.BEGIN}\n{table.END}\nafter\n")
-    experiment = tmp_path / "out" / "convergence-http" / command.EXPERIMENT
+    experiment = tmp_path / "out" / "convergence-http" / table.EXPERIMENT
     experiment.mkdir(parents=True)
     (experiment / "result.json").write_text(json.dumps(EXPERIMENT))
     (tmp_path / "out" / "simulation.json").write_text(json.dumps(SIMULATION))
@@ -159,6 +172,26 @@ def test_results_that_are_there_are_not_measured_again(measured):
     assert answer.exception is None, answer.exception
     assert json.loads((measured / "data.json").read_text()) == DATA
     assert table.between((measured / "README.md").read_text()) == table.render(DATA)
+
+
+def test_a_step_that_is_not_measured_keeps_what_the_data_has(measured):
+    assert invoke("measure", "--out", str(measured / "out"), "--engine", "http").exception is None
+    again = measured / "again"
+    again.mkdir()
+    (again / "simulation.json").write_text(json.dumps(SIMULATION | {"worlds": 400}))
+    answer = invoke("measure", "--out", str(again), "--engine", "http", "--step", "simulation")
+    assert answer.exception is None, answer.exception
+    data = json.loads((measured / "data.json").read_text())
+    assert data == DATA | {"simulation": DATA["simulation"] | {"worlds": 400}}
+    assert table.between((measured / "README.md").read_text()) == table.render(data)
+
+
+def test_data_is_not_written_while_something_was_never_measured(measured):
+    (measured / "out" / "histories-http.json").unlink()
+    answer = invoke("measure", "--out", str(measured / "out"), "--engine", "http", "--step", "simulation")
+    assert answer.exception is None, answer.exception
+    assert "left to do: histories-http" in answer.output
+    assert not (measured / "data.json").exists()
 
 
 def test_a_bad_result_changes_neither_the_data_nor_the_readme(measured):

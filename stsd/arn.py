@@ -41,6 +41,21 @@ def assumed_role(account: str, role_name: str, session_name: str) -> str:
     return f"arn:aws:sts::{account}:assumed-role/{role_name}/{session_name}"
 
 
+def federated_user(account: str, name: str) -> str:
+    """`arn:aws:sts::A:federated-user/Name` (spec 2.7.3)."""
+    return f"arn:aws:sts::{account}:federated-user/{name}"
+
+
+def saml_provider(account: str, name: str) -> str:
+    """`arn:aws:iam::A:saml-provider/Name` (spec 4.3)."""
+    return f"arn:aws:iam::{account}:saml-provider/{name}"
+
+
+def oidc_provider(account: str, url: str) -> str:
+    """`arn:aws:iam::A:oidc-provider/host/path`: the issuer's URL without its scheme (spec 3.4.1)."""
+    return f"arn:aws:iam::{account}:oidc-provider/{url.partition('://')[2]}"
+
+
 def root(account: str) -> str:
     """`arn:aws:iam::A:root`, the root user and, in a policy, the account (spec 4.3)."""
     return f"arn:aws:iam::{account}:root"

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from stsd.regions import is_region
+
 DEFAULT_REGION = "us-east-1"
 DEFAULT_PORT = 8711
-REGION = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]+")
 MIN_RESOURCE_SERVER_KEY_CHARACTERS = 16
 _RESOURCE_SERVER_KEY = re.compile(f"[!-~]{{{MIN_RESOURCE_SERVER_KEY_CHARACTERS},}}")
 _PORT = re.compile("[0-9]{1,5}")
@@ -82,7 +83,7 @@ def remembered(data_dir: Path) -> dict[str, Any]:
 
 def region(text: str) -> str:
     """A region's name (contract 2). Raises ConfigError."""
-    if not REGION.fullmatch(text):
+    if not is_region(text):
         raise ConfigError(f"--region: {text!r} is not a region name; examples: us-east-1, eu-west-1")
     return text
 
@@ -99,7 +100,7 @@ def peers(texts: tuple[str, ...], own: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for text in texts:
         name, _, url = text.partition("=")
-        if not REGION.fullmatch(name) or not is_url(url):
+        if not is_region(name) or not is_url(url):
             raise ConfigError(f"--peer: {text!r} is not REGION=URL; example: eu-west-1=http://127.0.0.1:8702")
         if name == own or name in found:
             raise ConfigError(f"--peer: region {name} is given twice or is this node's own")

@@ -1,4 +1,4 @@
-"""The directory: accounts, users, roles, access keys and managed policies, with their policies compiled.
+"""The directory: accounts, root users, users, roles, access keys, providers and policies, the policies compiled.
 
 One immutable snapshot. A change makes a new directory and swaps it whole, so a request sees one state throughout.
 ARNs, ids and names compare exactly, as in IAM's answers.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from stsd.policy import NamedPolicy
 from stsd.principal import Principal
@@ -15,14 +16,49 @@ from stsd.principal import Principal
 ADMINISTRATOR_ACCESS_ARN = "arn:aws:iam::aws:policy/AdministratorAccess"
 DEFAULT_MAX_SESSION_DURATION_S = 3600
 
+Tags = Mapping[str, str]
+"""Keys as they were written, each once beyond case."""
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """`id` is 12 digits; `alias` and `email` are empty where the account has none."""
+    """`id` is 12 digits; `alias` and `email` are empty where the account has none.
+
+    `enabled_regions` are the opt-in regions that it has enabled (spec 5.4); `global_token_version` is 1 or 2, of
+    tokens that the global endpoint issues (spec 5.3). `token_issuer_id` is the UUID in the issuer of its outbound web
+    identity tokens, empty while outbound federation is off (spec 3.11).
+    """
 
     id: str
     alias: str = ""
     email: str = ""
+    enabled_regions: frozenset[str] = frozenset()
+    global_token_version: int = 1
+    token_issuer_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MFADevice:
+    """A virtual MFA device; `seed` is the shared secret of RFC 6238, as bytes."""
+
+    serial_number: str
+    seed: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RootUser:
+    """The root user of an account: no policy of its own, and no identity policy limits it (spec 4.9.1)."""
+
+    account: str
+    principal: Principal
+    mfa_devices: tuple[MFADevice, ...] = ()
+    policies: tuple[NamedPolicy, ...] = ()
+    tags: Tags = field(default_factory=dict)
+
+    @property
+    def arn(self) -> str:
+        """`arn:aws:iam::A:root`."""
+        return self.principal.arn
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +73,8 @@ class User:
     administrator: bool
     policies: tuple[NamedPolicy, ...]
     principal: Principal
+    mfa_devices: tuple[MFADevice, ...] = ()
+    tags: Tags = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +82,8 @@ class Role:
     """An IAM role. `account` is the account's id; `max_session_duration` is in seconds.
 
     `trust` is the role's trust policy, its user and role principals bound to their unique ids (spec 4.3).
-    `require_fresh` roles are refused by a node that might have missed a revocation (contract 10).
+    `require_fresh` roles are refused by a node that might have missed a revocation (contract 10). Sessions of
+    `confirmation_key` roles carry the public key of their SigV4A signatures (RFC 7800).
     """
 
     account: str
@@ -57,32 +96,74 @@ class Role:
     policies: tuple[NamedPolicy, ...]
     max_session_duration: int = DEFAULT_MAX_SESSION_DURATION_S
     require_fresh: bool = False
+    confirmation_key: bool = False
+    tags: Tags = field(default_factory=dict)
+
+
+Holder = User | Role | RootUser
+"""Whom a session's permissions come from."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccessKey:
-    """A long-term credential of a user. An inactive one is refused before its signature is looked at (spec 2.4)."""
+    """A long-term credential of a user or a root user. An inactive one is refused before its signature is looked at
+    (spec 2.4)."""
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
     active: bool
-    user: User
+    user: User | RootUser
+
+
+@dataclass(frozen=True, slots=True)
+class OpenIDConnectProvider:
+    """An issuer of ID tokens that an account trusts (spec 3.4). `url` is the issuer with its scheme.
+
+    `jwks` are keys given by the operator (RFC 7517), with which nothing is fetched; else they are discovered.
+    """
+
+    account: str
+    arn: str
+    url: str
+    client_ids: tuple[str, ...]
+    thumbprints: tuple[str, ...] = ()
+    jwks: Mapping[str, Any] | None = None
+    allow_private_address: bool = False
+
+    @property
+    def identity(self) -> str:
+        """The URL without its scheme: the prefix of condition keys (spec 3.4.1)."""
+        return self.url.partition("://")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class SAMLProvider:
+    """An identity provider whose assertions an account trusts (spec 3.3); `metadata` is its metadata document, XML."""
+
+    account: str
+    arn: str
+    name: str
+    metadata: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """Everything by its key: accounts by id, users and roles by ARN and by unique id, access keys by id.
+    """Everything by its key: accounts and root users by account id, users and roles by ARN and by unique id, access
+    keys by id, providers by ARN.
 
     `managed_policies` are by ARN and include those of AWS, which every account shares.
     """
 
     accounts: Mapping[str, Account]
+    root_users: Mapping[str, RootUser]
     users: Mapping[str, User]
     users_by_id: Mapping[str, User]
     roles: Mapping[str, Role]
     roles_by_id: Mapping[str, Role]
     access_keys: Mapping[str, AccessKey]
     managed_policies: Mapping[str, NamedPolicy]
+    oidc_providers: Mapping[str, OpenIDConnectProvider] = field(default_factory=dict)
+    saml_providers: Mapping[str, SAMLProvider] = field(default_factory=dict)
 
     def managed_policy(self, arn: str) -> NamedPolicy | None:
         """The managed policy with exactly this ARN, whichever account owns it; None when there is none."""

@@ -3,6 +3,11 @@
     StsError                                     (spec 1.3: ErrorResponse; Sender below 500, Receiver above)
     ├── InvalidAction, MalformedInput, ValidationError, InvalidParameterValue          400
     ├── MalformedPolicyDocument, PackedPolicyTooLarge                                  400
+    ├── InvalidIdentityToken, ExpiredTokenException, IDPCommunicationError             400
+    ├── ExpiredTradeInTokenException, InvalidAuthorizationMessageException             400
+    ├── JWTPayloadSizeExceededException, Throttling                                    400
+    ├── IDPRejectedClaim, OutboundWebIdentityFederationDisabledException               403
+    ├── RegionDisabledException, SessionDurationEscalationException                    403
     ├── MissingAuthenticationToken, InvalidClientTokenId, ExpiredToken                 403
     ├── IncompleteSignature                                                            400
     ├── SignatureDoesNotMatch, AccessDenied                                            403
@@ -59,7 +64,7 @@ class ValidationError(StsError):
 
 
 class InvalidParameterValue(StsError):
-    """Tag rules (spec 3.2.6), and parameters that are not supported yet."""
+    """Tag rules (spec 3.2.6)."""
 
     code, status = "InvalidParameterValue", 400
 
@@ -74,6 +79,79 @@ class PackedPolicyTooLarge(StsError):
     """Session policies over the packed budget (spec 3.2.8)."""
 
     code, status = "PackedPolicyTooLarge", 400
+
+
+class InvalidIdentityToken(StsError):
+    """A third party's assertion that is not accepted (spec 3.3.2, 3.4.1)."""
+
+    code, status = "InvalidIdentityToken", 400
+
+
+class ExpiredTokenException(StsError):
+    """The assertion that was supplied is over, not the caller's credentials (spec 1.5)."""
+
+    code, status = "ExpiredTokenException", 400
+
+
+class IDPCommunicationError(StsError):
+    """An identity provider cannot be reached; SDKs try again (spec 1.5)."""
+
+    code, status = "IDPCommunicationError", 400
+
+
+class IDPRejectedClaim(StsError):
+    """An identity provider says that the claim is not valid (spec 1.5)."""
+
+    code, status = "IDPRejectedClaim", 403
+
+
+class ExpiredTradeInTokenException(StsError):
+    """The trade-in token is over (spec 3.10)."""
+
+    code, status = "ExpiredTradeInTokenException", 400
+
+
+class InvalidAuthorizationMessageException(StsError):
+    """An encoded message that does not open (spec 3.9)."""
+
+    code, status = "InvalidAuthorizationMessageException", 400
+
+
+class JWTPayloadSizeExceededException(StsError):
+    """More claims than a web identity token carries (spec 3.11)."""
+
+    code, status = "JWTPayloadSizeExceededException", 400
+
+
+class OutboundWebIdentityFederationDisabledException(StsError):
+    """The account has not enabled outbound federation (spec 3.11)."""
+
+    code, status = "OutboundWebIdentityFederationDisabledException", 403
+
+
+class SessionDurationEscalationException(StsError):
+    """A web identity token would outlive the session that asks for it (spec 3.11)."""
+
+    code, status = "SessionDurationEscalationException", 403
+
+
+class RegionDisabledException(StsError):
+    """The account has not enabled this region (spec 5.4)."""
+
+    code, status = "RegionDisabledException", 403
+
+    def __init__(self, account: str) -> None:
+        super().__init__(
+            f"STS is not activated in this region for account:{account}. Your account administrator can activate STS"
+            " in this region using the IAM Console.",
+            reason="region_disabled",
+        )
+
+
+class Throttling(StsError):
+    """An account over its quota (spec 5.5); SDKs back off."""
+
+    code, status = "Throttling", 400
 
 
 class MissingAuthenticationToken(StsError):

@@ -1,8 +1,8 @@
 """The Principal element of trust policies: whom a statement names (spec 4.3).
 
 A user's or role's ARN is bound to the unique id it has when the policy is stored, so that one created later under
-the same name is somebody else. Sessions are named by ARN, accounts by id. Federated and service principals are
-understood and never match a signed caller.
+the same name is somebody else. Sessions and identity providers are named by ARN, accounts by id. Service principals
+are understood and never match a caller.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class Principals:
     accounts: frozenset[str] = frozenset()
     arns: frozenset[str] = frozenset()
     unique_ids: frozenset[str] = frozenset()
+    providers: frozenset[str] = frozenset()
 
     def names_session(self, principal: Principal) -> bool:
         """Whether this very session is named, of a role or a federated user."""
@@ -52,6 +53,10 @@ class Principals:
         if principal.kind not in ("user", "assumed_role"):
             return False
         return principal.unique_id in self.unique_ids or principal.policy_arn in self.arns
+
+    def names_provider(self, principal: Principal) -> bool:
+        """Whether the identity provider is named whose assertion is being exchanged; everyone is not (spec 3.3.3)."""
+        return principal.kind == "federated" and principal.arn in self.providers
 
     def names_account(self, principal: Principal) -> bool:
         """Whether the principal's account is named."""
@@ -66,6 +71,7 @@ def parse(element: object) -> Principals:
     if not isinstance(element, Mapping) or not element:
         raise ValueError('takes an object such as {"AWS": …}')
     aws: tuple[str, ...] = ()
+    providers: frozenset[str] = frozenset()
     for kind, value in element.items():
         texts = _texts(kind, value)
         if kind == "AWS":
@@ -74,7 +80,9 @@ def parse(element: object) -> Principals:
         for text in texts:
             if kind not in _FORMS or not _FORMS[kind].fullmatch(text):
                 raise _invalid(kind, text)
-    return _aws(aws)
+        if kind == "Federated":
+            providers = frozenset(texts)
+    return replace(_aws(aws), providers=providers)
 
 
 def bind(principals: Principals, ids: Mapping[str, str]) -> Principals:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["root", "user", "assumed_role", "federated_user"]
+Kind = Literal["root", "user", "assumed_role", "federated_user", "federated"]
+"""`federated` is whoever holds a third party's assertion, while it is exchanged for a session (spec 3.3, 3.4)."""
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -17,7 +18,8 @@ class Principal:
     """Who acts. `arn` and `user_id` are what GetCallerIdentity prints and `aws:userid` holds.
 
     `policy_arn` is `aws:PrincipalArn`: the role's ARN with its path for role sessions, else `arn` (spec 4.7).
-    `unique_id` is the AIDA or AROA id that stored trust policies bind to (spec 4.3); the account id for root.
+    `unique_id` is the AIDA or AROA id that stored trust policies bind to (spec 4.3); the account id for root, and for
+    a federated user the id of the user or the account that made its session.
     `name` is the user's, the role's or the federated user's name.
     """
 
@@ -50,7 +52,10 @@ class Session:
     Instants are Unix seconds, `issued_at_ms` Unix milliseconds. `ancestors` runs from the long-term key, whose
     `issued_at_ms` is 0, to the session that was used last. `session_policies` are JSON texts, the inline one
     first; `session_policy_arns` name managed policies that are read live (spec 3.2.4). `mfa_at` is when an MFA
-    code was given, else None.
+    code was given, else None. `tags` are the session tags, those whose keys are in `transitive` pass on (spec 3.2.6).
+    `provider` is the ARN of the identity provider behind a federated session, and `provider_keys` the condition keys
+    of its assertion that persist (spec 3.3.3, 3.4.2). `token_version` 1 is valid in default regions only (spec 5.3).
+    `task_policy` is the ARN of the policy that an AssumeRoot session is limited to (spec 3.5).
     """
 
     access_key_id: str
@@ -66,6 +71,12 @@ class Session:
     session_policy_arns: tuple[str, ...] = ()
     source_identity: str = ""
     mfa_at: int | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+    transitive: tuple[str, ...] = ()
+    provider: str = ""
+    provider_keys: tuple[tuple[str, str | tuple[str, ...]], ...] = ()
+    token_version: int = 2
+    task_policy: str = ""
 
     @property
     def filtered(self) -> bool:
@@ -75,7 +86,10 @@ class Session:
 
 @dataclass(slots=True, unsafe_hash=True)
 class Caller:
-    """The principal behind this request, with the credential it used; `session` is None for a long-term key."""
+    """The principal behind this request, with the credential it used; `session` is None for a long-term key.
+
+    Who holds a third party's assertion has no credential yet: an empty `access_key_id`.
+    """
 
     principal: Principal
     access_key_id: str

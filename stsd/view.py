@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field
 
 from stsd import policy
-from stsd.directory import Directory, Role, User
+from stsd.directory import Directory, Holder
 from stsd.policy import NamedPolicy
 from stsd.principal import Principal, Session
 from stsd.revocation.replica import Replica
@@ -67,11 +67,12 @@ class View:
         """How long a session of `duration_s` may be: shorter where a revocation might be missed (contract 10)."""
         return min(duration_s, SHORT_SESSION_S) if self.level == "hard" else duration_s
 
-    def holder(self, principal: Principal) -> User | Role | None:
+    def holder(self, principal: Principal) -> Holder | None:
         """The user or role behind a principal by its stable id; None when it is gone (spec 2.4 step 4)."""
         if principal.kind == "assumed_role":
             return self.directory.roles_by_id.get(principal.unique_id)
-        return self.directory.users_by_id.get(principal.unique_id)
+        user = self.directory.users_by_id.get(principal.unique_id)
+        return self.directory.root_users.get(principal.unique_id) if user is None else user
 
     def session_policies(self, session: Session | None) -> tuple[NamedPolicy, ...] | None:
         """The policies that narrow a session, None when nothing does; managed ones are read live (spec 3.2.4).

@@ -25,6 +25,8 @@ BECAUSE = {
 
 def identity_policies(caller: Caller, view: View) -> tuple[NamedPolicy, ...]:
     """The identity policies of a caller, read live (spec 4.9.4); none when its user or role is gone."""
+    if caller.principal.kind == "federated":
+        return ()
     holder = view.holder(caller.principal)
     return () if holder is None else holder.policies
 
@@ -68,7 +70,10 @@ def by_trust(caller: Caller, action: str, role: Role, context: Context, view: Vi
 
 
 def not_authorized(caller: Caller, action: str, resource: str, reason: str) -> AccessDenied:
-    """The denial without a suffix: AssumeRole's, identical for a missing role and for a refusal."""
+    """The denial without a suffix: AssumeRole's, identical for a missing role and for a refusal. A federated principal
+    is not told who it is (spec 4.12)."""
+    if caller.principal.kind == "federated":
+        return AccessDenied(f"Not authorized to perform {action}", reason=reason)
     return AccessDenied(
         f"User: {caller.principal.arn} is not authorized to perform: {action} on resource: {resource}", reason=reason
     )

@@ -6,6 +6,7 @@ A key that does not apply is absent, because absence means something to every op
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -20,6 +21,7 @@ PRINCIPAL_TYPES: dict[Kind, str] = {
     "user": "User",
     "assumed_role": "AssumedRole",
     "federated_user": "FederatedUser",
+    "federated": "User",
 }
 
 
@@ -27,7 +29,6 @@ def build(request: Request, caller: Caller, view: View, now: float) -> Context:
     """The global keys of a request by `caller` at `now` (Unix seconds); operations add their own."""
     principal = caller.principal
     context: Context = {
-        "aws:principalarn": principal.policy_arn,
         "aws:principalaccount": principal.account,
         "aws:principaltype": PRINCIPAL_TYPES[principal.kind],
         "aws:userid": principal.user_id,
@@ -40,8 +41,14 @@ def build(request: Request, caller: Caller, view: View, now: float) -> Context:
         "aws:viaawsservice": "false",
         "stsd:revocationstaleness": _decimal(view.staleness_s),
     }
+    if principal.policy_arn:
+        context["aws:principalarn"] = principal.policy_arn
     if principal.kind == "user":
         context["aws:username"] = principal.name
+    if principal.kind != "federated_user":
+        holder = view.holder(principal)
+        if holder is not None and holder.tags:
+            _add_tags(context, holder.tags.items())
     for key, header in (("aws:useragent", "user-agent"), ("aws:referer", "referer")):
         value = request.headers.get(header)
         if value is not None:
@@ -61,6 +68,19 @@ def _add_session(context: Context, caller: Caller, now: float) -> None:
         context["aws:multifactorauthage"] = str(int(now) - session.mfa_at)
     if session.source_identity:
         context["aws:sourceidentity"] = session.source_identity
+    if session.tags:
+        _add_tags(context, session.tags)
+    if session.provider:
+        context["aws:federatedprovider"] = session.provider
+        context.update(session.provider_keys)
+    if session.task_policy:
+        context["aws:assumedroot"] = "true"
+
+
+def _add_tags(context: Context, tags: Iterable[tuple[str, str]]) -> None:
+    """Session tags come after those of the user or the role, and win beyond the case of the key (spec 3.2.6)."""
+    for key, value in tags:
+        context[f"aws:principaltag/{key.lower()}"] = value
 
 
 @lru_cache(maxsize=8)

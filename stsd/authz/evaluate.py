@@ -11,6 +11,7 @@ Every policy that applies is looked at first; a Deny on any side decides. Only t
 | its role, or everyone               | session policies                       | identity and session   |
 | everyone, and its aws:PrincipalArn  | nothing else                           | identity and session   |
 | the account                         | identity and session                   | identity and session   |
+| the identity provider               | nothing else                           | nothing else           |
 
 A role session may assume its own role only if the trust policy names that role or session (spec 3.2.2).
 Boundaries, service and resource control policies come with the IAM API.
@@ -176,6 +177,10 @@ def _needs(statement: Statement, principal: Principal, role_arn: str, role_accou
     names = statement.principals
     if names is None:
         return None
+    if principal.kind == "federated":
+        # Everyone, which never lets a federated principal in, keeps one out all the same.
+        named = names.names_provider(principal) or (names.everyone and statement.effect == "Deny")
+        return Needs.NOTHING if named else None
     session, holder = names.names_session(principal), names.names_holder(principal)
     if not (session or holder or names.everyone or names.names_account(principal)):
         return None

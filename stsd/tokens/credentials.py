@@ -27,12 +27,21 @@ class Credentials:
 
 @dataclass(slots=True)
 class Grant:
-    """What a new session may be: for whom, for how long (seconds), narrowed by which session policies."""
+    """What a new session may be: for whom, for how long (seconds), narrowed by which session policies, and what it
+    carries; see Session."""
 
     principal: Principal
     duration_s: int
     session_policies: tuple[str, ...] = ()
     session_policy_arns: tuple[str, ...] = ()
+    source_identity: str = ""
+    mfa_at: int | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+    transitive: tuple[str, ...] = ()
+    provider: str = ""
+    provider_keys: tuple[tuple[str, str | tuple[str, ...]], ...] = ()
+    token_version: int = 2
+    task_policy: str = ""
 
 
 def issue(
@@ -54,6 +63,14 @@ def issue(
         ancestors=lineage(caller),
         session_policies=grant.session_policies,
         session_policy_arns=grant.session_policy_arns,
+        source_identity=grant.source_identity,
+        mfa_at=grant.mfa_at,
+        tags=grant.tags,
+        transitive=grant.transitive,
+        provider=grant.provider,
+        provider_keys=grant.provider_keys,
+        token_version=grant.token_version,
+        task_policy=grant.task_policy,
     )
     return Credentials(
         access_key_id=access_key_id,
@@ -64,7 +81,10 @@ def issue(
 
 
 def lineage(caller: Caller) -> tuple[Ancestor, ...]:
-    """The credentials that a session made by `caller` is chained from: the long-term key first (contract 6)."""
+    """The credentials that a session made by `caller` is chained from: the long-term key first (contract 6); none for
+    who came with a third party's assertion."""
+    if not caller.access_key_id:
+        return ()
     if caller.session is None:
         return (Ancestor(caller.access_key_id, caller.principal.arn, 0, ""),)
     session = caller.session

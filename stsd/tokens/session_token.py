@@ -13,6 +13,10 @@ Claims beside `iss sub iat exp jti` (RFC 7519):
 | `ancestors` | `[access key id, ARN, issue instant in ms, region]` of what it was chained from, oldest first |
 | `policies`, `policy_arns` | session policies as JSON texts; ARNs of managed ones |
 | `source_identity`, `mfa_at` | when there is one |
+| `tags`, `transitive` | session tags as an object; the keys of those that pass on |
+| `provider`, `provider_keys` | ARN of the identity provider; the condition keys of its assertion that persist |
+| `token_version` | 1 for tokens that are valid in default regions only; absent means 2 |
+| `task_policy` | ARN of the task policy of an AssumeRoot session |
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ import orjson
 from nacl.bindings import crypto_sign, crypto_sign_open
 from nacl.exceptions import BadSignatureError
 
-from stsd.principal import Ancestor, Principal, Session
+from stsd.principal import Ancestor, Kind, Principal, Session
 from stsd.tokens.keyset import TOKEN_TYPE, KeySet, TokenKey
 from stsd.tokens.published_keys import PublishedKeys
 
@@ -36,6 +40,8 @@ MAX_TOKEN_CHARACTERS = 16_384
 """Longer than any token that we issue; bounds the work that an unauthenticated request can cause."""
 CLOCK_SKEW_S = 2
 """How far ahead the issuing region's clock may be before a token counts as not yet valid (contract 10)."""
+CURRENT_VERSION = 2
+"""Of tokens that are valid in every region that is enabled (spec 5.3)."""
 _SIGNATURE_BYTES = 64
 _SIGNATURE_CHARACTERS = 86
 _LAST_CHARACTERS = frozenset("AQgw")
@@ -123,11 +129,21 @@ def _claims(session: Session) -> dict[str, object]:
         claims["source_identity"] = session.source_identity
     if session.mfa_at is not None:
         claims["mfa_at"] = session.mfa_at
+    if session.tags:
+        claims["tags"] = dict(session.tags)
+    if session.transitive:
+        claims["transitive"] = session.transitive
+    if session.provider:
+        claims["provider"], claims["provider_keys"] = session.provider, dict(session.provider_keys)
+    if session.token_version != CURRENT_VERSION:
+        claims["token_version"] = session.token_version
+    if session.task_policy:
+        claims["task_policy"] = session.task_policy
     return claims
 
 
 def _session(claims: dict[str, Any], kid: str) -> Session:
-    return Session(
+    session = Session(
         access_key_id=claims["access_key_id"],
         principal=_principal(claims),
         token_id=claims["jti"],
@@ -141,7 +157,20 @@ def _session(claims: dict[str, Any], kid: str) -> Session:
         session_policy_arns=tuple(claims.get("policy_arns", ())),
         source_identity=claims.get("source_identity", ""),
         mfa_at=claims.get("mfa_at"),
+        token_version=claims.get("token_version", CURRENT_VERSION),
     )
+    if "tags" in claims:
+        session.tags = tuple(claims["tags"].items())
+        session.transitive = tuple(claims.get("transitive", ()))
+    if "provider" in claims:
+        session.provider = claims["provider"]
+        session.provider_keys = tuple((key, _value(value)) for key, value in claims["provider_keys"].items())
+    session.task_policy = claims.get("task_policy", "")
+    return session
+
+
+def _value(told: str | list[str]) -> str | tuple[str, ...]:
+    return told if isinstance(told, str) else tuple(told)
 
 
 def _principal(claims: dict[str, Any]) -> Principal:
@@ -152,11 +181,18 @@ def _principal(claims: dict[str, Any]) -> Principal:
         kind=kind,
         account=claims["account"],
         arn=arn,
-        user_id=f"{unique_id}:{last}" if kind == "assumed_role" else unique_id,
+        user_id=_user_id(kind, unique_id, claims["account"], last),
         policy_arn=policy_arn,
         unique_id=unique_id,
         name=policy_arn.rpartition("/")[2],
     )
+
+
+def _user_id(kind: Kind, unique_id: str, account: str, last: str) -> str:
+    """`aws:userid` by spec 2.7.3; `last` is the session's or the federated user's name."""
+    if kind == "assumed_role":
+        return f"{unique_id}:{last}"
+    return f"{account}:{last}" if kind == "federated_user" else unique_id
 
 
 def _why_no_key(token: str) -> Reason:

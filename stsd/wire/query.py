@@ -47,17 +47,6 @@ class Parameters:
         """A scalar's text."""
         return self._flat.get(name)
 
-    def roots(self, among: frozenset[str]) -> list[str]:
-        """Which of some top-level names were sent: `Tags` for `Tags.member.1.Key` too."""
-        if not self._dotted and among.isdisjoint(self._flat):
-            return []
-        dotted = [name.partition(".")[0] for name in self._dotted]
-        return [name for name in (*self._flat, *dotted) if name in among]
-
-    def is_empty_list(self, name: str) -> bool:
-        """Whether a list is given as `Name=`, explicitly empty (spec 1.1.1)."""
-        return self._flat.get(name) == "" and not any(dotted.startswith(name + ".") for dotted in self._dotted)
-
     def list(self, name: str) -> tuple[str | None, ...] | None:
         """The scalars `name.member.N`, None for a gap; None for an absent list. Raises MalformedInput (1.1.1)."""
         elements = self._elements(name)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from base64 import b32decode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar
+from uuid import UUID, uuid5
 
+from stsd import arn as arns
 from stsd import policy
 from stsd.directory import (
     ADMINISTRATOR_ACCESS_ARN,
@@ -13,15 +16,22 @@ from stsd.directory import (
     AccessKey,
     Account,
     Directory,
+    MFADevice,
+    OpenIDConnectProvider,
     Role,
+    RootUser,
+    SAMLProvider,
+    Tags,
     User,
 )
 from stsd.policy import AWS_MANAGED, NamedPolicy
 from stsd.principal import Principal
-from stsd.world.entries import Entry, accounts, entries, policy_arn, role_arn, user_arn
+from stsd.world.entries import Entry, accounts, entries, policy_arn, role_arn, tag_pairs, user_arn
 
 TRUST_POLICY = "trust policy"
 """What a role's trust policy is called among the policies that matched; a role has one, without a name."""
+_TOKEN_ISSUERS = UUID("7f0c9b1e-5a0d-4c53-9a7c-3d8a2f6b14e7")
+"""The name space of the issuer ids of accounts: an account has the same one on every node."""
 
 _Value = TypeVar("_Value")
 
@@ -37,14 +47,18 @@ def build(world: Mapping[str, Any]) -> Directory:
     ids |= {role_arn(role): role.fields["RoleId"] for role in entries(world, "Roles")}
     users = [_user(entry, managed, by_group) for entry in entries(world, "Users")]
     roles = [_role(entry, managed, ids) for entry in entries(world, "Roles")]
+    roots = [_root_user(account) for account in accounts(world)]
     return Directory(
         accounts=_index(map(_account, accounts(world)), lambda account: account.id),
+        root_users=_index(roots, lambda root: root.account),
         users=_index(users, lambda user: user.arn),
         users_by_id=_index(users, lambda user: user.user_id),
         roles=_index(roles, lambda role: role.arn),
         roles_by_id=_index(roles, lambda role: role.role_id),
-        access_keys=_index(_access_keys(world, users), lambda key: key.access_key_id),
+        access_keys=_index(_access_keys(world, users, roots), lambda key: key.access_key_id),
         managed_policies=MappingProxyType(managed),
+        oidc_providers=_index(map(_oidc_provider, entries(world, "OpenIDConnectProviders")), lambda found: found.arn),
+        saml_providers=_index(map(_saml_provider, entries(world, "SAMLProviders")), lambda found: found.arn),
     )
 
 
@@ -53,7 +67,51 @@ def _index(values: Iterable[_Value], key: Callable[[_Value], str]) -> Mapping[st
 
 
 def _account(entry: Entry) -> Account:
-    return Account(entry.account, entry.text("Alias"), entry.text("Email"))
+    outbound = entry.fields.get("OutboundWebIdentityFederation", False)
+    return Account(
+        id=entry.account,
+        alias=entry.text("Alias"),
+        email=entry.text("Email"),
+        enabled_regions=frozenset(region for _, region in entry.texts("EnabledRegions")),
+        global_token_version=2 if entry.text("GlobalEndpointTokenVersion") == "v2Token" else 1,
+        token_issuer_id=str(uuid5(_TOKEN_ISSUERS, entry.account)) if outbound else "",
+    )
+
+
+def _root_user(account: Entry) -> RootUser:
+    id_, arn = account.account, arns.root(account.account)
+    principal = Principal("root", id_, arn, id_, policy_arn=arn, unique_id=id_, name="root")
+    return RootUser(id_, principal, _mfa_devices(account, "RootMFADevices"))
+
+
+def _mfa_devices(owner: Entry, field: str) -> tuple[MFADevice, ...]:
+    return tuple(
+        MFADevice(device.fields["SerialNumber"], b32decode(device.fields["Base32StringSeed"], casefold=True))
+        for device in owner.items(field)
+    )
+
+
+def _tags(entry: Entry) -> Tags:
+    return MappingProxyType(dict(tag_pairs(entry)))
+
+
+def _oidc_provider(entry: Entry) -> OpenIDConnectProvider:
+    url = entry.text("Url")
+    return OpenIDConnectProvider(
+        account=entry.account,
+        arn=arns.oidc_provider(entry.account, url),
+        url=url,
+        client_ids=tuple(client for _, client in entry.texts("ClientIDList")),
+        thumbprints=tuple(thumbprint.lower() for _, thumbprint in entry.texts("ThumbprintList")),
+        jwks=entry.fields.get("Jwks"),
+        allow_private_address=entry.fields.get("AllowPrivateAddress", False),
+    )
+
+
+def _saml_provider(entry: Entry) -> SAMLProvider:
+    name = entry.text("Name")
+    arn = arns.saml_provider(entry.account, name)
+    return SAMLProvider(entry.account, arn, name, entry.text("SAMLMetadataDocument"))
 
 
 def _policies(entry: Entry, managed: Mapping[str, NamedPolicy]) -> Iterator[NamedPolicy]:
@@ -92,6 +150,8 @@ def _user(
         administrator=administrator,
         policies=_once(found),
         principal=Principal("user", entry.account, arn, user_id, policy_arn=arn, unique_id=user_id, name=name),
+        mfa_devices=_mfa_devices(entry, "MFADevices"),
+        tags=_tags(entry),
     )
 
 
@@ -113,11 +173,18 @@ def _role(entry: Entry, managed: Mapping[str, NamedPolicy], ids: Mapping[str, st
         policies=_once(_policies(entry, managed)),
         max_session_duration=int(entry.fields.get("MaxSessionDuration", DEFAULT_MAX_SESSION_DURATION_S)),
         require_fresh=entry.fields.get("RequireFresh", False),
+        confirmation_key=entry.fields.get("ConfirmationKey", False),
+        tags=_tags(entry),
     )
 
 
-def _access_keys(world: Mapping[str, Any], users: Iterable[User]) -> Iterator[AccessKey]:
+def _access_keys(world: Mapping[str, Any], users: Iterable[User], roots: Iterable[RootUser]) -> Iterator[AccessKey]:
     for entry, user in zip(entries(world, "Users"), users, strict=True):
-        for key in entry.items("AccessKeys"):
-            active = key.text("Status", "Active") == "Active"
-            yield AccessKey(key.fields["AccessKeyId"], key.fields["SecretAccessKey"], active, user)
+        yield from (_access_key(key, user) for key in entry.items("AccessKeys"))
+    for entry, root in zip(accounts(world), roots, strict=True):
+        yield from (_access_key(key, root) for key in entry.items("RootAccessKeys"))
+
+
+def _access_key(key: Entry, owner: User | RootUser) -> AccessKey:
+    active = key.text("Status", "Active") == "Active"
+    return AccessKey(key.fields["AccessKeyId"], key.fields["SecretAccessKey"], active, owner)

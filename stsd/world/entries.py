@@ -80,6 +80,16 @@ def policy_arn(policy: Entry) -> str:
     return arn.managed_policy(policy.account, policy.text("Path", "/"), policy.text("PolicyName"))
 
 
+def tag_pairs(entry: Entry) -> list[tuple[str, str]]:
+    """The tags of an entry, given as an object or as the API's list."""
+    found = entry.fields.get("Tags")
+    if isinstance(found, dict):
+        pairs = list(found.items())
+    else:
+        pairs = [(tag.fields.get("Key"), tag.fields.get("Value")) for tag in entry.items("Tags")]
+    return [(key, value) for key, value in pairs if isinstance(key, str) and isinstance(value, str)]
+
+
 def profile_name(account: Entry, name: str) -> str:
     """`<alias>-<name>`; the account id stands in for a missing alias (contract 3)."""
     return f"{account.text('Alias') or account.account}-{name}"

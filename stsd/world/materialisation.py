@@ -1,4 +1,5 @@
-"""What a world leaves open is filled once: unique ids, access keys, and an administrator where none is marked.
+"""What a world leaves open is filled once: unique ids, access keys, seeds of MFA devices, and an administrator where
+none is marked.
 
 The result is a world again, JSON-able and complete; filling it a second time changes nothing.
 """
@@ -6,17 +7,19 @@ The result is a world again, JSON-able and complete; filling it a second time ch
 from __future__ import annotations
 
 import json
-from base64 import b64encode
+from base64 import b32encode, b64encode
 from collections.abc import Callable
 from itertools import chain
 from typing import Any
 
 from stsd import key_ids
 from stsd.directory import ADMINISTRATOR_ACCESS_ARN
-from stsd.world.entries import ADMIN, Entry, administrator, entries
+from stsd.world.entries import ADMIN, Entry, accounts, administrator, entries
 
 SECRET_BYTES = 30
 """Entropy of a secret access key: its 40 characters of base64 are the alphabet of spec 2.7.1."""
+MFA_SEED_BYTES = 40
+"""64 characters of base32, as AWS hands out (spec 3.2.9)."""
 _ATTEMPTS = 8
 
 
@@ -37,6 +40,12 @@ def fill(document: dict[str, Any], entropy: Callable[[int], bytes]) -> dict[str,
     for role in entries(world, "Roles"):
         if "RoleId" not in role.fields:
             role.fields["RoleId"] = fresh.unique_id("AROA", role.account)
+    for owner, field in chain(
+        ((user, "MFADevices") for user in entries(world, "Users")),
+        ((account, "RootMFADevices") for account in accounts(world)),
+    ):
+        for device in owner.items(field):
+            device.fields.setdefault("Base32StringSeed", b32encode(entropy(MFA_SEED_BYTES)).decode("ascii"))
     return world
 
 
@@ -54,7 +63,8 @@ class _FreshIds:
 
     def __init__(self, world: dict[str, Any], entropy: Callable[[int], bytes]) -> None:
         self._entropy = entropy
-        self._taken = {id_ for entry in chain(entries(world, "Users"), entries(world, "Roles")) for id_ in _ids(entry)}
+        found = chain(entries(world, "Users"), entries(world, "Roles"), accounts(world))
+        self._taken = {id_ for entry in found for id_ in _ids(entry)}
 
     def unique_id(self, prefix: str, account: str) -> str:
         return self._new(lambda: key_ids.new_unique_id(prefix, account, self._entropy))
@@ -76,5 +86,6 @@ class _FreshIds:
 
 
 def _ids(entry: Entry) -> list[str]:
-    keys = [key.text("AccessKeyId") for key in entry.items("AccessKeys")]
+    found = chain(entry.items("AccessKeys"), entry.items("RootAccessKeys"))
+    keys = [key.text("AccessKeyId") for key in found]
     return [entry.text("UserId"), entry.text("RoleId"), *keys]

@@ -35,8 +35,8 @@ def aliases(document: object) -> Iterator[Fault]:
         if "Alias" in account.fields and isinstance(account.fields["Alias"], str) and not _ALIAS.fullmatch(alias):
             allowed = "(allowed: 3 to 63 lower-case letters, digits and single hyphens between them)"
             yield Fault((*account.path, "Alias"), f"{shown(alias, ())} is not an account alias {allowed}")
-    yield from _unique(accounts(document), "Alias")
-    yield from _unique(accounts(document), "Id")
+    yield from unique(accounts(document), "Alias")
+    yield from unique(accounts(document), "Id")
 
 
 def names(document: object) -> Iterator[Fault]:
@@ -48,7 +48,7 @@ def names(document: object) -> Iterator[Fault]:
                 yield from _name((*entry.path, field), entry.fields.get(field), _NAME_LENGTHS[kind])
                 yield from _path(entry)
                 yield from _description(entry)
-            yield from _unique(iter(found), field)
+            yield from unique(iter(found), field)
 
 
 def inline_policy_names(document: object) -> Iterator[Fault]:
@@ -67,24 +67,33 @@ def unique_ids(document: object) -> Iterator[Fault]:
             if field in entry.fields and not (value.startswith(prefix) and _UNIQUE_ID.fullmatch(value)):
                 allowed = f"(allowed: {prefix}, then 12 to 124 of the characters A-Z and 0-9)"
                 yield Fault((*entry.path, field), f"{shown(value, ())} is not a unique id {allowed}")
-        yield from _unique(entries(document, kind), field)
+        yield from unique(entries(document, kind), field)
 
 
 def access_keys(document: object) -> Iterator[Fault]:
     """Given access keys: an id that carries its account or is of the old form (contract 5), a usable secret."""
+    for owner, key in _keys(document):
+        yield from _access_key_id(owner, key)
+        if key.text("SecretAccessKey") and not _SECRET.fullmatch(key.text("SecretAccessKey")):
+            allowed = "(allowed: visible ASCII characters without spaces)"
+            yield Fault((*key.path, "SecretAccessKey"), f"does not fit into a credentials file {allowed}")
+        if key.text("CreateDate") and not _is_date(key.text("CreateDate")):
+            value = shown(key.text("CreateDate"), ())
+            yield Fault((*key.path, "CreateDate"), f"{value} is not a date (allowed: ISO 8601)")
+    yield from unique((key for _, key in _keys(document)), "AccessKeyId")
+
+
+def _keys(document: object) -> Iterator[tuple[Entry, Entry]]:
+    """Every access key with the user or the account that it belongs to."""
     for user in entries(document, "Users"):
         for key in user.items("AccessKeys"):
-            yield from _access_key_id(user, key)
-            if key.text("SecretAccessKey") and not _SECRET.fullmatch(key.text("SecretAccessKey")):
-                allowed = "(allowed: visible ASCII characters without spaces)"
-                yield Fault((*key.path, "SecretAccessKey"), f"does not fit into a credentials file {allowed}")
-            if key.text("CreateDate") and not _is_date(key.text("CreateDate")):
-                value = shown(key.text("CreateDate"), ())
-                yield Fault((*key.path, "CreateDate"), f"{value} is not a date (allowed: ISO 8601)")
-    yield from _unique((key for user in entries(document, "Users") for key in user.items("AccessKeys")), "AccessKeyId")
+            yield user, key
+    for account in accounts(document):
+        for key in account.items("RootAccessKeys"):
+            yield account, key
 
 
-def _unique(found: Iterator[Entry], field: str) -> Iterator[Fault]:
+def unique(found: Iterator[Entry], field: str) -> Iterator[Fault]:
     """The same value beyond case in two entries; the second one is at fault."""
     first: dict[str, Entry] = {}
     for entry in found:

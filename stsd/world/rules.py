@@ -27,6 +27,7 @@ from stsd.world.entries import (
     user_arn,
 )
 from stsd.world.faults import Fault, Path, shown
+from stsd.world.identity_rules import enabled_regions, mfa_devices, oidc_providers, saml_providers, tags
 from stsd.world.naming import access_keys, aliases, inline_policy_names, names, unique_ids
 
 _ACCOUNT_ID = re.compile(r"[0-9]{12}")
@@ -121,6 +122,11 @@ RULES: tuple[Callable[[object], Iterator[Fault]], ...] = (
     trust_policies,
     administrators,
     profile_names,
+    tags,
+    mfa_devices,
+    oidc_providers,
+    saml_providers,
+    enabled_regions,
 )
 
 

@@ -15,18 +15,8 @@ from stsd.world.faults import Fault, Path, shown
 
 LATER: dict[str, tuple[str, ...]] = {
     "": ("Organization",),
-    "Accounts": (
-        "EnabledRegions",
-        "GlobalEndpointTokenVersion",
-        "OutboundWebIdentityFederation",
-        "RootAccessKeys",
-        "RootMFADevices",
-        "OpenIDConnectProviders",
-        "SAMLProviders",
-    ),
-    "ManagedPolicies": ("Tags",),
-    "Users": ("Tags", "PermissionsBoundary", "MFADevices"),
-    "Roles": ("Tags", "PermissionsBoundary", "ConfirmationKey"),
+    "Users": ("PermissionsBoundary",),
+    "Roles": ("PermissionsBoundary",),
 }
 """Fields of the schema whose feature is not built yet, by the list whose items have them (contract 5)."""
 
@@ -71,8 +61,7 @@ def _later(document: object) -> Iterator[Fault]:
     if isinstance(document, dict):
         yield from _unsupported("", document, ())
     for account in accounts(document):
-        yield from _unsupported("Accounts", account.fields, account.path)
-        for field in ("ManagedPolicies", "Users", "Roles"):
+        for field in ("Users", "Roles"):
             for entry in account.items(field):
                 yield from _unsupported(field, entry.fields, entry.path)
 
@@ -145,6 +134,12 @@ def _allowed(schema: dict[str, Any]) -> str:
     return ""
 
 
+def _alternatives(path: Path) -> str:
+    if path and path[-1] == "Tags":
+        return "tags are expected (an object of texts, or a list of Key and Value)"
+    return "a policy document is expected (object or JSON text)"
+
+
 _MESSAGES: dict[str, Callable[[Any, Path], str]] = {
     "type": _wrong_type,
     "pattern": lambda error, path: f"{shown(error.instance, path)} does not fit{_allowed(error.schema)}",
@@ -157,9 +152,7 @@ _MESSAGES: dict[str, Callable[[Any, Path], str]] = {
     "enum": lambda error, path: (
         f"{shown(error.instance, path)} is none of the values (allowed: {', '.join(error.validator_value)})"
     ),
-    "oneOf": lambda error, path: (
-        f"{_described(error.instance, path)}; a policy document is expected (object or JSON text)"
-    ),
+    "oneOf": lambda error, path: f"{_described(error.instance, path)}; {_alternatives(path)}",
     "minItems": lambda error, path: f"is an empty list (allowed: at least {error.validator_value})",
     "minLength": lambda error, path: "is empty (allowed: at least one character)",
 }

@@ -153,12 +153,12 @@ def test_another_world_is_refused_for_existing_state_and_the_same_is_not(tmp_pat
 
 def test_a_wrong_world_is_refused_with_a_line_per_fault_and_nothing_is_made(tmp_path):
     world = tmp_path / "world.json"
-    world.write_text('{"Accounts": [{"Id": "12", "EnabledRegions": []}], "Organization": {}}')
+    world.write_text('{"Accounts": [{"Id": "12", "EnabledRegions": ["eu-west-1"]}], "Organization": {}}')
     said = refused("serve", "--data-dir", str(tmp_path / "data"), "--world", str(world), "--port", "0")
     lines = said.splitlines()
     assert all(line.startswith(f"stsd: --world {world}: ") for line in lines)
     assert any("Accounts[0].Id" in line for line in lines)
-    assert any("Accounts[0].EnabledRegions" in line and "is not supported yet" in line for line in lines)
+    assert any("Accounts[0].EnabledRegions[0]" in line and "is no opt-in region" in line for line in lines)
     assert any("Organization" in line and "is not supported yet" in line for line in lines)
     assert not (tmp_path / "data" / "cluster.key").exists()
 

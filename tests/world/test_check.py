@@ -62,7 +62,9 @@ def test_a_fault_tells_the_place_what_is_wrong_and_what_is_allowed():
         (world(account(ACME + "\n")), "Accounts[0].Id: '111122223333\\n' does not fit (allowed: 12 digits)"),
         (
             world(account(Alais="x")),
-            "Accounts[0].Alais: is not a field here (allowed: Id, Alias, Email, ManagedPolicies, Groups, Users, Roles)",
+            "Accounts[0].Alais: is not a field here (allowed: Id, Alias, Email, EnabledRegions,"
+            " GlobalEndpointTokenVersion, OutboundWebIdentityFederation, RootAccessKeys, RootMFADevices,"
+            " ManagedPolicies, Groups, Users, Roles, OpenIDConnectProviders, SAMLProviders)",
         ),
         (
             role_world(MaxSessionDuration=43201),

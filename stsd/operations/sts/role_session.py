@@ -1,0 +1,110 @@
+"""What the three ways into a role have in common: AssumeRole, AssumeRoleWithSAML, AssumeRoleWithWebIdentity.
+
+Each reads its own request, then asks here whether the role lets the caller in, how long, and for the credentials.
+Nothing that depends on the role is told before it was allowed (spec 3.2.1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stsd import arn
+from stsd.authz import authorize
+from stsd.authz.context import Context
+from stsd.directory import Role
+from stsd.errors import AccessDenied, ValidationError
+from stsd.operations.sts.session_policies import SessionPolicies
+from stsd.operations.sts.session_tags import SessionTags
+from stsd.principal import Caller, Principal
+from stsd.tokens.credentials import MAX_CHAIN, chain_length
+from stsd.view import View
+
+DEFAULT_DURATION_S = 3_600
+CHAINED_DURATION_S = 3_600
+
+
+@dataclass(slots=True)
+class Wanted:
+    """A role session as it is asked for. `source_identity` is what the request sets, not what it inherits."""
+
+    session_name: str
+    policies: SessionPolicies
+    tags: SessionTags
+    duration_s: int
+    source_identity: str = ""
+
+
+def find(role_arn: str, view: View) -> Role | None:
+    """The role; None when there is none. Raises ValidationError for what is no ARN (spec 3.2.1 row 3)."""
+    role = view.directory.roles.get(role_arn)
+    if role is None:
+        try:
+            arn.parse(role_arn)
+        except ValueError:
+            raise ValidationError(f"{role_arn} is invalid", reason="role_arn") from None
+    return role
+
+
+def check_allowed(role: Role, action: str, wanted: Wanted, caller: Caller, context: Context, view: View) -> None:
+    """Rows 7 and 8 of spec 3.2.1: `action`, and what tags and a source identity need. Raises AccessDenied.
+
+    `context` is that of the request with the operation's own keys; the keys of the role session are added to it.
+    """
+    context["sts:rolesessionname"] = wanted.session_name
+    context["aws:resourceaccount"] = role.account
+    for key, value in role.tags.items():
+        context[f"aws:resourcetag/{key.lower()}"] = value
+    wanted.tags.add_to(context)
+    if wanted.source_identity:
+        context["sts:sourceidentity"] = wanted.source_identity
+    authorize.by_trust(caller, action, role, context, view)
+    if wanted.tags.needed:
+        authorize.by_trust(caller, "sts:TagSession", role, context, view)
+    if wanted.source_identity or inherited_source_identity(caller):
+        authorize.by_trust(caller, "sts:SetSourceIdentity", role, context, view)
+    if role.require_fresh and view.level == "hard":
+        raise authorize.not_authorized(caller, action, role.arn, "require_fresh")
+    if chain_length(caller) > MAX_CHAIN:
+        raise AccessDenied(f"Roles may not be chained more than {MAX_CHAIN} deep.", reason="chain_depth")
+
+
+def check_duration(duration_s: int, role: Role, caller: Caller) -> None:
+    """An explicit value above a limit is an error, never clamped (spec 3.2.3). Raises ValidationError."""
+    if duration_s > role.max_session_duration:
+        raise ValidationError(
+            "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
+            reason="max_session_duration",
+        )
+    if caller.session is not None and duration_s > CHAINED_DURATION_S:
+        raise ValidationError(
+            "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.",
+            reason="role_chaining",
+        )
+
+
+def source_identity(wanted: Wanted, caller: Caller) -> str:
+    """That of the new session: set once, then inherited (spec 3.2.7). Raises ValidationError for another one."""
+    inherited = inherited_source_identity(caller)
+    if inherited and wanted.source_identity not in ("", inherited):
+        raise ValidationError(
+            "The source identity is already set for this assume role session", reason="source_identity_set"
+        )
+    return inherited or wanted.source_identity
+
+
+def inherited_source_identity(caller: Caller) -> str:
+    """The source identity of the calling session, empty where it has none."""
+    return "" if caller.session is None else caller.session.source_identity
+
+
+def principal(role: Role, session_name: str) -> Principal:
+    """The principal of a role session; the role's path shows in `policy_arn` alone (spec 2.7.3)."""
+    return Principal(
+        kind="assumed_role",
+        account=role.account,
+        arn=arn.assumed_role(role.account, role.name, session_name),
+        user_id=f"{role.role_id}:{session_name}",
+        policy_arn=role.arn,
+        unique_id=role.role_id,
+        name=role.name,
+    )

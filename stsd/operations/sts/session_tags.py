@@ -1,0 +1,95 @@
+"""Session tags: what a request may pass, what passes on from the calling session, and what both give (spec 3.2.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from stsd.authz.context import Context
+from stsd.errors import InvalidParameterValue
+from stsd.principal import Session
+
+DUPLICATE = "Duplicate tag keys found. Please note that Tag keys are case insensitive."
+NOT_PASSED = "The specified transitive tag key must be included in the requested tags."
+CONFLICT = (
+    "One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from the"
+    " calling session."
+)
+_RESERVED = "aws:"
+
+Tags = tuple[tuple[str, str], ...]
+
+
+class SessionTags(NamedTuple):
+    """Tags of a request: those that it passes, which of their keys are transitive, and what it inherits."""
+
+    passed: Tags = ()
+    transitive: tuple[str, ...] = ()
+    inherited: Tags = ()
+
+    @property
+    def needed(self) -> bool:
+        """Whether `sts:TagSession` has to be allowed: for inherited tags too."""
+        return bool(self.passed or self.inherited)
+
+    @property
+    def effective(self) -> Tags:
+        """The tags of the new session."""
+        return self.inherited + self.passed
+
+    @property
+    def passing_on(self) -> tuple[str, ...]:
+        """The keys that the next session in the chain inherits."""
+        return (*(key for key, _ in self.inherited), *self.transitive)
+
+    def add_to(self, context: Context) -> None:
+        """The condition keys that a request with these tags has (spec 4.7)."""
+        for key, value in self.passed:
+            context[f"aws:requesttag/{key.lower()}"] = value
+        if self.passed:
+            context["aws:tagkeys"] = tuple(key for key, _ in self.passed)
+        if self.transitive:
+            context["sts:transitivetagkeys"] = self.transitive
+
+
+NO_TAGS = SessionTags()
+
+
+def read(arguments: dict[str, Any], session: Session | None) -> SessionTags:
+    """The tags of validated arguments. Raises InvalidParameterValue."""
+    if "Tags" not in arguments and "TransitiveTagKeys" not in arguments and not (session and session.transitive):
+        return NO_TAGS
+    passed = tuple((tag["Key"], tag["Value"]) for tag in arguments.get("Tags", ()))
+    return combine(passed, arguments.get("TransitiveTagKeys", ()), session)
+
+
+def combine(passed: Tags, transitive: Sequence[str], session: Session | None = None) -> SessionTags:
+    """Tags from a request or an assertion, with what the calling session passes on. Raises InvalidParameterValue."""
+    keys = check(passed)
+    if any(key.lower() not in keys for key in transitive):
+        raise InvalidParameterValue(NOT_PASSED, reason="transitive_key_not_passed")
+    inherited = _inherited(session)
+    if not keys.isdisjoint(key.lower() for key, _ in inherited):
+        raise InvalidParameterValue(CONFLICT, reason="transitive_key_conflict")
+    wanted = {key.lower() for key in transitive}
+    return SessionTags(passed, tuple(key for key, _ in passed if key.lower() in wanted), inherited)
+
+
+def check(passed: Iterable[tuple[str, str]], *, reserved: bool = False) -> set[str]:
+    """The keys in lower case. Raises InvalidParameterValue for one that is there twice beyond case, or is AWS's own
+    unless `reserved` keys are accepted (spec 3.2.6, 3.11)."""
+    keys: set[str] = set()
+    for key, _ in passed:
+        lower = key.lower()
+        if lower in keys:
+            raise InvalidParameterValue(DUPLICATE, reason="duplicate_tag_key")
+        if lower.startswith(_RESERVED) and not reserved:
+            raise InvalidParameterValue(f"Tag keys may not begin with {_RESERVED}", reason="reserved_tag_key")
+        keys.add(lower)
+    return keys
+
+
+def _inherited(session: Session | None) -> Tags:
+    if session is None or not session.transitive:
+        return ()
+    return tuple((key, value) for key, value in session.tags if key in session.transitive)

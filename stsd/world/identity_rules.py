@@ -1,0 +1,127 @@
+"""Tags, MFA devices, identity providers and regions of a world: spec 3.2.6, 3.2.9, 3.3, 3.4, 5.4, 7.3.
+
+Each rule is a function that yields faults; `rules.py` lists them. A rule passes over what has not the right form.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b32decode
+from binascii import Error as Base32Error
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from stsd.regions import OPT_IN_REGIONS, is_region
+from stsd.tags import KEY_CHARACTERS, MAX_KEY, MAX_TAGS, MAX_VALUE, VALUE_CHARACTERS
+from stsd.world.entries import Entry, accounts, entries, tag_pairs
+from stsd.world.faults import Fault, shown
+from stsd.world.naming import unique
+
+_SERIAL = re.compile(r"[\w+=/:,.@-]{9,256}", re.ASCII)
+_LEAST_SEED_BYTES = 10
+_PROVIDER_NAME = re.compile(r"[\w._-]{1,128}", re.ASCII)
+_CLIENT_ID_LENGTH = 255
+_MAX_CLIENT_IDS = 100
+_THUMBPRINT = re.compile(r"[0-9a-fA-F]{40}")
+_TAGGED = ("ManagedPolicies", "Users", "Roles", "OpenIDConnectProviders", "SAMLProviders")
+
+
+def tags(document: object) -> Iterator[Fault]:
+    """Tags by spec 7.3: as many as IAM allows, keys once beyond case, none of AWS's own."""
+    for kind in _TAGGED:
+        for entry in entries(document, kind):
+            yield from _tags(entry)
+
+
+def mfa_devices(document: object) -> Iterator[Fault]:
+    """Serial numbers are those of spec 3.0.2 and each once in the world; seeds are base32 (RFC 6238)."""
+    found = [device for user in entries(document, "Users") for device in user.items("MFADevices")]
+    found += [device for account in accounts(document) for device in account.items("RootMFADevices")]
+    for device in found:
+        serial = device.text("SerialNumber")
+        if "SerialNumber" in device.fields and not _SERIAL.fullmatch(serial):
+            allowed = "(allowed: 9 to 256 letters, digits and +=/:,.@_-, as in arn:aws:iam::111122223333:mfa/alice)"
+            yield Fault((*device.path, "SerialNumber"), f"{shown(serial, ())} is no serial number {allowed}")
+        if isinstance(device.fields.get("Base32StringSeed"), str) and not _is_seed(device.text("Base32StringSeed")):
+            allowed = f"(allowed: at least {_LEAST_SEED_BYTES} bytes in base32, or leave it out to have one made)"
+            yield Fault((*device.path, "Base32StringSeed"), f"is no seed {allowed}")
+    yield from unique(iter(found), "SerialNumber")
+
+
+def oidc_providers(document: object) -> Iterator[Fault]:
+    """Issuers by their URL, each once in its account, with at least one client id."""
+    for account in accounts(document):
+        found = list(account.items("OpenIDConnectProviders"))
+        for provider in found:
+            yield from _issuer(provider)
+            clients = list(provider.texts("ClientIDList"))
+            if "ClientIDList" in provider.fields and not 0 < len(clients) <= _MAX_CLIENT_IDS:
+                said = f"holds {len(clients)} client ids (allowed: 1 to {_MAX_CLIENT_IDS})"
+                yield Fault((*provider.path, "ClientIDList"), said)
+            for path, client in clients:
+                if not 0 < len(client) <= _CLIENT_ID_LENGTH:
+                    yield Fault(path, f"is no client id (allowed: 1 to {_CLIENT_ID_LENGTH} characters)")
+            for path, thumbprint in provider.texts("ThumbprintList"):
+                if not _THUMBPRINT.fullmatch(thumbprint):
+                    yield Fault(path, f"{shown(thumbprint, ())} is no thumbprint (allowed: 40 hexadecimal digits)")
+        yield from unique(iter(found), "Url")
+
+
+def saml_providers(document: object) -> Iterator[Fault]:
+    """Names of SAML providers, each once in its account."""
+    for account in accounts(document):
+        found = list(account.items("SAMLProviders"))
+        for provider in found:
+            name = provider.text("Name")
+            if "Name" in provider.fields and not _PROVIDER_NAME.fullmatch(name):
+                allowed = "(allowed: 1 to 128 letters, digits and ._-)"
+                yield Fault((*provider.path, "Name"), f"{shown(name, ())} is no name of a provider {allowed}")
+        yield from unique(iter(found), "Name")
+
+
+def enabled_regions(document: object) -> Iterator[Fault]:
+    """What an account enables is an opt-in region (spec 5.4); all others are enabled by themselves."""
+    for account in accounts(document):
+        for path, region in account.texts("EnabledRegions"):
+            if not is_region(region) or region not in OPT_IN_REGIONS:
+                allowed = f"(allowed: {', '.join(sorted(OPT_IN_REGIONS))})"
+                yield Fault(path, f"{shown(region, ())} is no opt-in region {allowed}")
+
+
+def _tags(entry: Entry) -> Iterator[Fault]:
+    path, pairs = (*entry.path, "Tags"), tag_pairs(entry)
+    if len(pairs) > MAX_TAGS:
+        yield Fault(path, f"holds {len(pairs)} tags (allowed: at most {MAX_TAGS})")
+    seen: dict[str, str] = {}
+    for key, value in pairs:
+        if not (0 < len(key) <= MAX_KEY and KEY_CHARACTERS.fullmatch(key)) or key.lower().startswith("aws:"):
+            allowed = f"(allowed: 1 to {MAX_KEY} letters, digits, spaces and _.:/=+-@, not beginning with aws:)"
+            yield Fault(path, f"{shown(key, ())} is no tag key {allowed}")
+        elif seen.setdefault(key.lower(), key) != key or sum(key == other for other, _ in pairs) > 1:
+            yield Fault(path, f"the key {shown(key, ())} is there more than once (keys differ beyond case)")
+        if len(value) > MAX_VALUE or not VALUE_CHARACTERS.fullmatch(value):
+            allowed = f"(allowed: at most {MAX_VALUE} letters, digits, spaces and _.:/=+-@)"
+            yield Fault(path, f"the value of {shown(key, ())} is no tag value {allowed}")
+
+
+def _issuer(provider: Entry) -> Iterator[Fault]:
+    url, path = provider.text("Url"), (*provider.path, "Url")
+    try:
+        parts = urlsplit(url)
+        named = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        yield Fault(path, f"{shown(url, ())} is no URL")
+        return
+    private = provider.fields.get("AllowPrivateAddress") is True
+    schemes = ("https", "http") if private else ("https",)
+    if parts.scheme not in schemes or not named or parts.query or parts.fragment or parts.username is not None:
+        allowed = "https://host/path without query"
+        allowed += "; http:// too, as AllowPrivateAddress is true" if private else ""
+        yield Fault(path, f"{shown(url, ())} is no issuer (allowed: {allowed})")
+
+
+def _is_seed(text: str) -> bool:
+    try:
+        return len(b32decode(text, casefold=True)) >= _LEAST_SEED_BYTES
+    except (Base32Error, ValueError):
+        return False

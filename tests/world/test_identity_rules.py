@@ -1,0 +1,98 @@
+"""Worlds with tags, MFA devices, identity providers, root keys and regions (contract 5)."""
+
+from __future__ import annotations
+
+from base64 import b32decode
+
+import pytest
+
+from stsd import world as worlds
+from tests.world.worlds import ACME, Entropy, account, key, role, role_world, user, user_world, world
+
+SERIAL = f"arn:aws:iam::{ACME}:mfa/bob"
+OIDC = {"Url": "https://idp.example.com/realms/a", "ClientIDList": ["app"]}
+SAML = {"Name": "corp", "SAMLMetadataDocument": "<x/>"}
+
+
+def faults(document):
+    return [str(fault) for fault in worlds.check(document)]
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        (user_world(Tags={"a" * 129: "x"}), "is no tag key"),
+        (user_world(Tags={"aws:x": "x"}), "is no tag key"),
+        (user_world(Tags={"a": "x" * 257}), "is no tag value"),
+        (user_world(Tags=[{"Key": "a", "Value": "1"}, {"Key": "A", "Value": "2"}]), "is there more than once"),
+        (user_world(Tags={str(n): "" for n in range(51)}), "holds 51 tags (allowed: at most 50)"),
+        (role_world(Tags=[{"Key": "a"}]), "Tags"),
+        (user_world(MFADevices=[{"SerialNumber": "short"}]), "is no serial number"),
+        (user_world(MFADevices=[{"SerialNumber": SERIAL, "Base32StringSeed": "1"}]), "is no seed"),
+        (user_world(MFADevices=[{"SerialNumber": SERIAL}, {"SerialNumber": SERIAL}]), "is already taken by"),
+        (world(account(OpenIDConnectProviders=[{**OIDC, "Url": "http://idp.example.com"}])), "is no issuer"),
+        (world(account(OpenIDConnectProviders=[{**OIDC, "Url": "https://a/?b"}])), "is no issuer"),
+        (world(account(OpenIDConnectProviders=[{**OIDC, "ClientIDList": []}])), "holds 0 client ids"),
+        (world(account(OpenIDConnectProviders=[{**OIDC, "ThumbprintList": ["xx"]}])), "is no thumbprint"),
+        (world(account(OpenIDConnectProviders=[OIDC, OIDC])), "is already taken by"),
+        (world(account(SAMLProviders=[{**SAML, "Name": "a b"}])), "is no name of a provider"),
+        (world(account(SAMLProviders=[SAML, SAML])), "is already taken by"),
+        (world(account(EnabledRegions=["eu-west-1"])), "is no opt-in region"),
+        (world(account(GlobalEndpointTokenVersion="v3Token")), "is none of the values (allowed: v1Token, v2Token)"),
+        (world(account(RootAccessKeys=[key("AKIA7777777777777777")])), "RootAccessKeys[0].AccessKeyId"),
+    ],
+)
+def test_a_fault_tells_what_is_wrong(document, said):
+    found = faults(document)
+    assert len(found) == 1, found
+    assert said in found[0]
+
+
+def test_a_seed_is_never_shown():
+    assert "MZXW6" not in " ".join(
+        faults(user_world(MFADevices=[{"SerialNumber": SERIAL, "Base32StringSeed": ["MZXW6"]}]))
+    )
+
+
+def test_seeds_are_made_once_and_given_ones_stay():
+    given = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+    devices = [{"SerialNumber": SERIAL}, {"SerialNumber": SERIAL + "2", "Base32StringSeed": given}]
+    document = world(
+        account(
+            Users=[user(MFADevices=devices)],
+            RootMFADevices=[{"SerialNumber": f"arn:aws:iam::{ACME}:mfa/root-account-mfa-device"}],
+        )
+    )
+    filled = worlds.materialise(document, Entropy())
+    assert worlds.materialise(filled, Entropy("other")) == filled
+    found = worlds.directory(filled)
+    made, kept = found.users[f"arn:aws:iam::{ACME}:user/bob"].mfa_devices
+    assert len(made.seed) == 40
+    assert kept.seed == b32decode(given)
+    assert found.root_users[ACME].mfa_devices[0].seed != made.seed
+    assert given not in repr(found)
+
+
+def test_the_directory_knows_providers_root_users_and_what_accounts_enable():
+    document = world(
+        account(
+            OpenIDConnectProviders=[OIDC],
+            SAMLProviders=[SAML],
+            RootAccessKeys=[key()],
+            EnabledRegions=["af-south-1"],
+            GlobalEndpointTokenVersion="v2Token",
+            OutboundWebIdentityFederation=True,
+            Roles=[role(ConfirmationKey=True, Tags={"a": "b"})],
+        )
+    )
+    found = worlds.directory(worlds.materialise(document, Entropy()))
+    oidc = found.oidc_providers[f"arn:aws:iam::{ACME}:oidc-provider/idp.example.com/realms/a"]
+    assert (oidc.url, oidc.identity, oidc.client_ids) == (OIDC["Url"], "idp.example.com/realms/a", ("app",))
+    assert found.saml_providers[f"arn:aws:iam::{ACME}:saml-provider/corp"].metadata == "<x/>"
+    assert found.access_keys[key()["AccessKeyId"]].user is found.root_users[ACME]
+    acme = found.accounts[ACME]
+    assert (acme.enabled_regions, acme.global_token_version) == (frozenset({"af-south-1"}), 2)
+    assert len(acme.token_issuer_id) == 36
+    assert found.roles[f"arn:aws:iam::{ACME}:role/deploy"].confirmation_key
+    plain = worlds.directory(worlds.materialise(world(account()), Entropy())).accounts[ACME]
+    assert (plain.global_token_version, plain.token_issuer_id) == (1, "")

@@ -19,7 +19,7 @@ from stsd.authn.sigv4 import SigningKeys
 from stsd.errors import AccessDenied, BareAnswer, InternalFailure, ServiceUnavailable, StsError
 from stsd.operations.v1 import revocations, revoke, verify
 from stsd.operations.v1.revoke import Wanted
-from stsd.principal import Caller
+from stsd.principal import ANYBODY, Caller
 from stsd.view import View
 from stsd.wire import forwarded, json_api, query, xml
 from stsd.wire.messages import Request, Response
@@ -104,10 +104,13 @@ class Node:
         as_json = xml.wants_json(request.headers)
         try:
             call = query.parse(request)
-            operation = operations.find(call)
+            operation = operations.find(call, request.endpoint)
             action = call.action
-            caller = authenticate(request, self.view, self.signing_keys, now, wall_now)
-            members = operation(call, caller, request, self.view, now).members()
+            if operation.anonymous:
+                caller = ANYBODY
+            else:
+                caller = authenticate(request, self.view, self.signing_keys, now, wall_now)
+            members = operation.run(call, caller, request, self.view, now).members()
             render, content_type = (xml.render_json, "application/json") if as_json else (xml.render, "text/xml")
             return Response(200, render(action, members, request.id), content_type, (), action, "", _event(caller))
         except BareAnswer as bare:
@@ -211,7 +214,7 @@ def _event(caller: Caller | None, reason: str = "") -> dict[str, Any]:
         event["tokens"] = {reason.partition("_")[0] if reason.startswith("revoked_") else reason: 1}
     elif caller is not None and caller.session is not None:
         event["tokens"] = {"active": 1}
-    if caller is not None:
+    if caller is not None and caller is not ANYBODY:
         event["principal"] = caller.principal.arn
         event["access_key_id"] = caller.access_key_id
     return event

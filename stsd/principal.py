@@ -94,3 +94,7 @@ class Caller:
     principal: Principal
     access_key_id: str
     session: Session | None = None
+
+
+ANYBODY = Caller(Principal("federated", "", "", "anonymous", "", "", ""), "")
+"""Who calls an operation that is not authenticated, before the assertion in the request has told."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
+from stsd.errors import InvalidAction
 from stsd.operations.sts import assume_role, get_access_key_info, get_caller_identity, get_session_token
 from stsd.principal import Caller
 from stsd.view import View
 from stsd.wire import query
-from stsd.wire.messages import Request
+from stsd.wire.messages import Endpoint, Request
 from stsd.wire.query import Call
 from stsd.wire.xml import Members
 
@@ -21,21 +23,36 @@ class Result(Protocol):
         """Name and value pairs for the renderer."""
 
 
-Operation = Callable[[Call, Caller, Request, View, float], Result]
+Run = Callable[[Call, Caller, Request, View, float], Result]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What answers one action. An `anonymous` one is not authenticated: its request carries an assertion (spec 2.1).
+    `not_global` is the refusal of the global endpoint, where the operation is not available (spec 1.4).
+    """
+
+    run: Run
+    anonymous: bool = False
+    not_global: str | None = None
+
 
 STS_VERSION = "2011-06-15"
 SERVICES = {STS_VERSION: "sts"}
 OPERATIONS: dict[tuple[str, str], Operation] = {
-    ("sts", "AssumeRole"): assume_role.run,
-    ("sts", "GetAccessKeyInfo"): get_access_key_info.run,
-    ("sts", "GetCallerIdentity"): get_caller_identity.run,
-    ("sts", "GetSessionToken"): get_session_token.run,
+    ("sts", "AssumeRole"): Operation(assume_role.run),
+    ("sts", "GetAccessKeyInfo"): Operation(get_access_key_info.run),
+    ("sts", "GetCallerIdentity"): Operation(get_caller_identity.run),
+    ("sts", "GetSessionToken"): Operation(get_session_token.run),
 }
 
 
-def find(call: Call) -> Operation:
-    """The operation a call names. Raises InvalidAction for an unknown action or version (spec 1.4)."""
+def find(call: Call, endpoint: Endpoint = "regional") -> Operation:
+    """The operation a call names. Raises InvalidAction for an unknown action or version, and for an action that the
+    endpoint does not have (spec 1.4)."""
     operation = OPERATIONS.get((SERVICES.get(call.version or "", ""), call.action))
     if operation is None:
         raise query.unknown_action(call.action, call.version)
+    if operation.not_global is not None and endpoint == "global":
+        raise InvalidAction(operation.not_global, reason="not_on_the_global_endpoint")
     return operation

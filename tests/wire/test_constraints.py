@@ -255,7 +255,7 @@ def test_a_list_of_texts_says_once_what_each_must_be(audiences):
 
 
 def test_a_structure_without_its_field_is_missing():
-    with pytest.raises(ValidationError, match="Value null at 'taskPolicyArn' failed .* Member must not be null"):
+    with pytest.raises(ValidationError, match=r"Value null at 'taskPolicyArn' failed .* Member must not be null"):
         validate("AssumeRoot", TargetPrincipal="111122223333", TaskPolicyArn="x")
     with pytest.raises(ValidationError, match=r"at 'taskPolicyArn\.arn' failed .* greater than or equal to 20"):
         validate("AssumeRoot", TargetPrincipal="111122223333", **{"TaskPolicyArn.arn": "short"})

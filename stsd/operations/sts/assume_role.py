@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 from stsd.authz import authorize, context
 from stsd.errors import AccessDenied
-from stsd.operations.sts import role_session, session_policies, session_tags
-from stsd.operations.sts.get_session_token import credential_members
+from stsd.operations.sts import issuing, role_session, session_policies, session_tags
 from stsd.operations.sts.role_session import Wanted
 from stsd.principal import Caller, Principal
-from stsd.tokens.credentials import Credentials, Grant, issue
+from stsd.tokens.credentials import Credentials, Grant
 from stsd.view import View
 from stsd.wire import constraints
 from stsd.wire.messages import Request
@@ -38,7 +37,7 @@ class Result:
         user = (("AssumedRoleId", self.principal.user_id), ("Arn", self.principal.arn))
         found: list[tuple[str, Value]] = [
             ("AssumedRoleUser", user),
-            ("Credentials", credential_members(self.credentials)),
+            ("Credentials", issuing.members(self.credentials)),
         ]
         if self.packed_policy_size is not None:
             found.append(("PackedPolicySize", self.packed_policy_size))
@@ -81,7 +80,7 @@ def run(call: Call, caller: Caller, request: Request, view: View, now: float) ->
     principal = role_session.principal(role, wanted.session_name)
     grant = Grant(
         principal,
-        view.session_s(wanted.duration_s),
+        wanted.duration_s,
         wanted.policies.texts,
         wanted.policies.managed,
         source_identity=source_identity,
@@ -90,7 +89,5 @@ def run(call: Call, caller: Caller, request: Request, view: View, now: float) ->
         tags=wanted.tags.effective,
         transitive=wanted.tags.passing_on,
     )
-    credentials = issue(
-        grant, caller, keys=view.keys, issuer=view.issuer, region=view.region, entropy=view.entropy, now=now
-    )
+    credentials = issuing.issue(grant, caller, request, view, now)
     return Result(principal, credentials, packed, source_identity)

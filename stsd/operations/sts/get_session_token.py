@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stsd.errors import AccessDenied
+from stsd.operations.sts import issuing
 from stsd.principal import Caller
-from stsd.tokens.credentials import Credentials, Grant, issue
+from stsd.tokens.credentials import Credentials, Grant
 from stsd.view import View
 from stsd.wire import constraints
 from stsd.wire.messages import Request
 from stsd.wire.query import Call
-from stsd.wire.xml import Members, Timestamp
+from stsd.wire.xml import Members
 
 DEFAULT_DURATION_S = 43_200
 ROOT_DURATION_S = 3_600
@@ -25,17 +26,7 @@ class Result:
 
     def members(self) -> Members:
         """In AWS's order."""
-        return (("Credentials", credential_members(self.credentials)),)
-
-
-def credential_members(credentials: Credentials) -> Members:
-    """`Credentials` as every issuing operation prints it (spec 1.2)."""
-    return (
-        ("AccessKeyId", credentials.access_key_id),
-        ("SecretAccessKey", credentials.secret_access_key),
-        ("SessionToken", credentials.session_token),
-        ("Expiration", Timestamp(credentials.expiration)),
-    )
+        return (("Credentials", issuing.members(self.credentials)),)
 
 
 def run(call: Call, caller: Caller, request: Request, view: View, now: float) -> Result:
@@ -46,7 +37,4 @@ def run(call: Call, caller: Caller, request: Request, view: View, now: float) ->
     duration_s = arguments.get("DurationSeconds", DEFAULT_DURATION_S)
     if caller.principal.kind == "root":
         duration_s = min(duration_s, ROOT_DURATION_S)
-    grant = Grant(caller.principal, view.session_s(duration_s))
-    return Result(
-        issue(grant, caller, keys=view.keys, issuer=view.issuer, region=view.region, entropy=view.entropy, now=now)
-    )
+    return Result(issuing.issue(Grant(caller.principal, duration_s), caller, request, view, now))

@@ -47,6 +47,8 @@ def cli() -> None:
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--metrics-listen", metavar="HOST:PORT", help="Serve /metrics here too; needed off loopback.")
 @click.option("--resource-server-keys", type=FILE, help="Keys of verifiers that are not on loopback, one a line.")
+@click.option("--quota", "quota_per_s", type=click.IntRange(min=1), metavar="N", envvar="STSD_QUOTA",
+              help="Throttle each account at N requests a second; AWS does at 600. Default: $STSD_QUOTA, else never.")  # fmt: skip
 @click.option(
     "--unsafe-test-hooks", is_flag=True, help="Let tests move the clock and forget everything. Loopback only."
 )

@@ -17,8 +17,10 @@ from aiohttp import http_parser
 
 from stsd import config, nats_layout
 from stsd import world as worlds
+from stsd.authz import denial_messages
 from stsd.config import Config, ConfigError
 from stsd.node import Node
+from stsd.quota import Quota
 from stsd.revocation.identity import Identities
 from stsd.revocation.messages import Origin
 from stsd.revocation.replica import Replica
@@ -96,7 +98,8 @@ async def _serve(settings: Config, limits: Limits) -> None:
         await replicator.restore(founding=files.node.founding, epoch=files.node.epoch)
         directory.settled()
 
-        node = Node(view, forwarded.router_key(directory.cluster_key), resource_server_keys)
+        quota = Quota(settings.quota_per_s) if settings.quota_per_s else None
+        node = Node(view, forwarded.router_key(directory.cluster_key), resource_server_keys, quota)
         metrics = Metrics(
             lambda: view.keys, replicator.counts, replicator.staleness, lambda: backbone.calls.counts, clock.service
         )
@@ -172,6 +175,7 @@ def _view(settings: Config, directory: DataDirectory, clock: Clock, limits: Limi
         ),
         revocations=RevocationSet(),
         entropy=entropy,
+        message_key=denial_messages.message_key(directory.cluster_key),
         limits=limits,
     )
 

@@ -36,7 +36,7 @@ class Config:
     `cluster_key` None means `cluster.key` in the data directory. `issuer` None means the node's own URL.
     `backbone` names the NATS servers that carry replication, in the order in which they are tried; none means that
     nodes call each other. `metrics_listen` is an extra `host:port` for /metrics, needed when the node does not listen
-    on loopback.
+    on loopback. `quota_per_s` is how many requests a second each account may make here; None is without limit.
     """
 
     region: str = DEFAULT_REGION
@@ -53,6 +53,7 @@ class Config:
     log_format: Literal["text", "json"] = "text"
     metrics_listen: tuple[str, int] | None = None
     resource_server_keys: Path | None = None
+    quota_per_s: int | None = None
     unsafe_test_hooks: bool = False
 
     @property

@@ -38,6 +38,21 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class Organization:
+    """An organization of all accounts of the world. `delegated_administrators` are accounts that may manage root access
+    beside the management account, `root_access` its features: RootCredentialsManagement, RootSessions (spec 3.5)."""
+
+    management_account: str
+    delegated_administrators: frozenset[str] = frozenset()
+    root_access: frozenset[str] = frozenset()
+
+    @property
+    def root_administrators(self) -> frozenset[str]:
+        """The accounts whose principals may call AssumeRoot."""
+        return self.delegated_administrators | {self.management_account}
+
+
+@dataclass(frozen=True, slots=True)
 class MFADevice:
     """A virtual MFA device; `seed` is the shared secret of RFC 6238, as bytes."""
 
@@ -164,6 +179,7 @@ class Directory:
     managed_policies: Mapping[str, NamedPolicy]
     oidc_providers: Mapping[str, OpenIDConnectProvider] = field(default_factory=dict)
     saml_providers: Mapping[str, SAMLProvider] = field(default_factory=dict)
+    organization: Organization | None = None
 
     def managed_policy(self, arn: str) -> NamedPolicy | None:
         """The managed policy with exactly this ARN, whichever account owns it; None when there is none."""

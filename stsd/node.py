@@ -13,13 +13,14 @@ from hmac import compare_digest
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 
-from stsd import operations
+from stsd import operations, quota
 from stsd.authn.authenticate import authenticate
 from stsd.authn.sigv4 import SigningKeys
 from stsd.errors import AccessDenied, BareAnswer, InternalFailure, ServiceUnavailable, StsError
 from stsd.operations.v1 import revocations, revoke, verify
 from stsd.operations.v1.revoke import Wanted
 from stsd.principal import ANYBODY, Caller
+from stsd.quota import Quota
 from stsd.view import View
 from stsd.wire import forwarded, json_api, query, xml
 from stsd.wire.messages import Request, Response
@@ -56,6 +57,7 @@ class Node:
     view: View
     router_key: bytes = field(repr=False)
     resource_server_keys: tuple[str, ...] = field(default=(), repr=False)
+    quota: Quota | None = None
     signing_keys: SigningKeys = field(default_factory=SigningKeys, repr=False)
 
     def respond(self, request: Request, now: float, wall_now: float) -> Response:
@@ -110,6 +112,8 @@ class Node:
                 caller = ANYBODY
             else:
                 caller = authenticate(request, self.view, self.signing_keys, now, wall_now)
+                if self.quota is not None and action in quota.COUNTED:
+                    self.quota.take(caller.principal.account, request.endpoint, wall_now)
             members = operation.run(call, caller, request, self.view, now).members()
             render, content_type = (xml.render_json, "application/json") if as_json else (xml.render, "text/xml")
             return Response(200, render(action, members, request.id), content_type, (), action, "", _event(caller))

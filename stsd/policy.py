@@ -136,3 +136,50 @@ ADMINISTRATOR_ACCESS = parse(
 )
 AWS_MANAGED = {"arn:aws:iam::aws:policy/AdministratorAccess": ("AdministratorAccess", ADMINISTRATOR_ACCESS)}
 """AWS's own managed policies by ARN: name and policy."""
+
+_TASK_ACTIONS = {
+    "IAMAuditRootUserCredentials": (
+        "iam:ListAccessKeys",
+        "iam:ListSigningCertificates",
+        "iam:GetLoginProfile",
+        "iam:ListMFADevices",
+        "iam:GetAccountSummary",
+        "iam:GetUser",
+        "iam:GetAccessKeyLastUsed",
+    ),
+    "IAMCreateRootUserPassword": ("iam:CreateLoginProfile", "iam:GetLoginProfile"),
+    "IAMDeleteRootUserCredentials": (
+        "iam:DeleteAccessKey",
+        "iam:DeleteSigningCertificate",
+        "iam:DeleteLoginProfile",
+        "iam:DeactivateMFADevice",
+        "iam:DeleteVirtualMFADevice",
+        "iam:ListAccessKeys",
+        "iam:ListSigningCertificates",
+        "iam:GetLoginProfile",
+        "iam:ListMFADevices",
+        "iam:GetAccountSummary",
+        "iam:GetUser",
+        "iam:GetAccessKeyLastUsed",
+    ),
+    "S3UnlockBucketPolicy": (
+        "s3:DeleteBucketPolicy",
+        "s3:PutBucketPolicy",
+        "s3:GetBucketPolicy",
+        "s3:ListAllMyBuckets",
+    ),
+    "SQSUnlockQueuePolicy": (
+        "sqs:SetQueueAttributes",
+        "sqs:GetQueueAttributes",
+        "sqs:ListQueues",
+        "sqs:GetQueueUrl",
+    ),
+}
+TASK_POLICIES = {
+    f"arn:aws:iam::aws:policy/root-task/{name}": parse(
+        {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": list(actions), "Resource": "*"}]},
+        "identity",
+    )
+    for name, actions in _TASK_ACTIONS.items()
+}
+"""What a session of AssumeRoot is limited to, by ARN (spec 3.5)."""

@@ -28,7 +28,8 @@ LOOK_EVERY_S = 0.01
 
 @dataclass(slots=True)
 class View:
-    """State of one node as the pure core sees it. `entropy(n)` gives n random bytes.
+    """State of one node as the pure core sees it. `entropy(n)` gives n random bytes; `message_key` is that of encoded
+    authorization messages.
 
     `staleness_s` is that of the origin known worst when `look` was last called, `level` what follows from it.
     """
@@ -41,6 +42,7 @@ class View:
     revocations: RevocationSet
     entropy: Entropy = field(repr=False)
     limits: Limits = field(default_factory=Limits)
+    message_key: bytes = field(default=b"", repr=False)
     staleness_s: float = field(init=False, default=0.0)
     level: Level = field(init=False, default="fresh")
     _looked_at: float = field(init=False, default=-math.inf, repr=False)
@@ -79,8 +81,11 @@ class View:
 
         A managed policy that no longer exists allows nothing.
         """
-        if session is None or not session.filtered:
+        if session is None:
             return None
+        if not session.filtered:
+            # A federated user without session policies may do nothing by identity policies (spec 3.6).
+            return () if session.principal.kind == "federated_user" else None
         managed = (self.directory.managed_policy(arn) for arn in session.session_policy_arns)
         return (*map(self._compile, session.session_policies), *(found for found in managed if found is not None))
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from stsd.authn import sigv4
 from stsd.authn.sigv4 import Signature, SigningKeys
-from stsd.errors import ExpiredToken, InvalidClientTokenId
+from stsd.errors import ExpiredToken, InvalidClientTokenId, RegionDisabledException
 from stsd.principal import Caller
+from stsd.regions import OPT_IN_REGIONS, is_enabled
 from stsd.revocation.revocation_set import Denial
 from stsd.tokens import session_token
 from stsd.tokens.cache import Verified
@@ -48,6 +49,7 @@ def _long_term(request: Request, signature: Signature, view: View, signing_keys:
     # 6. A long-term key comes without a session token.
     if signature.session_token is not None:
         raise InvalidClientTokenId(reason="surplus_session_token")
+    _check_region(request, key.user.account, view)
     return Caller(key.user.principal, key.access_key_id)
 
 
@@ -68,7 +70,18 @@ def _temporary(request: Request, signature: Signature, view: View, signing_keys:
         raise InvalidClientTokenId(reason="principal_gone")
     # 5. The HMAC matches.
     sigv4.verify(request, signature, verified.secret_access_key(), signing_keys)
+    # 7. Tokens of version 1 are valid in default regions only (5.3).
+    if request.endpoint == "regional" and session.token_version == 1 and view.region in OPT_IN_REGIONS:
+        raise InvalidClientTokenId(reason="token_version")
+    _check_region(request, session.principal.account, view)
     return Caller(session.principal, session.access_key_id, session)
+
+
+def _check_region(request: Request, account: str, view: View) -> None:
+    """8. The caller's account has opted in to this region (5.4). Raises RegionDisabledException."""
+    found = view.directory.accounts.get(account)
+    if found is not None and request.endpoint == "regional" and not is_enabled(view.region, found.enabled_regions):
+        raise RegionDisabledException(account)
 
 
 def _open(signature: Signature, view: View) -> Verified:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from stsd.authz import evaluate
 from stsd.authz.context import Context
 from stsd.authz.evaluate import Decision
-from stsd.directory import Role
+from stsd.directory import Role, RootUser
 from stsd.errors import AccessDenied
 from stsd.policy import NamedPolicy
 from stsd.principal import Caller
@@ -39,7 +39,7 @@ def decide(caller: Caller, action: str, resource: str, context: Context, view: V
         context,
         identity_policies(caller, view),
         view.session_policies(caller.session),
-        root=caller.principal.kind == "root",
+        root=isinstance(view.holder(caller.principal), RootUser),
     )
 
 
@@ -67,6 +67,18 @@ def by_trust(caller: Caller, action: str, role: Role, context: Context, view: Vi
     )
     if not decision.allowed:
         raise not_authorized(caller, action, role.arn, decision.reason)
+
+
+def is_user_session(caller: Caller) -> bool:
+    """Whether this is a session of a user or a root user, from GetSessionToken or AssumeRoot."""
+    return caller.session is not None and caller.principal.kind in ("user", "root")
+
+
+def refuse_limited(caller: Caller, action: str) -> None:
+    """Raises AccessDenied for sessions of users and of federated users, which may call next to nothing of STS whatever
+    their policies say, with MFA or without (spec 3.0.1)."""
+    if is_user_session(caller) or caller.principal.kind == "federated_user":
+        raise denial(caller, action, "", Decision("implicit_deny", "limited_session", ()))
 
 
 def not_authorized(caller: Caller, action: str, resource: str, reason: str) -> AccessDenied:

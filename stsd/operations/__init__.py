@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from stsd.errors import InvalidAction
-from stsd.operations.sts import assume_role, get_access_key_info, get_caller_identity, get_session_token
+from stsd.operations.sts import (
+    assume_role,
+    assume_root,
+    decode_authorization_message,
+    get_access_key_info,
+    get_caller_identity,
+    get_delegated_access_token,
+    get_federation_token,
+    get_session_token,
+)
 from stsd.principal import Caller
 from stsd.view import View
 from stsd.wire import query
@@ -37,12 +46,17 @@ class Operation:
     not_global: str | None = None
 
 
+NOT_GLOBAL = "Operation not supported on STS global endpoint"
 STS_VERSION = "2011-06-15"
 SERVICES = {STS_VERSION: "sts"}
 OPERATIONS: dict[tuple[str, str], Operation] = {
     ("sts", "AssumeRole"): Operation(assume_role.run),
+    ("sts", "AssumeRoot"): Operation(assume_root.run, not_global="Unknown Operation"),
+    ("sts", "DecodeAuthorizationMessage"): Operation(decode_authorization_message.run),
     ("sts", "GetAccessKeyInfo"): Operation(get_access_key_info.run),
     ("sts", "GetCallerIdentity"): Operation(get_caller_identity.run),
+    ("sts", "GetDelegatedAccessToken"): Operation(get_delegated_access_token.run, not_global=NOT_GLOBAL),
+    ("sts", "GetFederationToken"): Operation(get_federation_token.run),
     ("sts", "GetSessionToken"): Operation(get_session_token.run),
 }
 

@@ -18,13 +18,14 @@ from stsd.directory import (
     Directory,
     MFADevice,
     OpenIDConnectProvider,
+    Organization,
     Role,
     RootUser,
     SAMLProvider,
     Tags,
     User,
 )
-from stsd.policy import AWS_MANAGED, NamedPolicy
+from stsd.policy import AWS_MANAGED, TASK_POLICIES, NamedPolicy
 from stsd.principal import Principal
 from stsd.world.entries import Entry, accounts, entries, policy_arn, role_arn, tag_pairs, user_arn
 
@@ -32,6 +33,8 @@ TRUST_POLICY = "trust policy"
 """What a role's trust policy is called among the policies that matched; a role has one, without a name."""
 _TOKEN_ISSUERS = UUID("7f0c9b1e-5a0d-4c53-9a7c-3d8a2f6b14e7")
 """The name space of the issuer ids of accounts: an account has the same one on every node."""
+ROOT_ACCESS_SERVICE = "iam.amazonaws.com"
+"""The service whose delegated administrators may manage root access (spec 3.5)."""
 
 _Value = TypeVar("_Value")
 
@@ -39,6 +42,7 @@ _Value = TypeVar("_Value")
 def build(world: Mapping[str, Any]) -> Directory:
     """The directory of a materialised world. One that `materialise` did not make may raise KeyError or PolicyError."""
     managed = {name: NamedPolicy(name, compiled) for name, (_, compiled) in AWS_MANAGED.items()}
+    managed |= {name: NamedPolicy(name, compiled) for name, compiled in TASK_POLICIES.items()}
     for entry in entries(world, "ManagedPolicies"):
         name = policy_arn(entry)
         managed[name] = NamedPolicy(name, policy.parse(entry.fields["Document"], "identity"))
@@ -59,11 +63,25 @@ def build(world: Mapping[str, Any]) -> Directory:
         managed_policies=MappingProxyType(managed),
         oidc_providers=_index(map(_oidc_provider, entries(world, "OpenIDConnectProviders")), lambda found: found.arn),
         saml_providers=_index(map(_saml_provider, entries(world, "SAMLProviders")), lambda found: found.arn),
+        organization=_organization(world),
     )
 
 
 def _index(values: Iterable[_Value], key: Callable[[_Value], str]) -> Mapping[str, _Value]:
     return MappingProxyType({key(value): value for value in values})
+
+
+def _organization(world: Mapping[str, Any]) -> Organization | None:
+    found = world.get("Organization")
+    if found is None:
+        return None
+    entry = Entry(("Organization",), found)
+    delegated = entry.items("DelegatedAdministrators")
+    return Organization(
+        entry.text("ManagementAccount"),
+        frozenset(one.text("Account") for one in delegated if one.text("Service") == ROOT_ACCESS_SERVICE),
+        frozenset(feature for _, feature in entry.texts("CentralizedRootAccess")),
+    )
 
 
 def _account(entry: Entry) -> Account:

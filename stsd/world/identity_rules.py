@@ -88,6 +88,20 @@ def enabled_regions(document: object) -> Iterator[Fault]:
                 yield Fault(path, f"{shown(region, ())} is no opt-in region {allowed}")
 
 
+def organization(document: object) -> Iterator[Fault]:
+    """The accounts that an organization names are in the world."""
+    found = document.get("Organization") if isinstance(document, dict) else None
+    if not isinstance(found, dict):
+        return
+    entry = Entry(("Organization",), found)
+    known = [account.account for account in accounts(document)]
+    named = [((*entry.path, "ManagementAccount"), entry.text("ManagementAccount"))]
+    named += [((*one.path, "Account"), one.text("Account")) for one in entry.items("DelegatedAdministrators")]
+    for path, account in named:
+        if account and account not in known:
+            yield Fault(path, f"{shown(account, ())} is no account of this world (known: {', '.join(known)})")
+
+
 def _tags(entry: Entry) -> Iterator[Fault]:
     path, pairs = (*entry.path, "Tags"), tag_pairs(entry)
     if len(pairs) > MAX_TAGS:

@@ -27,7 +27,14 @@ from stsd.world.entries import (
     user_arn,
 )
 from stsd.world.faults import Fault, Path, shown
-from stsd.world.identity_rules import enabled_regions, mfa_devices, oidc_providers, saml_providers, tags
+from stsd.world.identity_rules import (
+    enabled_regions,
+    mfa_devices,
+    oidc_providers,
+    organization,
+    saml_providers,
+    tags,
+)
 from stsd.world.naming import access_keys, aliases, inline_policy_names, names, unique_ids
 
 _ACCOUNT_ID = re.compile(r"[0-9]{12}")
@@ -127,6 +134,7 @@ RULES: tuple[Callable[[object], Iterator[Fault]], ...] = (
     oidc_providers,
     saml_providers,
     enabled_regions,
+    organization,
 )
 
 

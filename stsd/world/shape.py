@@ -14,7 +14,7 @@ from stsd.world.entries import accounts
 from stsd.world.faults import Fault, Path, shown
 
 LATER: dict[str, tuple[str, ...]] = {
-    "": ("Organization",),
+    "Organization": ("OrganizationalUnits", "ServiceControlPolicies", "ResourceControlPolicies"),
     "Users": ("PermissionsBoundary",),
     "Roles": ("PermissionsBoundary",),
 }
@@ -59,7 +59,9 @@ def _is_within(path: Path, settled: set[Path]) -> bool:
 
 def _later(document: object) -> Iterator[Fault]:
     if isinstance(document, dict):
-        yield from _unsupported("", document, ())
+        organization = document.get("Organization")
+        if isinstance(organization, dict):
+            yield from _unsupported("Organization", organization, ("Organization",))
     for account in accounts(document):
         for field in ("Users", "Roles"):
             for entry in account.items(field):

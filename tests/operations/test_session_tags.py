@@ -88,7 +88,7 @@ def test_tags_outside_the_rules_are_refused(parameters, said):
 def test_a_transitive_tag_cannot_be_set_again_in_any_case():
     view = view_of(*CHAIN)
     first, _ = keys_of(view, assume(view, acting.user(view, BOB), "first", **tags(("k", "1"), transitive=("k",))))
-    with pytest.raises(InvalidParameterValue, match="conflicts with a transitive tag key from the calling session"):
+    with pytest.raises(InvalidParameterValue, match=r"conflicts with a transitive tag key from the calling session"):
         assume(view, first, "second", **tags(("K", "2")))
 
 
@@ -96,7 +96,7 @@ def test_tags_need_the_trust_to_allow_tag_session_even_when_they_are_inherited()
     plain = role("second", arn("first"), "sts:AssumeRole")
     view = view_of(CHAIN[0], plain)
     first, _ = keys_of(view, assume(view, acting.user(view, BOB), "first", **tags(("k", "1"), transitive=("k",))))
-    with pytest.raises(AccessDenied, match="not authorized to perform: sts:TagSession on resource"):
+    with pytest.raises(AccessDenied, match=r"not authorized to perform: sts:TagSession on resource"):
         assume(view, first, "second")
     untagged, _ = keys_of(view, assume(view, acting.user(view, BOB), "first", **tags(("k", "1"))))
     assume(view, untagged, "second")
@@ -124,14 +124,14 @@ def test_a_source_identity_is_set_once_and_sticks():
     second, keys = keys_of(view, assume(view, first, "second"))
     assert keys["aws:sourceidentity"] == "bob@acme"
     assume(view, second, "third", SourceIdentity="bob@acme")
-    with pytest.raises(ValidationError, match="The source identity is already set for this assume role session"):
+    with pytest.raises(ValidationError, match=r"The source identity is already set for this assume role session"):
         assume(view, second, "third", SourceIdentity="eve")
 
 
 def test_a_source_identity_needs_the_trust_to_allow_it_even_when_it_is_inherited():
     view = view_of(CHAIN[0], role("second", arn("first"), "sts:AssumeRole"))
     first, _ = keys_of(view, assume(view, acting.user(view, BOB), "first", SourceIdentity="bob"))
-    with pytest.raises(AccessDenied, match="not authorized to perform: sts:SetSourceIdentity on resource"):
+    with pytest.raises(AccessDenied, match=r"not authorized to perform: sts:SetSourceIdentity on resource"):
         assume(view, first, "second")
 
 
@@ -150,5 +150,5 @@ def test_provided_contexts_are_refused_as_no_provider_of_them_is_known():
         "ProvidedContexts__member__1__ProviderArn": "arn:aws:iam::aws:contextProvider/IdentityCenter",
         "ProvidedContexts__member__1__ContextAssertion": "assertion",
     }
-    with pytest.raises(AccessDenied, match="not authorized to perform: sts:SetContext on resource"):
+    with pytest.raises(AccessDenied, match=r"not authorized to perform: sts:SetContext on resource"):
         assume(view, acting.user(view, BOB), "first", **context_)

@@ -159,7 +159,7 @@ def test_a_wrong_world_is_refused_with_a_line_per_fault_and_nothing_is_made(tmp_
     assert all(line.startswith(f"stsd: --world {world}: ") for line in lines)
     assert any("Accounts[0].Id" in line for line in lines)
     assert any("Accounts[0].EnabledRegions[0]" in line and "is no opt-in region" in line for line in lines)
-    assert any("Organization" in line and "is not supported yet" in line for line in lines)
+    assert any("Organization.ManagementAccount" in line for line in lines)
     assert not (tmp_path / "data" / "cluster.key").exists()
 
 

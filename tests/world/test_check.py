@@ -109,7 +109,9 @@ def test_a_field_of_a_later_stage_is_refused_by_name_and_told_once(kind, field):
         "ManagedPolicies": {"PolicyName": "p", "Document": allow()},
     }
     document = world(account(**{kind: [item] for kind, item in items.items()}))
-    target = {"": document, "Accounts": document["Accounts"][0]}.get(kind) or items[kind]
+    if kind == "Organization":
+        document[kind] = items[kind] = {"ManagementAccount": ACME}
+    target = items[kind]
     target[field] = 17
     assert [fault.rsplit(".", 1)[-1] for fault in faults(document)] == [f"{field}: is not supported yet"]
 

@@ -51,9 +51,12 @@ def run(call: Call, caller: Caller, request: Request, view: View, now: float) ->
     # 1. Root users may not, whatever they ask for.
     if caller.principal.kind == "root":
         raise AccessDenied("Roles may not be assumed by root accounts.", reason="root_caller")
+    if caller.principal.kind == "federated_user":
+        role_arn = constraints.validate("AssumeRole", call.parameters)["RoleArn"]
+        raise authorize.not_authorized(caller, ACTION, role_arn, "federated_user")
     # 2. to 5. The schema, the ARN's shape, the tags and the session policies.
     arguments = constraints.validate("AssumeRole", call.parameters)
-    role_arn: str = arguments["RoleArn"]
+    role_arn = arguments["RoleArn"]
     role = role_session.find(role_arn, view)
     wanted = Wanted(
         session_name=arguments["RoleSessionName"],

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from stsd import key_ids
 from stsd.authz import authorize, context
-from stsd.authz.evaluate import Decision
 from stsd.errors import ValidationError
 from stsd.principal import Caller
 from stsd.view import View
@@ -32,9 +31,7 @@ class Result:
 def run(call: Call, caller: Caller, request: Request, view: View, now: float) -> Result:
     """The account encoded in the id; ids of the old form are looked up. Raises AccessDenied, ValidationError."""
     access_key_id: str = constraints.validate("GetAccessKeyInfo", call.parameters)["AccessKeyId"]
-    if caller.session is not None and caller.principal.kind == "user":
-        # A user's session may call only AssumeRole and GetCallerIdentity, with MFA or without (spec 3.0.1).
-        raise authorize.denial(caller, ACTION, "", Decision("implicit_deny", "user_session", ()))
+    authorize.refuse_limited(caller, ACTION)
     authorize.by_identity(caller, ACTION, "*", context.build(request, caller, view, now), view)
     account = account_of(access_key_id, view)
     if account is None:

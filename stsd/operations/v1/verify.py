@@ -10,6 +10,8 @@ from collections import Counter
 import orjson
 
 from stsd.errors import RevocationStateStale, ValidationError
+from stsd.principal import Session
+from stsd.regions import OPT_IN_REGIONS
 from stsd.revocation.replica import Replica, TokenShapeError
 from stsd.tokens import session_token
 from stsd.tokens.cache import Verified
@@ -59,7 +61,18 @@ def check(token: str, view: View, now: float) -> tuple[str, Verified | None]:
         return "revoked", None
     if view.holder(verified.session.principal) is None:
         return "principal_gone", None
+    if not _enabled(verified.session, view):
+        return "region_not_enabled", None
     return "active", verified
+
+
+def _enabled(session: Session, view: View) -> bool:
+    """Whether a token is valid in this region: an opt-in region takes none of version 1, and none of an account that
+    has not opted in (spec 5.3, 5.4)."""
+    if view.region not in OPT_IN_REGIONS:
+        return True
+    account = view.directory.accounts.get(session.principal.account)
+    return session.token_version > 1 and account is not None and view.region in account.enabled_regions
 
 
 def _active(verified: Verified) -> bytes:

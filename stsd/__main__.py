@@ -48,7 +48,7 @@ def cli() -> None:
 @click.option("--metrics-listen", metavar="HOST:PORT", help="Serve /metrics here too; needed off loopback.")
 @click.option("--resource-server-keys", type=FILE, help="Keys of verifiers that are not on loopback, one a line.")
 @click.option("--quota", "quota_per_s", type=click.IntRange(min=1), metavar="N", envvar="STSD_QUOTA",
-              help="Throttle each account at N requests a second; AWS does at 600. Default: $STSD_QUOTA, else never.")  # fmt: skip
+              help="Requests a second of each account (AWS: 600). Default: $STSD_QUOTA, else no limit.")  # fmt: skip
 @click.option(
     "--unsafe-test-hooks", is_flag=True, help="Let tests move the clock and forget everything. Loopback only."
 )

@@ -70,11 +70,16 @@ def _temporary(request: Request, signature: Signature, view: View, signing_keys:
         raise InvalidClientTokenId(reason="principal_gone")
     # 5. The HMAC matches.
     sigv4.verify(request, signature, verified.secret_access_key(), signing_keys)
-    # 7. Tokens of version 1 are valid in default regions only (5.3).
-    if request.endpoint == "regional" and session.token_version == 1 and view.region in OPT_IN_REGIONS:
+    # 7. Tokens of version 1 are valid in default regions only (5.3), and not with SigV4A (2.5).
+    one_region = session.token_version == 1
+    if one_region and (signature.region_set is not None or _is_opt_in(request, view)):
         raise InvalidClientTokenId(reason="token_version")
     _check_region(request, session.principal.account, view)
     return Caller(session.principal, session.access_key_id, session)
+
+
+def _is_opt_in(request: Request, view: View) -> bool:
+    return request.endpoint == "regional" and view.region in OPT_IN_REGIONS
 
 
 def _check_region(request: Request, account: str, view: View) -> None:

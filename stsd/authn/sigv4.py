@@ -1,5 +1,7 @@
 """AWS Signature Version 4: reading and judging signatures (spec 2.2, 2.3); making them is in signer.
 
+SigV4A requests (spec 2.5) are read and judged here too; what differs in them is in sigv4a.
+
     read ──────── carrier, algorithm, parts, host, date, window, five-part credential   (spec 2.3, in this order)
     check_scope ─ region, service, terminator, date, all in one message                 (spec 2.2.4)
     verify ────── the HMAC, after the secret was looked up                              (spec 2.2.1)
@@ -19,17 +21,21 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Literal
 
-from stsd.authn import canonical_request
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from stsd.authn import canonical_request, sigv4a
 from stsd.authn.canonical_request import header_value
 from stsd.authn.signer import presign, sign
 from stsd.authn.signing_keys import ALGORITHM, TERMINATOR, SigningKeys
 from stsd.errors import IncompleteSignature, MissingAuthenticationToken, SignatureDoesNotMatch
+from stsd.tokens.key_pairs import ALGORITHM as SIGV4A
+from stsd.tokens.key_pairs import derive
 from stsd.wire.messages import Headers, Request
 from stsd.wire.query import octets, pairs
 
 WINDOW_S = 900
 
-__all__ = ["Signature", "SigningKeys", "check_scope", "presign", "read", "sign", "verify"]
+__all__ = ["Signature", "SigningKeys", "check_scope", "presign", "read", "sign", "verify", "verify_with_public_key"]
 
 _BASIC_FORMAT = re.compile("[0-9]{8}T[0-9]{6}Z")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -45,7 +51,8 @@ class Signature:
     """A signature as sent, well-formed and within its window, not yet verified.
 
     `timestamp` is in ISO 8601 basic format. `token_signed` tells whether the HMAC covers the session token; for
-    header requests one that it does not cover counts all the same (spec 2.2.2).
+    header requests one that it does not cover counts all the same (spec 2.2.2). One of SigV4A has a `region_set` and
+    no region; its set is empty when the signature does not cover it.
     """
 
     access_key_id: str
@@ -59,6 +66,7 @@ class Signature:
     session_token: str | None = field(repr=False)
     token_signed: bool
     carrier: Literal["header", "query"]
+    region_set: str | None = None
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------
@@ -110,14 +118,20 @@ def _read_unusual_header(headers: Headers, authorization: str, date: str | None,
         raise _incomplete_header(algorithm, parts, date)
     signed_headers = _names(parts["SignedHeaders"])
     timestamp = _judge_time(signed_headers, date, now)
+    if algorithm == ALGORITHM:
+        credential, region_set = _credential(parts["Credential"]), None
+    else:
+        credential = _regionless(parts["Credential"])
+        region_set = headers.get("X-Amz-Region-Set", "") if "x-amz-region-set" in signed_headers else ""
     return Signature(
-        *_credential(parts["Credential"]),
+        *credential,
         signed_headers,
         parts["Signature"],
         timestamp,
         headers.get("X-Amz-Security-Token"),
         "x-amz-security-token" in signed_headers,
         "header",
+        region_set,
     )
 
 
@@ -164,12 +178,24 @@ def _read_query(query: str, now: float) -> Signature:
     signed_headers = _names(sent["X-Amz-SignedHeaders"])
     timestamp = _judge_time(signed_headers, sent["X-Amz-Date"], now)
     token = sent.get("X-Amz-Security-Token")
-    credential = _credential(sent["X-Amz-Credential"])
-    return Signature(*credential, signed_headers, sent["X-Amz-Signature"], timestamp, token, token is not None, "query")
+    if sent["X-Amz-Algorithm"] == ALGORITHM:
+        credential, region_set = _credential(sent["X-Amz-Credential"]), None
+    else:
+        credential, region_set = _regionless(sent["X-Amz-Credential"]), sent.get("X-Amz-Region-Set", "")
+    return Signature(
+        *credential,
+        signed_headers,
+        sent["X-Amz-Signature"],
+        timestamp,
+        token,
+        token is not None,
+        "query",
+        region_set,
+    )
 
 
 def _check_algorithm(algorithm: str) -> None:
-    if algorithm != ALGORITHM:
+    if algorithm not in (ALGORITHM, SIGV4A):
         raise IncompleteSignature(f"Unsupported AWS 'algorithm': '{_shown(algorithm)}'.", reason="algorithm")
 
 
@@ -242,6 +268,19 @@ def _credential(text: str) -> tuple[str, str, str, str, str]:
     return access_key_id, date, region, service, terminator
 
 
+def _regionless(text: str) -> tuple[str, str, str, str, str]:
+    """The credential of SigV4A, whose scope has no region (spec 2.5)."""
+    try:
+        access_key_id, date, service, terminator = text.split("/")
+    except ValueError:
+        raise IncompleteSignature(
+            "Credential must have exactly 4 slash-delimited elements, e.g. keyid/date/service/term,"
+            f" got '{_shown(text)}'",
+            reason="credential_elements",
+        ) from None
+    return access_key_id, date, "", service, terminator
+
+
 def _shown(text: str) -> str:
     """What a client sent, fit to be printed: octets that are no UTF-8 become U+FFFD."""
     return text if text.isascii() else octets(text).decode("utf-8", "replace")
@@ -256,7 +295,7 @@ def check_scope(signature: Signature, *, service: str, regions: Collection[str])
     Raises SignatureDoesNotMatch.
     """
     wrong: list[str] = []
-    if signature.region not in regions:
+    if not _names_region(signature, regions):
         wrong.append("Credential should be scoped to a valid region. ")
     if signature.service != service:
         wrong.append(f"Credential should be scoped to correct service: '{service}'. ")
@@ -274,8 +313,37 @@ def check_scope(signature: Signature, *, service: str, regions: Collection[str])
         raise SignatureDoesNotMatch("".join(wrong), reason="credential_scope")
 
 
+def _names_region(signature: Signature, regions: Collection[str]) -> bool:
+    if signature.region_set is None:
+        return signature.region in regions
+    return any(sigv4a.covers(signature.region_set, region) for region in regions)
+
+
 def verify(request: Request, signature: Signature, secret_access_key: str, keys: SigningKeys) -> None:
-    """Compare the signature with the one that the secret makes. Raises SignatureDoesNotMatch, MalformedInput."""
+    """Compare the signature with the one that the secret makes, or check it with the key pair that the secret makes.
+    Raises SignatureDoesNotMatch, MalformedInput."""
+    canonical = _canonical(request, signature)
+    if signature.region_set is not None:
+        signed = sigv4a.string_to_sign(canonical, signature.timestamp, signature.service)
+        key_pair = derive(signature.access_key_id, secret_access_key)
+        if not sigv4a.is_signed(key_pair.public_key(), signature.signature, signed):
+            raise SignatureDoesNotMatch(SignatureDoesNotMatch.WRONG, reason="ecdsa")
+        return
+    expected = keys.sign(canonical, secret_access_key, signature.timestamp, signature.region, signature.service)
+    if not hmac.compare_digest(expected.encode(), octets(signature.signature)):
+        raise SignatureDoesNotMatch(SignatureDoesNotMatch.WRONG, reason="hmac")
+
+
+def verify_with_public_key(request: Request, signature: Signature, public_key: ec.EllipticCurvePublicKey) -> None:
+    """Check a SigV4A signature without the secret, with the key of the session token's `cnf` claim. Raises
+    SignatureDoesNotMatch, for a signature of SigV4 too; MalformedInput."""
+    signed = sigv4a.string_to_sign(_canonical(request, signature), signature.timestamp, signature.service)
+    if signature.region_set is None or not sigv4a.is_signed(public_key, signature.signature, signed):
+        raise SignatureDoesNotMatch(SignatureDoesNotMatch.WRONG, reason="ecdsa")
+
+
+def _canonical(request: Request, signature: Signature) -> bytes:
+    """The canonical request over what was received. Raises SignatureDoesNotMatch where none can match."""
     names, headers = signature.signed_headers, request.headers
     body_sha256 = sha256(request.body).hexdigest()
     if not _well_formed(names):
@@ -283,12 +351,7 @@ def verify(request: Request, signature: Signature, secret_access_key: str, keys:
     if "x-amz-content-sha256" in names and _received(headers, "x-amz-content-sha256") != body_sha256:
         raise SignatureDoesNotMatch(SignatureDoesNotMatch.WRONG, reason="content_sha256")
     lines = "".join([f"{name}:{_received(headers, name)}\n" for name in names])
-    canonical = canonical_request.build(
-        request.method, request.path, request.query, lines, ";".join(names), body_sha256
-    )
-    expected = keys.sign(canonical, secret_access_key, signature.timestamp, signature.region, signature.service)
-    if not hmac.compare_digest(expected.encode(), octets(signature.signature)):
-        raise SignatureDoesNotMatch(SignatureDoesNotMatch.WRONG, reason="hmac")
+    return canonical_request.build(request.method, request.path, request.query, lines, ";".join(names), body_sha256)
 
 
 @lru_cache(maxsize=256)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from stsd import key_ids
 from stsd.principal import Ancestor, Caller, Principal, Session
-from stsd.tokens import session_token
+from stsd.tokens import key_pairs, session_token
 from stsd.tokens.keyset import Entropy, KeySet
 
 MAX_CHAIN = 16
@@ -42,6 +42,7 @@ class Grant:
     provider_keys: tuple[tuple[str, str | tuple[str, ...]], ...] = ()
     token_version: int = 2
     task_policy: str = ""
+    confirmation_key: bool = False
 
 
 def issue(
@@ -72,10 +73,12 @@ def issue(
         token_version=grant.token_version,
         task_policy=grant.task_policy,
     )
+    secret = session_token.secret_access_key(active, access_key_id, token_id)
+    confirmation = key_pairs.confirmation(access_key_id, secret) if grant.confirmation_key else None
     return Credentials(
         access_key_id=access_key_id,
-        secret_access_key=session_token.secret_access_key(active, access_key_id, token_id),
-        session_token=session_token.sign(session, active),
+        secret_access_key=secret,
+        session_token=session_token.sign(session, active, confirmation),
         expiration=session.expires_at,
     )
 

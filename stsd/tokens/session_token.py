@@ -16,6 +16,7 @@ Claims beside `iss sub iat exp jti` (RFC 7519):
 | `tags`, `transitive` | session tags as an object; the keys of those that pass on |
 | `provider`, `provider_keys` | ARN of the identity provider; the condition keys of its assertion that persist |
 | `token_version` | 1 for tokens that are valid in default regions only; absent means 2 |
+| `cnf` | public key of the session's SigV4A signatures (RFC 7800), for roles that ask for it |
 | `task_policy` | ARN of the task policy of an AssumeRoot session |
 """
 
@@ -55,9 +56,12 @@ class TokenError(Exception):
         self.reason: Reason = reason
 
 
-def sign(session: Session, key: TokenKey) -> str:
-    """The session token of `session`, signed with `key`."""
-    payload = b2a_base64(orjson.dumps(_claims(session)), newline=False).rstrip(b"=")
+def sign(session: Session, key: TokenKey, confirmation: dict[str, dict[str, str]] | None = None) -> str:
+    """The session token of `session`, signed with `key`; `confirmation` is its `cnf` claim (RFC 7800)."""
+    claims = _claims(session)
+    if confirmation is not None:
+        claims["cnf"] = confirmation
+    payload = b2a_base64(orjson.dumps(claims), newline=False).rstrip(b"=")
     signed = key.header.encode() + payload.translate(TO_URL)
     signature = crypto_sign(signed, key.expanded)[:_SIGNATURE_BYTES]
     encoded = b2a_base64(signature, newline=False)[:_SIGNATURE_CHARACTERS]

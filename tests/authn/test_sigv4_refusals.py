@@ -79,7 +79,7 @@ def test_the_body_is_no_carrier():
 
 
 @pytest.mark.parametrize(
-    "algorithm", ["AWS4-HMAC-SHA512", "AWS4-ECDSA-P256-SHA256", "aws4-hmac-sha256", "Bearer", "Basic", ""]
+    "algorithm", ["AWS4-HMAC-SHA512", "AWS4-ECDSA-P384-SHA384", "aws4-hmac-sha256", "Bearer", "Basic", ""]
 )
 def test_any_other_algorithm_is_unsupported_whatever_else_is_wrong(algorithm):
     message = f"Unsupported AWS 'algorithm': '{algorithm}'."

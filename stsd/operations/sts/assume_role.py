@@ -91,6 +91,7 @@ def run(call: Call, caller: Caller, request: Request, view: View, now: float) ->
         mfa_at=None if caller.session is None else caller.session.mfa_at,
         tags=wanted.tags.effective,
         transitive=wanted.tags.passing_on,
+        confirmation_key=role.confirmation_key,
     )
     credentials = issuing.issue(grant, caller, request, view, now)
     return Result(principal, credentials, packed, source_identity)

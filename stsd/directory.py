@@ -21,12 +21,20 @@ Tags = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
+class TokenIssuer:
+    """Who issues an account's web identity tokens (spec 3.11): a UUID, and private keys in PEM (PKCS #8)."""
+
+    id: str
+    rsa_key: str = field(repr=False)
+    ec_key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """`id` is 12 digits; `alias` and `email` are empty where the account has none.
 
     `enabled_regions` are the opt-in regions that it has enabled (spec 5.4); `global_token_version` is 1 or 2, of
-    tokens that the global endpoint issues (spec 5.3). `token_issuer_id` is the UUID in the issuer of its outbound web
-    identity tokens, empty while outbound federation is off (spec 3.11).
+    tokens that the global endpoint issues (spec 5.3). `token_issuer` is None while outbound federation is off.
     """
 
     id: str
@@ -34,7 +42,7 @@ class Account:
     email: str = ""
     enabled_regions: frozenset[str] = frozenset()
     global_token_version: int = 1
-    token_issuer_id: str = ""
+    token_issuer: TokenIssuer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +188,11 @@ class Directory:
     oidc_providers: Mapping[str, OpenIDConnectProvider] = field(default_factory=dict)
     saml_providers: Mapping[str, SAMLProvider] = field(default_factory=dict)
     organization: Organization | None = None
+
+    def issuer(self, id_: str) -> TokenIssuer | None:
+        """The issuer of web identity tokens with this UUID."""
+        issuers = (account.token_issuer for account in self.accounts.values())
+        return next((issuer for issuer in issuers if issuer is not None and issuer.id == id_), None)
 
     def managed_policy(self, arn: str) -> NamedPolicy | None:
         """The managed policy with exactly this ARN, whichever account owns it; None when there is none."""

@@ -7,6 +7,7 @@ policies; `wall_now` is real time, which judges signatures (contract 8). Both ar
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hmac import compare_digest
@@ -21,6 +22,7 @@ from stsd.operations.v1 import revocations, revoke, verify
 from stsd.operations.v1.revoke import Wanted
 from stsd.principal import ANYBODY, Caller
 from stsd.quota import Quota
+from stsd.tokens import web_identity
 from stsd.view import View
 from stsd.wire import forwarded, json_api, query, xml
 from stsd.wire.messages import Request, Response
@@ -66,7 +68,7 @@ class Node:
         self._believe_router(request, wall_now)
         if request.path == "/":
             return PREFLIGHT if request.method == "OPTIONS" else self._query(request, now, wall_now)
-        route = ROUTES.get((request.method, request.path))
+        route = ROUTES.get((request.method, request.path)) or _issuer_route(request, self.view)
         if route is None:
             wrong = query.wrong_path(request.path)
             return Response(wrong.bare_status, wrong.body, operation="unknown", code=wrong.reason)
@@ -166,8 +168,7 @@ class Node:
 
     def jwks(self, request: Request, now: float) -> Response:
         """The published token keys (RFC 7517)."""
-        headers = (("Cache-Control", "public, max-age=300"),)
-        return json_api.answer(self.view.keys.jwks(), "jwks", headers)
+        return json_api.answer(self.view.keys.jwks(), "jwks", PUBLISHED)
 
     def openid_configuration(self, request: Request, now: float) -> Response:
         """The issuer's metadata (OpenID Connect Discovery 1.0 section 3)."""
@@ -179,7 +180,7 @@ class Node:
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["EdDSA"],
         }
-        return json_api.answer(content, "openid_configuration", (("Cache-Control", "public, max-age=300"),))
+        return json_api.answer(content, "openid_configuration", PUBLISHED)
 
     def admit_resource_server(self, request: Request) -> None:
         """Raises AccessDenied for a client that is neither on loopback nor holds a resource-server key."""
@@ -193,6 +194,23 @@ class Node:
 
 
 Route = Callable[[Node, Request, float], Response]
+
+
+def _issuer_route(request: Request, view: View) -> Route | None:
+    """What the issuer of an account's web identity tokens publishes (spec 3.11, contract 4)."""
+    named = _ISSUER_PATH.fullmatch(request.path) if request.method == "GET" else None
+    issuer = view.directory.issuer(named[1]) if named else None
+    if named is None or issuer is None:
+        return None
+    if named[2] == "jwks.json":
+        content, operation = web_identity.jwks(issuer), "jwks"
+    else:
+        content, operation = web_identity.discovery(view.issuer, issuer), "openid_configuration"
+    return lambda *_: json_api.answer(content, operation, PUBLISHED)
+
+
+_ISSUER_PATH = re.compile(r"/([0-9a-f-]{36})/\.well-known/(openid-configuration|jwks\.json)")
+PUBLISHED = (("Cache-Control", "public, max-age=300"),)
 
 ROUTES: Mapping[tuple[str, str], Route] = {
     ("POST", "/v1/verify"): Node.verify,

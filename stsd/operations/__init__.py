@@ -16,6 +16,7 @@ from stsd.operations.sts import (
     get_delegated_access_token,
     get_federation_token,
     get_session_token,
+    get_web_identity_token,
 )
 from stsd.principal import Caller
 from stsd.view import View
@@ -58,6 +59,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("sts", "GetDelegatedAccessToken"): Operation(get_delegated_access_token.run, not_global=NOT_GLOBAL),
     ("sts", "GetFederationToken"): Operation(get_federation_token.run),
     ("sts", "GetSessionToken"): Operation(get_session_token.run),
+    ("sts", "GetWebIdentityToken"): Operation(get_web_identity_token.run, not_global=NOT_GLOBAL),
 }
 
 

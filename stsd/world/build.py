@@ -6,7 +6,6 @@ from base64 import b32decode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar
-from uuid import UUID, uuid5
 
 from stsd import arn as arns
 from stsd import policy
@@ -23,16 +22,15 @@ from stsd.directory import (
     RootUser,
     SAMLProvider,
     Tags,
+    TokenIssuer,
     User,
 )
 from stsd.policy import AWS_MANAGED, TASK_POLICIES, NamedPolicy
 from stsd.principal import Principal
-from stsd.world.entries import Entry, accounts, entries, policy_arn, role_arn, tag_pairs, user_arn
+from stsd.world.entries import TOKEN_ISSUER, Entry, accounts, entries, policy_arn, role_arn, tag_pairs, user_arn
 
 TRUST_POLICY = "trust policy"
 """What a role's trust policy is called among the policies that matched; a role has one, without a name."""
-_TOKEN_ISSUERS = UUID("7f0c9b1e-5a0d-4c53-9a7c-3d8a2f6b14e7")
-"""The name space of the issuer ids of accounts: an account has the same one on every node."""
 ROOT_ACCESS_SERVICE = "iam.amazonaws.com"
 """The service whose delegated administrators may manage root access (spec 3.5)."""
 
@@ -85,14 +83,14 @@ def _organization(world: Mapping[str, Any]) -> Organization | None:
 
 
 def _account(entry: Entry) -> Account:
-    outbound = entry.fields.get("OutboundWebIdentityFederation", False)
+    issuer = entry.fields.get(TOKEN_ISSUER)
     return Account(
         id=entry.account,
         alias=entry.text("Alias"),
         email=entry.text("Email"),
         enabled_regions=frozenset(region for _, region in entry.texts("EnabledRegions")),
         global_token_version=2 if entry.text("GlobalEndpointTokenVersion") == "v2Token" else 1,
-        token_issuer_id=str(uuid5(_TOKEN_ISSUERS, entry.account)) if outbound else "",
+        token_issuer=TokenIssuer(issuer["Id"], issuer["RsaKey"], issuer["EcKey"]) if issuer else None,
     )
 
 

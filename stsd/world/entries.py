@@ -17,6 +17,9 @@ from stsd.world.faults import Path
 ADMIN = "admin"
 """The profile of the administrator, and the name of the user that is added where none is marked."""
 
+TOKEN_ISSUER = "TokenIssuer"  # noqa: S105 - a field's name
+"""A field that materialising adds to accounts with outbound federation: the UUID and the keys of their issuer."""
+
 NAME_FIELDS = {"ManagedPolicies": "PolicyName", "Groups": "GroupName", "Users": "UserName", "Roles": "RoleName"}
 
 

@@ -11,15 +11,21 @@ from base64 import b32encode, b64encode
 from collections.abc import Callable
 from itertools import chain
 from typing import Any
+from uuid import UUID
+
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from stsd import key_ids
 from stsd.directory import ADMINISTRATOR_ACCESS_ARN
-from stsd.world.entries import ADMIN, Entry, accounts, administrator, entries
+from stsd.world.entries import ADMIN, TOKEN_ISSUER, Entry, accounts, administrator, entries
 
 SECRET_BYTES = 30
 """Entropy of a secret access key: its 40 characters of base64 are the alphabet of spec 2.7.1."""
 MFA_SEED_BYTES = 40
 """64 characters of base32, as AWS hands out (spec 3.2.9)."""
+RSA_BITS = 2048
+_PEM = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 _ATTEMPTS = 8
 
 
@@ -46,7 +52,18 @@ def fill(document: dict[str, Any], entropy: Callable[[int], bytes]) -> dict[str,
     ):
         for device in owner.items(field):
             device.fields.setdefault("Base32StringSeed", b32encode(entropy(MFA_SEED_BYTES)).decode("ascii"))
+    for account in accounts(world):
+        if account.fields.get("OutboundWebIdentityFederation") and TOKEN_ISSUER not in account.fields:
+            account.fields[TOKEN_ISSUER] = _token_issuer(entropy)
     return world
+
+
+def _token_issuer(entropy: Callable[[int], bytes]) -> dict[str, str]:
+    """Fresh keys. Those come from the operating system's entropy: no library makes RSA keys from given bytes."""
+    rsa_key = rsa.generate_private_key(65537, RSA_BITS).private_bytes(*_PEM)
+    ec_key = ec.generate_private_key(ec.SECP384R1()).private_bytes(*_PEM)
+    id_ = str(UUID(bytes=entropy(16), version=4))
+    return {"Id": id_, "RsaKey": rsa_key.decode("ascii"), "EcKey": ec_key.decode("ascii")}
 
 
 def _mark_administrator(world: dict[str, Any]) -> None:

@@ -92,7 +92,9 @@ def test_the_directory_knows_providers_root_users_and_what_accounts_enable():
     assert found.access_keys[key()["AccessKeyId"]].user is found.root_users[ACME]
     acme = found.accounts[ACME]
     assert (acme.enabled_regions, acme.global_token_version) == (frozenset({"af-south-1"}), 2)
-    assert len(acme.token_issuer_id) == 36
+    assert acme.token_issuer is not None
+    assert found.issuer(acme.token_issuer.id) is acme.token_issuer
+    assert "PRIVATE KEY" not in repr(found)
     assert found.roles[f"arn:aws:iam::{ACME}:role/deploy"].confirmation_key
     plain = worlds.directory(worlds.materialise(world(account()), Entropy())).accounts[ACME]
-    assert (plain.global_token_version, plain.token_issuer_id) == (1, "")
+    assert (plain.global_token_version, plain.token_issuer) == (1, None)

@@ -33,7 +33,8 @@ def check(document: object) -> list[Fault]:
 def materialise(document: Mapping[str, Any], entropy: Callable[[int], bytes]) -> dict[str, Any]:
     """A complete, JSON-able copy of `document`: unique ids, access keys and an administrator are filled in once.
 
-    What is given stays. The same entropy gives the same world, but for the keys of outbound federation. Raises WorldError with every fault of the document.
+    What is given stays. The same entropy gives the same world, but for the keys of outbound federation. Raises
+    WorldError with every fault of the document.
     """
     faults = check(document)
     if faults:

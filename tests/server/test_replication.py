@@ -17,7 +17,7 @@ from stsd.errors import ServiceUnavailable
 from stsd.revocation.identity import Identities, Signer, chain_of
 from stsd.revocation.messages import Ack, Batch, Delta, Digest, Fork, Origin
 from stsd.revocation.replica import Replica
-from stsd.revocation.revocation_set import Revocation, RevocationSet
+from stsd.revocation.revocation_set import EPSILON_MS, Revocation, RevocationSet
 from stsd.server.backbone.http import HttpBackbone
 from stsd.server.backbone.links import PeerLinks
 from stsd.server.backbone.sealing import Sealing
@@ -29,6 +29,7 @@ from stsd.server.membership import Membership
 from stsd.server.replication import Replicator
 from stsd.tokens.keyset import new_key_set
 from stsd.view import View
+from tests.revocation.test_revocation_set import role_session
 
 NOW = 1_795_435_200
 KEY = Revocation("access_key", "ASIARTX3GSDSQAAAAAAA", 0, None)
@@ -249,6 +250,30 @@ async def test_a_damaged_row_is_not_applied_but_removed_and_the_node_goes_on_as_
         assert view.replica.origin != before
         assert [first for origin, first, _ in await journal.rows() if origin == str(before)] == [2]
         assert view.replica.heads() == {view.replica.origin: 1}  # what was behind the gap is written again
+
+
+async def test_a_cut_off_that_a_damaged_disk_writes_again_refuses_what_it_refused(tmp_path):
+    """It is the same entry of the same region, so the allowance for clocks stays where it was."""
+    role = "arn:aws:iam::111122223333:role/deep/build"
+    instants_ms = (NOW * 1000 - 1, NOW * 1000, NOW * 1000 + EPSILON_MS - 1, NOW * 1000 + EPSILON_MS)
+
+    def denied(view: View) -> list[list[bool]]:
+        return [
+            [bool(view.revocations.check(role_session(at, region), NOW)) for at in instants_ms]
+            for region in ("us-east-1", "eu-west-1")
+        ]
+
+    async with replicator(tmp_path) as (running, view, _, _):
+        await running.revoke(KEY)
+        await running.revoke(Revocation("role", role, NOW * 1000, None))
+        before, entry = denied(view), list(view.replica.seen())[1].entries
+        assert before == [[True, False, False, False], [True, True, True, False]]
+    damage(tmp_path / "journal.db", "UPDATE batches SET body = substr(body, 2) WHERE first = 1")
+    for _ in range(2):
+        async with replicator(tmp_path) as (_, view, _, _):
+            (again,) = [batch for batch in view.replica.seen() if batch.origin == view.replica.origin]
+            assert (again.entries, again.origin.region) == (entry, "us-east-1")
+            assert denied(view) == before
 
 
 async def test_a_fork_is_kept_and_stays_one_after_a_restart(tmp_path):

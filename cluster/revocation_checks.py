@@ -64,6 +64,12 @@ def _times_s(check: Check, runs: Sequence[Run]) -> list[float]:
     ]
 
 
+def _came_to_its_end(run: Run) -> bool:
+    """Whether every region was asked about every revocation in the end; of a run that was stopped nobody knows."""
+    asked = {frozenset(one.refused_in_the_end) for one in run.revocations}
+    return not asked or (len(asked) == 1 and frozenset() not in asked)
+
+
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
@@ -109,9 +115,8 @@ def _accepted_after_ack(check: Check, runs: Sequence[Run], table: RttTable) -> I
 
 def _lost_acked(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
     acked = [one for run in runs for one in _selected(check, run) if one.acked_at is not None]
-    regions = {region for one in acked for region in one.refused_in_the_end}
-    lost = [one for one in acked if not regions or not all(one.refused_in_the_end.get(region) for region in regions)]
-    yield "", float(len(lost)) if acked else None
+    lost = [one for one in acked if not all(one.refused_in_the_end.values())]
+    yield "", float(len(lost)) if acked and all(map(_came_to_its_end, runs)) else None
 
 
 def _phantoms(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
@@ -125,7 +130,8 @@ def _differing_heads(check: Check, runs: Sequence[Run], table: RttTable) -> Iter
     for run in runs:
         heads = [counts.heads for counts in run.nodes.values()]
         origins = {origin for one in heads for origin in one}
-        if not origins or len(heads) < len({region for one in run.revocations for region in one.refused_in_the_end}):
+        regions = {region for one in run.revocations for region in one.refused_in_the_end}
+        if not origins or len(heads) < len(regions) or not _came_to_its_end(run):
             yield "", None
             return
         differing += sum(len({one.get(origin) for one in heads}) > 1 for origin in origins)

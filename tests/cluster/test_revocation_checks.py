@@ -94,10 +94,23 @@ def test_a_session_accepted_in_its_own_region_after_the_answer_counts():
     assert measured(run_of(revocation(1), revocation(2, accepted_after_ack=1)), "accepted_after_ack") == 1
 
 
-@pytest.mark.parametrize("in_the_end", [{"virginia": True, "dublin": False, "singapore": True}, {"virginia": True}, {}])
-def test_an_acknowledged_revocation_that_a_region_does_not_hold_or_tell_is_lost(in_the_end):
+@pytest.mark.parametrize("dublin", [False, None])
+def test_an_acknowledged_revocation_that_a_region_does_not_hold_or_tell_is_lost(dublin):
+    in_the_end = {"virginia": True, "dublin": dublin, "singapore": True}
     run = run_of(revocation(1), revocation(2, refused_in_the_end=in_the_end))
     assert measured(run, "lost_acked") == 1
+
+
+@pytest.mark.parametrize("asked", [{}, {"virginia": True}])
+def test_of_a_run_that_was_stopped_before_regions_were_asked_nobody_knows_what_was_lost(asked):
+    one, other = told({"v": 3}), told({"v": 2})
+    for revocations in (
+        [revocation(1), revocation(2, refused_in_the_end=asked)],
+        [revocation(1, refused_in_the_end={})],
+    ):
+        run = replace(run_of(*revocations), nodes={"virginia": one, "dublin": other, "singapore": one})
+        assert measured(run, "lost_acked") is None
+        assert measured(run, "differing_heads") is None
 
 
 def test_a_region_that_tells_nothing_of_any_session_holds_none_and_agrees_with_nobody():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from dataclasses import replace
 
 import click
@@ -16,7 +18,8 @@ from cluster.experiment import Experiment, Fault, Revoking, Variant
 from cluster.experiment_file import parse
 from cluster.files import parse_topology, topology_source
 from cluster.history import Run
-from cluster.result import series
+from cluster.interrupts import Interrupts
+from cluster.result import result, series
 from cluster.topology import Topology
 from cluster.virtual import calls, console
 from cluster.virtual.runner import JUDGED, VirtualRunner, judged, refusals
@@ -294,6 +297,31 @@ def test_a_region_that_turns_grey_while_it_gets_a_share_only_is_left_soon():
     one = judged(experiment_console.load_all()["brown-out"].shortened())
     runs = run(one)
     assert [verdict.name for verdict in judge(one.checks, runs, place(one).rtt) if not verdict.holds] == []
+
+
+def test_a_result_that_ctrl_c_let_be_written_is_whole_and_what_it_left_out_is_no_success(tmp_path):
+    first, second = brief(), brief(name="second")
+
+    def ended(one, interrupts):
+        found = result(one, run(one), place(one), seed=1, quick=False, commit="c", started_at=1)
+        os.kill(os.getpid(), signal.SIGINT)
+        return found
+
+    assert experiment_console._each([first, second], tmp_path, ended) == 1
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["brief"]
+    found = json.loads((tmp_path / "brief" / "result.json").read_text())
+    assert found["valid"]
+    assert all(check["holds"] for check in found["checks"])
+    assert (tmp_path / "report.html").exists()
+
+
+def test_ctrl_c_in_virtual_time_leaves_what_was_computed_until_then():
+    one, interrupts = judged(brief()), Interrupts()
+    with interrupts.kept():
+        os.kill(os.getpid(), signal.SIGTERM)
+        found = console.run(one, place(one), interrupts, quick=False, seed=1, commit="c")
+    assert found["valid"] is False
+    assert found["answer"].startswith("Not valid: stopped before its end")
 
 
 NOT_SIMULATED = {"clock-skew", "engine-swap", "rolling-upgrade", "verifier-stampede"}

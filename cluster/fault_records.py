@@ -34,6 +34,9 @@ from cluster import toml_shape
 from cluster.faults import EXTRA_MS_MAX
 from cluster.toml_shape import POSITIVE, SECONDS, TEXT
 
+CRASH_EVERY_S_MIN = 0.1
+"""A process does not end and start again in less."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -133,7 +136,7 @@ MEMBERS: Mapping[str, Any] = {
     "share": {"type": "number", "minimum": 0, "maximum": 1},
     "per_s": SECONDS,
     "queue_ms": POSITIVE,
-    "every_s": POSITIVE,
+    "every_s": {"type": "number", "minimum": CRASH_EVERY_S_MIN},
     "until_s": POSITIVE,
     "times": {"type": "number", "minimum": 1, "maximum": 1000},
     "status": {"enum": [0, *_STATUSES]},

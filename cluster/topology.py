@@ -261,7 +261,8 @@ def _own_round_trips(entries: Any, faults: list[str]) -> RttTable:
             faults.append(f"rtt[{index}]: give exactly from, to, p50_ms and p90_ms")
             continue
         p50, p90 = entry["p50_ms"], entry["p90_ms"]
-        if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in (p50, p90)) or not 0 <= p50 <= p90:
+        numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in (p50, p90))
+        if not numbers or not 0 <= p50 <= p90 < math.inf:
             faults.append(f"rtt[{index}]: p50_ms and p90_ms are milliseconds, and p90_ms is not below p50_ms")
             continue
         own[(str(entry["from"]), str(entry["to"]))] = RoundTrip(float(p50), float(p90))

@@ -65,6 +65,7 @@ def test_the_quick_form_leaves_out_checks_that_say_so():
     ("old", "new", "fault"),
     [
         ('number = "E2"', 'number = "two"', "number: 'two' does not fit"),
+        ("arrivals_per_s = 6", "arrivals_per_s = nan", "load.arrivals_per_s: nan is no finite number"),
         ("latency = false", "latency = 0", "latency: 0 has the wrong type; allowed is boolean"),
         ("seeds = 3", "seeds = 3\nsedes = 4", "file: sedes is not known; allowed are checks, cutoffs, faults, finding"),
         ('action = "kill"', 'action = "burn"', "faults[0].action: 'burn' is not known; allowed are kill, start"),
@@ -90,7 +91,11 @@ def test_the_quick_form_leaves_out_checks_that_say_so():
             "checks[1].since: there is no such fault or step; allowed are kill, start",
         ),
         ('kind = "lost"\n', 'kind = "lost"\norigin = "us-east-1"\n', "checks[0]: origin is not known; allowed are"),
-        ("seeds = 3", 'seeds = 3\nvariants = [{name = "one"}]', "variants: [{'name': 'one'}] does not fit; allowed is"),
+        (
+            "seeds = 3",
+            'seeds = 3\nvariants = [{name = "one"}]',
+            "variants: [{'name': 'one'}] is too short; allowed are",
+        ),
         (
             "seeds = 3",
             'seeds = 3\nvariants = [{name = "a"}, {name = "b", clients = "rude"}]',

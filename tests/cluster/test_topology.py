@@ -53,6 +53,10 @@ def test_a_region_outside_the_table_needs_a_round_trip_to_each_place():
         ('regions = ["us-east-1"]\nweather = "fine"', "weather: not known"),
         ('regions = "us-east-1"', "give a list"),
         ('regions = ["us-east-1"]\n[[rtt]]\nfrom="us-east-1"\nto="us-east-1"\np50_ms=5\np90_ms=4', "not below p50_ms"),
+        (
+            'regions = ["us-east-1"]\n[[rtt]]\nfrom="us-east-1"\nto="us-east-1"\np50_ms=5\np90_ms=inf',
+            "not below p50_ms",
+        ),
         ("regions = [", "not TOML"),
         (f"regions = {json.dumps([f'us-east-{i}' for i in range(10)])}", "give 1 to 9"),
     ],

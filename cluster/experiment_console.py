@@ -199,7 +199,7 @@ def show(console: Console, one: Experiment, found: Mapping[str, Any], path: Path
     """Prints latency and losses under each policy, the checks, and the answer."""
     console.print(f"\n[bold]{one.number} {one.name}[/bold]: {one.question}", highlight=False)
     latency = next(series for series in found["series"] if series["name"] == "latency")
-    for label in [labelled(policy, variant.name) for policy in one.policies for variant in one.variants]:
+    for label in [labelled(policy, variant.name) for policy, variant in one.arms]:
         rows = [
             [place, region or endpoint, *rest] for by, place, endpoint, region, *rest in latency["rows"] if by == label
         ]

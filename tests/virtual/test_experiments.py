@@ -22,7 +22,7 @@ from cluster.interrupts import Interrupts
 from cluster.result import result, series
 from cluster.topology import Topology
 from cluster.virtual import calls, console
-from cluster.virtual.runner import JUDGED, VirtualRunner, judged, refusals
+from cluster.virtual.runner import JUDGED, VirtualRunner, judged, left_out, refusals
 from stsd.server.backbone import http, links
 
 BRIEF = """
@@ -282,6 +282,25 @@ def test_more_regions_come_from_the_table_and_only_in_virtual_time(tmp_path):
 def test_an_engine_that_is_not_simulated_is_never_passed_off_as_http():
     variants = Variant("a", engine="http"), Variant("b", engine="nats")
     assert refusals(brief(variants=variants), "http") == ["engine nats is not simulated"]
+
+
+def test_another_proxy_is_left_out_of_virtual_time_and_what_is_not_judged_for_it_is_named():
+    one = experiment_console.load_all()["home-region-dies"].shortened()
+    assert refusals(one, "http") == []
+    left = judged(one)
+    assert [variant.name for variant in left.variants] == ["whole router", "active checks alone", "passive alone"]
+    assert not any("haproxy" in (*check.variants, check.than) for check in left.checks)
+    named = left_out(one)
+    assert "HAProxy's time as a multiple of that of our active checks" in named
+    assert "haproxy: seconds until clients near the dead region are sent to another one" in named
+    assert all("haproxy is a real program" in why for why in named.values())
+    only = brief(variants=(Variant("h", front="haproxy"),))
+    assert refusals(only, "http") == ["only another proxy is run, which is a real program"]
+
+
+def test_the_home_region_dies_in_virtual_time_as_on_processes():
+    one = judged(experiment_console.load_all()["home-region-dies"].shortened())
+    assert [verdict.name for verdict in judge(one.checks, run(one), place(one).rtt) if not verdict.holds] == []
 
 
 def test_an_experiment_that_asks_only_about_processes_is_refused():

@@ -85,6 +85,10 @@ class Region:
     def urls(self) -> dict[str, str]:
         return {to: f"http://127.0.0.1:{port}" for (own, to), port in self.data.ports.links.items() if own == self.name}
 
+    @property
+    def brokers(self) -> list[str]:
+        return [self.data.url(f"{kind}-{self.name}") for kind in ("jetstream", "core")]
+
     async def start(self) -> None:
         """Begin with what the journal holds."""
         key, now = self.data.read_key(), time.time()
@@ -149,7 +153,7 @@ class Region:
         if not self.data.ports.nats:
             snapshots = SnapshotFiles(self.folder / "snapshots")
             return HttpBackbone(PeerLinks(sealing), self.membership, snapshots, self.report)
-        urls = [self.data.url(f"{kind}-{self.name}") for kind in ("jetstream", "core")]
+        urls = self.brokers
         cluster, user = nats_layout.cluster_name(key), User.of(self.signer)
         return NatsBackbone(urls, cluster, user, self.membership, sealing, self.view, self.clock, self.report)
 

@@ -3,7 +3,7 @@
 | kind | measured |
 |---|---|
 | `convergence_ms_p99` | p99 of the time from when a revocation was sent until another region refused the session |
-| `convergence_s` | the longest of these times |
+| `convergence_s` | the longest of these times, of what had all the time that is allowed before `until` |
 | `caught_up_s` | seconds from `since` (a heal; the slowest of that name) until every region refused all that was
   acknowledged before it |
 | `accepted_after_ack` | sessions accepted in the region that had acknowledged their revocation |
@@ -43,8 +43,10 @@ def bounds(check: Check, run: Run) -> tuple[float, float]:
     return begin, end
 
 
-def _selected(check: Check, run: Run) -> list[Revocation]:
+def _selected(check: Check, run: Run, *, allowed_s: float = 0.0) -> list[Revocation]:
+    """Those sent in the window, and `allowed_s` before its end."""
     begin, end = bounds(check, run)
+    end -= allowed_s
     return [
         one
         for one in run.revocations
@@ -52,12 +54,12 @@ def _selected(check: Check, run: Run) -> list[Revocation]:
     ]
 
 
-def _times_s(check: Check, runs: Sequence[Run]) -> list[float]:
+def _times_s(check: Check, runs: Sequence[Run], *, allowed_s: float = 0.0) -> list[float]:
     """Seconds per acknowledged revocation and other region, infinite where it was never refused."""
     return [
         one.refused_at.get(region, math.inf) - one.sent_at
         for run in runs
-        for one in _selected(check, run)
+        for one in _selected(check, run, allowed_s=allowed_s)
         if one.acked_at is not None and one.sent_at is not None
         for region in one.refused_in_the_end
         if region != one.origin and check.observer in ("", region)
@@ -80,7 +82,9 @@ def _convergence_ms_p99(check: Check, runs: Sequence[Run], table: RttTable) -> I
 
 
 def _convergence_s(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
-    yield "", _finite(max(_times_s(check, runs), default=None))
+    # What ends the window may cut the way that a revocation was still to take, such as the second cut of E8 the detour:
+    # one sent just before it would measure how long that cut lasts. One that was late already is counted.
+    yield "", _finite(max(_times_s(check, runs, allowed_s=check.at_most or 0.0), default=None))
 
 
 def _caught_up_s(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:

@@ -75,6 +75,15 @@ def test_windows_origins_and_observers_select():
     assert measured(run_of(one_late), "convergence_s", observer="dublin") == pytest.approx(0.1)
 
 
+def test_a_revocation_whose_time_was_cut_off_is_not_judged_and_one_that_was_late_before_is():
+    window = {"since": "cut", "until": "heal", "at_most": 3}
+    just_before = run_of(revocation(12, 2), revocation(17.5, 20), revocation(19.9, 20), events=(CUT, HEAL))
+    assert measured(just_before, "convergence_s", **window) == pytest.approx(2)
+    in_time = run_of(revocation(12, 2), revocation(16.9, 20), events=(CUT, HEAL))
+    assert measured(in_time, "convergence_s", **window) == pytest.approx(20)
+    assert measured(run_of(revocation(19, 2), events=(CUT, HEAL)), "convergence_s", **window) is None
+
+
 def test_catching_up_counts_from_the_named_heal_and_only_what_was_acknowledged_before():
     run = run_of(revocation(15, 6.5), revocation(19.99, 9), revocation(30, 9), events=(CUT, HEAL, AGAIN))
     assert measured(run, "caught_up_s", since="heal") == pytest.approx(1.5)

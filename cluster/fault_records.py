@@ -16,7 +16,7 @@
 | `full-disk` | `region` | no write to a file succeeds | `heal`, `start` |
 | `empty-disk` | `region`, `journal_only` | SIGKILL, and everything in the region's folder is gone | `start` |
 | `heal` | `region`, `to` | ends the faults of a link, of a region, or all of them, but no kill, pause or empty disk | |
-| `upgrade` | `region` | the node ends as it is told to, and starts again, of this version | |
+| `upgrade` | `region` | drained by the router, the node ends as it is told to, and starts again, of this version | |
 | `later-entry` | `region` | the node records a revocation of a kind that only a later version knows | |
 | `crash` | `every_s`, `region`, `until_s` | a kill and a start at a random moment of each such time | |
 

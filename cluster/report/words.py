@@ -26,7 +26,7 @@ ACTIONS: Mapping[str, str] = {
     "clock-offset": "the clock of {where} is {offset_s:+g} s off",
     "full-disk": "the disk of {where} is full",
     "empty-disk": "{where} is killed and loses its disk",
-    "upgrade": "{where} ends and starts again in this version",
+    "upgrade": "{where} is drained, ends and starts again in this version",
     "later-entry": "{where} records a revocation of a kind that only a later version knows",
     "crash": "kill {where} and start it at once, at a random moment of every {every_s:g} s from then on",
 }

@@ -309,3 +309,26 @@ def signed(batch, identities, signer):
     batch = replace(batch, previous=identities.genesis(batch.origin))
     batch = replace(batch, chain=chain_of(batch))
     return replace(batch, signature=signer.sign(identities.batch_content(batch)))
+
+
+async def test_a_revocation_of_a_later_version_is_kept_told_on_counted_and_reported_and_refuses_nobody(
+    tmp_path, monkeypatch
+):
+    events = []
+    monkeypatch.setattr(EventLog, "emit", lambda self, at, event: events.append(event))
+    later = Revocation("of-a-later-version", KEY.subject, 0, None)
+
+    def reported() -> list[dict]:
+        return [one for one in events if isinstance(one, dict) and one["event"] == "revocations_of_unknown_kind"]
+
+    async with replicator(tmp_path) as (running, view, journal, _):
+        recorded = await running.revoke(later)
+        assert (view.revocations.unknown, revoked(view)) == (1, False)
+        assert [(one["origin"], one["sequence"], one["count"]) for one in reported()] == [(str(recorded.origin), 1, 1)]
+        [told_on] = view.replica.after({recorded.origin: 0})
+        assert len(await journal.rows()) == len(told_on.entries) == 1
+        await running.revoke(KEY)
+        assert revoked(view)
+    events.clear()
+    async with replicator(tmp_path) as (_, view, _, _):  # and again after each start, until a version knows it
+        assert (view.revocations.unknown, len(reported())) == (1, 1)

@@ -3,9 +3,9 @@
 What it writes is in `writing`, what it hears in `conversation`, what both do in `effects`. Here it starts from its
 journal, ticks, and is reset.
 
-Each second the staleness of every origin is looked at, and a change is logged. Peers come and go with the peer set:
-who left is not waited for any longer. A damaged row of the journal is never applied: it is reported, removed, and asked
-for again. A fork is reported once and kept with its proof.
+Each second the staleness of every origin is looked at, and a change is logged; clocks are compared (`clock_watch`).
+Peers come and go with the peer set: who left is not waited for any longer. A damaged row of the journal is never
+applied: it is reported, removed, and asked for again. A fork is reported once and kept with its proof.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from stsd.revocation.staleness import Alarms, Level
 from stsd.server import rows
 from stsd.server.backbone import Backbone
 from stsd.server.clock import Clock, entropy
+from stsd.server.clock_watch import ClockWatch
 from stsd.server.conversation import Conversation
 from stsd.server.copies import Recorded
 from stsd.server.effects import Effects
@@ -73,6 +74,7 @@ class Replicator:
         self._storing = storing = asyncio.Lock()
         self._effects = effects = Effects(backbone, view, clock, log)
         self._keeper = Keeper(journal, effects.report)
+        self.clocks = ClockWatch(backbone, view, clock, effects.report)
         self._writing = Writing(
             journal,
             view,
@@ -89,6 +91,7 @@ class Replicator:
             clock,
             effects,
             membership=membership,
+            clocks=self.clocks,
             receipts=self._writing.receipts,
             storing=storing,
             changed=lambda: self.changed(),
@@ -174,6 +177,7 @@ class Replicator:
             incarnation = new_incarnation(entropy)
             await self._journal.reset(incarnation=incarnation, epoch=str(epoch), joined="1", clock_offset_s="0")
             self._clock.offset_s = 0.0
+            self.clocks.moved()
             self._writing.inherited.clear()
             identities = Identities(self._cluster_key, epoch, self._membership.peers.limit)
             self._begin(incarnation, epoch, identities, joined=True, heard_at=self._clock.wall())
@@ -187,6 +191,7 @@ class Replicator:
         anew (contract 8). Raises JournalError."""
         await self._journal.set_meta(clock_offset_s=str(offset_s))
         self._clock.offset_s = offset_s
+        self.clocks.moved()
         self._view.revocations = RevocationSet()
         self._effects.apply(self._view.replica.seen())
 
@@ -230,6 +235,7 @@ class Replicator:
         while True:
             replica = self._view.replica
             ready = replica.tick(self._clock.wall())
+            self.clocks.ask()
             self._effects.send(ready.send)
             self._backbone.tell(self._backbone.peers, self._membership.news(replica.epoch))
             self._view.revocations.forget(self._clock.service())

@@ -251,3 +251,14 @@ async def test_a_region_whose_streams_restart_while_it_is_cut_off_is_level_soon_
     await world.level()
     for region in world.regions.values():
         assert (await region.revoke(20)).lagging == ()
+
+
+async def test_the_region_whose_clock_is_wrong_knows_it_and_no_other_does(world):
+    wrong = world.regions[EUROPE]
+    await wrong.replicator.move_clock(60)
+    await eventually(lambda: wrong.view.clock_wrong_by_s is not None, "that Europe knows its clock to be wrong", 10)
+    assert wrong.view.clock_wrong_by_s == pytest.approx(60, abs=1)
+    assert [world.regions[name].view.clock_wrong_by_s for name in (HOME, ASIA)] == [None, None]
+    await wrong.replicator.move_clock(0)
+    await eventually(lambda: len(wrong.replicator.clocks.offsets_s()) == 2, "the answers of both others", 10)
+    assert wrong.view.clock_wrong_by_s is None

@@ -10,7 +10,19 @@ from hypothesis import strategies as st
 
 from stsd.revocation import codec, entries
 from stsd.revocation.codec import CodecError
-from stsd.revocation.messages import Ack, Announcement, Batch, Delta, Digest, Fetch, Head, Heartbeat, Origin, PeerNews
+from stsd.revocation.messages import (
+    Ack,
+    Announcement,
+    Batch,
+    ClockReading,
+    Delta,
+    Digest,
+    Fetch,
+    Head,
+    Heartbeat,
+    Origin,
+    PeerNews,
+)
 from stsd.revocation.peer_set import MAX_RECORDS
 from stsd.revocation.revocation_set import Revocation
 from tests.revocation.signed import node
@@ -44,6 +56,7 @@ messages = st.one_of(
     st.builds(Ack, counts, heads),
 )
 news = st.builds(PeerNews, counts, st.binary(min_size=16, max_size=16), st.lists(st.binary(), max_size=3).map(tuple))
+readings = st.builds(ClockReading, counts, instants, st.none() | st.tuples(instants, instants))
 revocations = st.builds(
     Revocation,
     st.text(max_size=9),
@@ -60,15 +73,23 @@ def test_a_message_is_read_back_as_it_was(message):
     assert codec.decode_message(codec.encode_message(message)) == message
 
 
-@given(messages | news)
+@given(messages | news | readings)
 def test_all_that_nodes_say_is_read_back_as_it_was(sent):
     assert codec.decode_sent(codec.encode_message(sent)) == sent
 
 
-@given(news)
-def test_news_of_peers_are_no_message_of_the_replica(sent):
+@given(news | readings)
+def test_news_of_peers_and_of_clocks_are_no_message_of_the_replica(sent):
     with pytest.raises(CodecError, match="unknown_type"):
         codec.decode_message(codec.encode_message(sent))
+
+
+@pytest.mark.parametrize("sent_at", ["1e308", "-1", '"now"', "null", "true", "[1]"])
+@pytest.mark.parametrize("asked", ["null", "[1, 1e308]"])
+def test_a_clock_that_says_no_instant_is_refused(sent_at, asked):
+    content = f'{{"v": 2, "type": "clock", "epoch": 0, "sent_at": {sent_at}, "asked": {asked}}}'
+    with pytest.raises(CodecError, match="bad_shape"):
+        codec.decode_sent(content.encode())
 
 
 def test_more_records_than_a_peer_set_has_are_refused():

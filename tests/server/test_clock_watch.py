@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from multidict import CIMultiDict
 
 from stsd.revocation.messages import Sent
 from stsd.revocation.peer_clocks import HEARD_S
+from stsd.server.clock import Clock
 from stsd.server.clock_watch import MOVING_S, ClockWatch
+from stsd.server.metrics import Metrics
+from stsd.server.probes import Probes
+from stsd.wire.messages import Request
 
 REGIONS = ("us-east-1", "eu-west-1", "ap-southeast-1")
 
@@ -170,3 +176,34 @@ def test_what_arrives_while_clocks_are_moved_is_not_measured(world):
         clock.now += MOVING_S / 2
     world.watches["eu-west-1"].ask()
     assert world.watches["eu-west-1"].offsets_s() == {}
+
+
+class Ready:
+    """What readiness asks of a view and its replica, of keys, of a membership."""
+
+    epoch, joined, left, origin, region, degraded = 0, True, False, "us-east-1/1/0", "us-east-1", ""
+
+    def __init__(self) -> None:
+        self.clock_wrong_by_s: float | None = None
+        self.replica = self
+        self.keys: Any = type("Keys", (), {"keys": ()})
+
+    def look(self, now: float) -> None:
+        """Nothing is stale."""
+
+
+@pytest.mark.parametrize(("wrong_by_s", "status"), [(None, 200), (59.99951, 503), (-5.0, 503)])
+async def test_a_node_whose_clock_is_wrong_is_not_ready_and_says_why(wrong_by_s, status):
+    view = Ready()
+    view.clock_wrong_by_s = wrong_by_s
+    probes = Probes(view, None, dict, Clock(), view)  # type: ignore[arg-type]
+    answer = await probes.readyz(Request("GET", "/readyz", "", CIMultiDict(), b"", "id"))
+    told = json.loads(answer.body)
+    assert (answer.status, told["ready"]) == (status, status == 200)
+    assert told["clock_wrong_by_s"] == (None if wrong_by_s is None else round(wrong_by_s, 3))
+
+
+def test_the_offset_from_each_peer_is_a_metric():
+    metrics = Metrics(lambda: type("Keys", (), {"keys": ()}), dict, dict, dict, lambda: 0.0)  # type: ignore[arg-type,return-value]
+    metrics.clock_offsets = lambda: {"eu-west-1": -1.5}
+    assert b'stsd_clock_offset_seconds{peer="eu-west-1"} -1.5\n' in metrics.render()

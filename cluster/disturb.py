@@ -40,6 +40,8 @@ async def do(data: DataDir, fault: Fault) -> None:
                 "lose": {"share": fault.share},
             }
             await disturb(data, fault.action, first=region, second=fault.to, **members[fault.action])
+        case "isolate":
+            await disturb(data, "isolate", **({"first": region} if region else {}))
         case "kill" | "start" | "pause" | "resume":
             await order(data, region, fault.action)
         case "crash":

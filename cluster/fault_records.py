@@ -5,6 +5,7 @@
 | `kill` | `region` | SIGKILL of the region's node | `start` |
 | `pause` | `region` | SIGSTOP: connections stand, nothing is answered | `resume` |
 | `partition` | `region`, `to`, `one_way` | no byte passes between two regions, or none from `region` to `to` | `heal` |
+| `isolate` | `region` | no byte passes between the region and any other one, or between any two | `heal` |
 | `slow` | `region`, `to`, `ms` | every byte between two regions takes longer, each way | the same with 0, `heal` |
 | `lose` | `region`, `to`, `share` | messages between two regions come late, as after a lost packet | the same |
 | `error-rate` | `region`, `share`, `status` | that share of answers to clients is a 5xx (503) | the same, `start` |
@@ -111,6 +112,7 @@ ACTIONS: Mapping[str, Action] = {
     "pause": Action(),
     "resume": Action(),
     "partition": Action(_PAIR, ("one_way",)),
+    "isolate": Action((), ("region",)),
     "slow": Action((*_PAIR, "ms")),
     "lose": Action((*_PAIR, "share")),
     "error-rate": Action(("region", "share"), ("status",), hook=True, limits={"status": {"enum": [*_STATUSES]}}),

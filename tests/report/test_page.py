@@ -123,6 +123,8 @@ def test_what_was_done_is_told_in_words():
     ("fault", "said"),
     [
         ({"action": "partition", "region": "a", "to": "b", "one_way": True}, "cut a to b"),
+        ({"action": "isolate", "region": "a"}, "cut a off from every other region"),
+        ({"action": "isolate", "region": ""}, "cut every link between regions"),
         ({"action": "error-rate", "region": "a", "share": 0.3, "status": None}, "a answers 30% of its calls with 503"),
         ({"action": "slow", "region": "a", "to": "b", "ms": 0.0}, "end slow of a and b"),
         ({"action": "heal", "region": ""}, "heal everything"),

@@ -13,11 +13,14 @@ from stsd import policy
 from stsd.directory import Directory, Role, User
 from stsd.errors import ServiceUnavailable
 from stsd.policy import NamedPolicy
-from stsd.principal import Principal, Session
+from stsd.principal import Caller, Principal, Session
+from stsd.revocation.instants import Instants
 from stsd.revocation.replica import Replica
 from stsd.revocation.revocation_set import RevocationSet
 from stsd.revocation.staleness import DEGRADED, SHORT_SESSION_S, Level, Limits
+from stsd.tokens import credentials
 from stsd.tokens.cache import VerifiedTokens
+from stsd.tokens.credentials import Credentials, Grant
 from stsd.tokens.keyset import Entropy, KeySet
 
 GLOBAL_ENDPOINT_REGION = "us-east-1"
@@ -44,6 +47,7 @@ class View:
     revocations: RevocationSet
     entropy: Entropy = field(repr=False)
     limits: Limits = field(default_factory=Limits)
+    instants: Instants = field(default_factory=Instants)
     staleness_s: float = field(init=False, default=0.0)
     level: Level = field(init=False, default="fresh")
     clock_wrong_by_s: float | None = field(init=False, default=None)
@@ -73,6 +77,19 @@ class View:
         if self.clock_wrong_by_s is not None:
             raise ServiceUnavailable(CLOCK_WRONG, reason="clock_wrong")
         return min(duration_s, SHORT_SESSION_S) if self.level == "hard" else duration_s
+
+    def issue(self, grant: Grant, caller: Caller, now: float) -> Credentials:
+        """New credentials, issued here at `now` (Unix seconds)."""
+        return credentials.issue(
+            grant,
+            caller,
+            keys=self.keys,
+            issuer=self.issuer,
+            region=self.region,
+            entropy=self.entropy,
+            now=now,
+            issued_at_ms=self.instants.issue(now),
+        )
 
     def holder(self, principal: Principal) -> User | Role | None:
         """The user or role behind a principal by its stable id; None when it is gone (spec 2.4 step 4)."""

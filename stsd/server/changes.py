@@ -18,6 +18,8 @@ from stsd.wire.envelope import EnvelopeError
 from stsd.wire.messages import Request, Response
 
 PEER_OPERATION = "peer_messages"
+TOLD_FROM_S = 0.01
+"""A clock that was set back by so much is told with the revocation; a millisecond is one between two calls."""
 
 
 class Changes:
@@ -39,7 +41,10 @@ class Changes:
             response.event = decided.event | {"reason": error.reason}
             return response
         response = json_api.answer(_answer(wanted, recorded), revoke.OPERATION)
-        told = {"revoked": revocation.kind, "subject": revocation.subject, "revocation": _id(recorded)}
+        told: dict[str, object] = {"revoked": revocation.kind, "subject": revocation.subject}
+        told["revocation"] = _id(recorded)
+        if wanted.clock_behind_s >= TOLD_FROM_S:
+            told["clock_behind_s"] = wanted.clock_behind_s
         response.event = decided.event | told
         return response
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from stsd.config import ConfigError
 from stsd.revocation import entries
 from stsd.revocation.identity import Identities, Signer
+from stsd.revocation.instants import Instants
 from stsd.revocation.messages import Origin, Ready, Sent, new_incarnation
 from stsd.revocation.pruning import Pruning
 from stsd.revocation.replica import DIGEST_INTERVAL_S, Replica, ReplicaError
@@ -41,7 +42,8 @@ from stsd.view import View
 
 FIRST_EXCHANGE_S = 1.0
 ALIVE_INTERVAL_S = 10.0
-"""How often the journal notes that this node lives: after a restart, what was not heard counts from the last note."""
+"""How often the journal notes that this node lives: after a restart, what was not heard counts from the last note, and
+a clock that was set back is known by it."""
 STALENESS_EVENTS: Mapping[Level, str] = {
     "soft": "staleness_soft",
     "hard": "staleness_hard",
@@ -160,6 +162,8 @@ class Replicator:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._effects.stop()
+        with contextlib.suppress(JournalError):
+            await self._journal.set_meta(alive_at=str(self._clock.wall()))
 
     async def revoke(self, revocation: Revocation, wait_s: float | None = None) -> Recorded:
         """Store, enforce and push a revocation; see Writing."""
@@ -210,6 +214,7 @@ class Replicator:
             pruning=PRUNING,
         )
         view.revocations = RevocationSet()
+        view.instants = Instants()
         view.tokens = VerifiedTokens(view.keys)
 
     async def _follow(self, epoch: int, peer: str) -> None:

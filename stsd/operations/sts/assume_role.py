@@ -16,7 +16,7 @@ from stsd.operations.sts import packing
 from stsd.operations.sts.get_session_token import credential_members
 from stsd.policy import Policy, PolicyError
 from stsd.principal import Caller, Principal
-from stsd.tokens.credentials import MAX_CHAIN, Credentials, Grant, chain_length, issue
+from stsd.tokens.credentials import MAX_CHAIN, Credentials, Grant, chain_length
 from stsd.view import View
 from stsd.wire import constraints
 from stsd.wire.messages import Request
@@ -73,10 +73,7 @@ def run(call: Call, caller: Caller, request: Request, view: View, now: float) ->
         raise _too_large(packed)
     principal = assumed(role, arguments["RoleSessionName"])
     grant = Grant(principal, view.session_s(duration_s), () if inline is None else (inline.text,), managed)
-    credentials = issue(
-        grant, caller, keys=view.keys, issuer=view.issuer, region=view.region, entropy=view.entropy, now=now
-    )
-    return Result(principal, credentials, packed)
+    return Result(principal, view.issue(grant, caller, now), packed)
 
 
 def assumed(role: Role, session_name: str) -> Principal:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from stsd.errors import AccessDenied
 from stsd.principal import Caller
-from stsd.tokens.credentials import Credentials, Grant, issue
+from stsd.tokens.credentials import Credentials, Grant
 from stsd.view import View
 from stsd.wire import constraints
 from stsd.wire.messages import Request
@@ -47,6 +47,4 @@ def run(call: Call, caller: Caller, request: Request, view: View, now: float) ->
     if caller.principal.kind == "root":
         duration_s = min(duration_s, ROOT_DURATION_S)
     grant = Grant(caller.principal, view.session_s(duration_s))
-    return Result(
-        issue(grant, caller, keys=view.keys, issuer=view.issuer, region=view.region, entropy=view.entropy, now=now)
-    )
+    return Result(view.issue(grant, caller, now))

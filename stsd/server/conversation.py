@@ -70,6 +70,11 @@ class Conversation:
         else:
             self._effects.send(await self.take(peer, message))
 
+    def refuse(self, reason: str, sender: str) -> None:
+        """A message changed nothing. `sender` is a region, or an address where no region can be believed."""
+        self._refused(reason)
+        self._effects.report("peer_message_refused", reason=reason, peer=sender)
+
     async def take(self, peer: str, message: Message) -> list[tuple[str, Message]]:
         """Apply at once, then save, then tell: what was told must survive a crash."""
         replica = self._view.replica

@@ -143,7 +143,7 @@ class Replicator:
 
     def start(self) -> None:
         """Begin to write, to talk to peers and to tick."""
-        self._backbone.tail(self.conversation.deliver, self.on_refused)
+        self._backbone.tail(self.conversation.deliver, self.conversation.refuse)
         snapshots = self.snapshots.run(empty=not self._view.replica.heads())
         jobs = (self._writing.run(), self._tick(), self._pruner.run(), snapshots)
         self._tasks = [asyncio.create_task(job) for job in jobs]

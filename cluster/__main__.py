@@ -69,6 +69,7 @@ def up(
     policy: str | None,
     dns_ttl: float | None,
     without: tuple[str, ...],
+    pinned_from: int | None,
     seed: int | None,
     unsafe_test_hooks: bool,
     network: str,
@@ -81,7 +82,7 @@ def up(
     data = _prepare(data_dir, Wanted(topology, base_port, world, backbone), policy)
     check_not_running(data)
     local.check_ports(data.ports.named())
-    flags = RunFlags(policy, seed, unsafe_test_hooks, dns_ttl, network, without)
+    flags = RunFlags(policy, seed, unsafe_test_hooks, dns_ttl, network, without, pinned_from)
     return asyncio.run(local.Local(data, flags).run())
 
 
@@ -102,6 +103,7 @@ def supervise(
     policy: str | None,
     dns_ttl: float | None,
     without: tuple[str, ...],
+    pinned_from: int | None,
     seed: int | None,
     unsafe_test_hooks: bool,
     network: str,
@@ -114,7 +116,7 @@ def supervise(
     check_name(data, name)
     check_not_supervised(data, name)
     local.check_ports(data.ports.of(name))
-    flags = RunFlags(policy, seed, unsafe_test_hooks, dns_ttl, network, without)
+    flags = RunFlags(policy, seed, unsafe_test_hooks, dns_ttl, network, without, pinned_from)
 
     async def run() -> int:
         return await Supervisor(data, name, command(data, name, flags)).run()
@@ -134,6 +136,7 @@ def router(
     policy: str | None,
     dns_ttl: float | None,
     without: tuple[str, ...],
+    pinned_from: int | None,
     seed: int | None,
     unsafe_test_hooks: bool,
     drain: float,
@@ -144,7 +147,7 @@ def router(
     """
     from cluster.router_process import run
 
-    flags = RunFlags(policy, seed, unsafe_test_hooks, dns_ttl, without=without)
+    flags = RunFlags(policy, seed, unsafe_test_hooks, dns_ttl, without=without, pinned_from=pinned_from)
     return run(find(data_dir), router_cli.known_policy(policy), flags, drain)
 
 

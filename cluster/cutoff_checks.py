@@ -6,6 +6,7 @@
 | `false_denials` | sessions asked for more than twice the allowance after a cut-off and refused somewhere |
 | `refused_until_s` | the latest that a session was asked for after a cut-off and refused somewhere |
 | `issued_beyond` | sessions that `region` gave from two heartbeats after `since` on |
+| `declined_within` | sessions declined by others at any time, and by `region` from two heartbeats after `since` on |
 | `cutoffs_undone` | rounds that cannot be judged because something in them had no good answer |
 
 `since` and `until` bound the window. A round counts when all of it lies there and no clock was moved meanwhile; without
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
     from cluster.topology import RttTable
 
 REFUSES_WITHIN_S = 2.0
-"""Two heartbeats: so soon a node whose clock is off was to refuse to issue (design, E9)."""
+"""Two heartbeats: so soon a node refuses to issue when its clock is off, and issues when it is right again (E9)."""
 COLUMNS = (
     "policy seed clock revoked_in made_in rounds before escapes soon soon_refused later later_refused not_yet_valid"
-    " refused_until_s"
+    " refused_until_s declined"
 )
 SUBJECT_COLUMNS = "policy seed clock subject rounds before escapes later later_refused"
 Row = list[Any]
@@ -88,6 +89,17 @@ def _issued_beyond(check: Check, runs: Sequence[Run], table: RttTable) -> Iterab
     yield "", float(issued) if asked else None
 
 
+def _declined_within(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
+    declined, asked = 0, False
+    for run in runs:
+        begin, end = bounds(check, run)
+        begin += REFUSES_WITHIN_S
+        asked = asked or any(begin <= one.began_at < end for one in run.cutoffs)
+        told = [one for cutoff in run.cutoffs for one in cutoff.declined]
+        declined += sum(one.region != check.region or begin <= one.sent_at < end for one in told)
+    yield "", float(declined) if asked else None
+
+
 def _cutoffs_undone(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
     rounds = [one for run in runs for one in run.cutoffs]
     yield "", float(sum(not one.whole for one in rounds)) if rounds else None
@@ -95,7 +107,8 @@ def _cutoffs_undone(check: Check, runs: Sequence[Run], table: RttTable) -> Itera
 
 def rows(runs: Iterable[Run]) -> Iterable[Row]:
     """Of every position of the clock, who revoked and who had made the session: how many escaped, how many made at most
-    twice the allowance later (`soon`) and after that (`later`) were refused, and how many as not yet valid."""
+    twice the allowance later (`soon`) and after that (`later`) were refused, how many as not yet valid; and how many
+    were declined."""
     for run in runs:
         for name, here in _by_phase(run):
             for origin in sorted({one.origin for one in here}):
@@ -138,7 +151,8 @@ def _counts(rounds: Sequence[Cutoff], region: str) -> Row:
     refused = [sum(bool(made.reasons) for made in some) for some in (soon, late)]
     early = sum("not_yet_valid" in made.reasons for _, made in after)
     until_s = max((after_s for after_s, made in after if made.reasons), default=None)
-    return [before, escaped, len(soon), refused[0], len(late), refused[1], early, until_s]
+    declined = sum(no.region == region for one in rounds for no in one.declined)
+    return [before, escaped, len(soon), refused[0], len(late), refused[1], early, until_s, declined]
 
 
 _WINDOW = ("since", "until")
@@ -147,6 +161,7 @@ MEASURES: Mapping[str, tuple[Measure, tuple[str, ...], tuple[str, ...]]] = {
     "false_denials": (_false_denials, (), _WINDOW),
     "refused_until_s": (_refused_until_s, (), _WINDOW),
     "issued_beyond": (_issued_beyond, ("region", "since"), ("until",)),
+    "declined_within": (_declined_within, ("region", "since"), ("until",)),
     "cutoffs_undone": (_cutoffs_undone, (), ()),
 }
 """How each kind measures, and which members it needs and allows beside the bounds."""

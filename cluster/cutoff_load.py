@@ -16,7 +16,7 @@ from pathlib import Path
 
 import aiohttp
 
-from cluster.cutoff_records import ACTIVE, Cutoff, Made
+from cluster.cutoff_records import ACTIVE, Cutoff, Declined, Made
 from cluster.cutoff_subjects import Clock, Subject, Subjects
 from cluster.data_dir import DataDir
 from cluster.errors import Refused
@@ -55,6 +55,7 @@ class _Round:
     began_at: float
     before: list[_Session] = field(default_factory=list)
     after: list[_Session] = field(default_factory=list)
+    declined: list[Declined] = field(default_factory=list)
     sent_at: float | None = None
     acked_at: float | None = None
     ended_at: float | None = None
@@ -110,6 +111,7 @@ class Cutter:
                 ended_at=self._now() if one.ended_at is None else one.ended_at,
                 before=[made.record() for made in one.before],
                 after=[made.record() for made in one.after],
+                declined=list(one.declined),
             )
             for one in self._rounds
         ]
@@ -117,7 +119,7 @@ class Cutter:
     async def _round(self, origin: str, subject: Subject) -> None:
         one = _Round(origin, subject.kind, self._now())
         self._rounds.append(one)
-        one.before = await self._make(subject)
+        one.before = await self._make(one, subject)
         if not one.before:
             return
         acked_at = await self._cut_off(one, subject.cut_off(one.before[0].token))
@@ -130,21 +132,26 @@ class Cutter:
         """Sessions after the cut-off, each asked about at once."""
         for after_s in self._settings.after_s:
             await asyncio.sleep(max(0.0, acked_at + after_s - self._now()))
-            made = await self._make(subject)
+            made = await self._make(one, subject)
             one.after += made
             await self._ask(made)
 
-    async def _make(self, subject: Subject) -> list[_Session]:
-        """A session of every region that gives one."""
-        made = await asyncio.gather(*(self._session_of(region, subject) for region in self._urls))
-        return [one for one in made if one is not None]
+    async def _make(self, one: _Round, subject: Subject) -> list[_Session]:
+        """A session of every region that gives one; who declines is noted."""
+        before = one.sent_at is None
+        made = await asyncio.gather(*(self._session_of(region, subject, before=before) for region in self._urls))
+        one.declined += [answer for answer in made if isinstance(answer, Declined)]
+        return [answer for answer in made if isinstance(answer, _Session)]
 
-    async def _session_of(self, region: str, subject: Subject) -> _Session | None:
+    async def _session_of(self, region: str, subject: Subject, *, before: bool) -> _Session | Declined | None:
         url, body, sent_at = self._urls[region], subject.body, self._now()
         headers = Signer(subject.key, region, url).headers(body)
         try:
             async with self._session.post(url, data=body, headers=headers) as answer:
-                token = session_token_of(await answer.read())
+                content = await answer.read()
+                if answer.status == 503:
+                    return Declined(region, sent_at, before)
+                token = session_token_of(content)
         except ERRORS:
             return None
         return _Session(region, token, sent_at, self._now())

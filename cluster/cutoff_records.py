@@ -38,9 +38,20 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
+class Declined:
+    """A session that a region did not give, with 503: it knows that its clock is wrong. When it was asked for, and
+    whether before the cut-off."""
+
+    region: str
+    sent_at: float
+    before: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Cutoff:
     """One round: sessions of one subject in every region, its cut-off in region `origin`, more sessions at `moments`
-    times after its answer. `acked_at` is None without a good one. `kind` is session, role or principal."""
+    times after its answer, and those that were `declined`. `acked_at` is None without a good one. `kind` is session,
+    role or principal."""
 
     origin: str
     kind: str
@@ -52,11 +63,14 @@ class Cutoff:
     ended_at: float
     before: Sequence[Made] = ()
     after: Sequence[Made] = ()
+    declined: Sequence[Declined] = ()
 
     @property
     def whole(self) -> bool:
-        """Whether all of it was done, so that it can be judged."""
-        made = len(self.before) == len(self.regions) and len(self.after) == len(self.regions) * self.moments
+        """Whether all of it was done, so that it can be judged; to decline a session is an answer too."""
+        before = sum(one.before for one in self.declined)
+        answered = len(self.before) + before, len(self.after) + len(self.declined) - before
+        made = answered == (len(self.regions), len(self.regions) * self.moments)
         asked = all(len(one.asked) == len(self.regions) for one in (*self.before, *self.after))
         in_the_end = all(len(one.in_the_end) == len(self.regions) for one in self.before)
         return self.acked_at is not None and made and asked and in_the_end

@@ -26,6 +26,7 @@ HOOK_TIMEOUT_S = 10.0
 ASKED_S = 1.0
 """How long a node may take to say whether something is wrong inside; a paused one says nothing."""
 ERROR_STATUS, GREY_STATUS = 503, 500
+DRAIN_S, POLL_S = 10.0, 0.05
 
 
 async def do(data: DataDir, fault: Fault) -> None:
@@ -39,14 +40,15 @@ async def do(data: DataDir, fault: Fault) -> None:
                 "lose": {"share": fault.share},
             }
             await disturb(data, fault.action, first=region, second=fault.to, **members[fault.action])
+        case "isolate":
+            await disturb(data, "isolate", **({"first": region} if region else {}))
         case "kill" | "start" | "pause" | "resume":
             await order(data, region, fault.action)
         case "crash":
             await order(data, region, "kill")
             await order(data, region, "start")
         case "upgrade":
-            await order(data, region, "stop")
-            await order(data, region, "start")
+            await replace_node(data, region)
         case "later-entry":
             await hook(data, region, "entry", {"kind": "of-a-later-version"})
         case "full-disk":
@@ -119,6 +121,36 @@ async def order(data: DataDir, region: str, verb: str) -> None:
     answer = await asyncio.to_thread(control.ask, data.run, region, verb)
     if answer is None or not answer["ok"]:
         raise Refused(f"{verb} {region} did not work: {'nothing supervises it' if answer is None else answer['fault']}")
+
+
+async def replace_node(data: DataDir, region: str) -> None:
+    """A region's node ends and starts again as with `drain`, SIGTERM, `start` and `undrain`: meanwhile the global
+    endpoint sends nothing there. Raises Refused."""
+    await drain(data, region)
+    await order(data, region, "stop")
+    await order(data, region, "start")
+    await _tell_router(data, region, draining=False)
+
+
+async def drain(data: DataDir, region: str) -> None:
+    """No new calls of the global endpoint; done when those before are answered. Raises Refused after DRAIN_S."""
+    try:
+        async with asyncio.timeout(DRAIN_S):
+            while (await _tell_router(data, region, draining=True))["in_flight"]:  # noqa: ASYNC110  another process
+                await asyncio.sleep(POLL_S)
+    except TimeoutError:
+        raise Refused(f"drain {region} did not work: calls are still not answered after {DRAIN_S:g} s") from None
+
+
+async def _tell_router(data: DataDir, region: str, *, draining: bool) -> dict[str, Any]:
+    answer = await asyncio.to_thread(
+        control.ask, data.run, control.ROUTER_ORDERS, "drain", region=region, draining=draining
+    )
+    if answer is None or not answer["ok"]:
+        raise Refused(
+            f"drain {region} did not work: {'nothing runs the router' if answer is None else answer['fault']}"
+        )
+    return answer
 
 
 async def disturb(data: DataDir, verb: str, **members: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Literal
 
 from cluster import dns, fault_records
@@ -40,6 +41,10 @@ class Variant:
     engine: str = ""
     without: tuple[str, ...] = ()
     """Parts of the router that are left out (see `router_config`)."""
+    front: str = ""
+    """What stands where the router's global endpoint stands (one of `haproxy_files.FRONTS`); empty for the router."""
+    policies: tuple[str, ...] = ()
+    """The router policies that it is run under; empty for all of the experiment's."""
     dns_ttl_s: float = dns.TTL_S
     """How long the router's policy `dns` keeps an answer."""
 
@@ -160,15 +165,16 @@ class Experiment:
         return replace(self, checks=tuple(check for check in self.checks if check.backbone in ("", backbone)))
 
     @property
+    def arms(self) -> list[tuple[str, Variant]]:
+        """What is run with each seed: a router policy and a variant each."""
+        pairs = product(self.policies, self.variants)
+        return [(policy, variant) for policy, variant in pairs if policy in (variant.policies or self.policies)]
+
+    @property
     def seconds(self) -> float:
         """How long its load lasts in all, starts of clusters not counted."""
         settle_s = max(0.0 if one is None else one.settle_s for one in (self.revoking, self.cutoffs))
-        return (
-            self.seeds
-            * len(self.policies)
-            * len(self.variants)
-            * (self.load.warm_up_s + self.load.duration_s + settle_s)
-        )
+        return self.seeds * len(self.arms) * (self.load.warm_up_s + self.load.duration_s + settle_s)
 
     def drawn(self, seed: int, regions: Sequence[str], variant: str = "") -> list[Fault]:
         """All faults of a variant in order, every crash drawn: the same for the same seed."""

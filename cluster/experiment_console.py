@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import textwrap
@@ -26,12 +25,13 @@ from cluster.errors import ClusterError
 from cluster.experiment import Experiment, ExperimentError, select
 from cluster.files import read_text, write_whole
 from cluster.history import labelled
+from cluster.interrupts import Interrupts
 from cluster.report import console as report_console
 from cluster.result import encoded, result, shown
 from cluster.runner import Progress, Runner
 
 EXPERIMENTS = Path(__file__).parent / "experiments"
-STOPPING = (signal.SIGINT, signal.SIGTERM)
+STOPPED = "stopped before its end"
 PLAIN_WIDTH = 120
 """Columns of a table that goes to a file or a pipe."""
 
@@ -51,8 +51,8 @@ def _folded(line: str, width: int | None) -> str:
 def run_all(names: Iterable[str], *, quick: bool, seed: int, out: Path, backbone: str = "http") -> int:
     """Runs experiments one after the other; 0 if all are valid and every check held, else 1. Raises ClusterError."""
 
-    def run(one: Experiment) -> tuple[dict[str, Any], bool]:
-        return _run(one, quick, seed, backbone)
+    def run(one: Experiment, interrupts: Interrupts) -> dict[str, Any]:
+        return _run(one, quick, seed, backbone, interrupts)
 
     return _each(_formed(_chosen(names), quick, backbone), out, run)
 
@@ -65,8 +65,8 @@ def simulate_all(names: Sequence[str], *, quick: bool, seed: int, out: Path, bac
     forms = console.possible(_formed(_chosen(names), quick, backbone), backbone, every=every, console=new_console())
     places = {one.name: console.place(one, regions) for one in forms}
 
-    def run(one: Experiment) -> tuple[dict[str, Any], bool]:
-        return console.run(one, places[one.name], quick=quick, seed=seed, commit=commit())
+    def run(one: Experiment, interrupts: Interrupts) -> dict[str, Any]:
+        return console.run(one, places[one.name], interrupts, quick=quick, seed=seed, commit=commit())
 
     return _each(forms, out, run)
 
@@ -80,33 +80,22 @@ def new_console() -> Console:
     return Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 
 
-def _each(forms: Iterable[Experiment], out: Path, run: Callable[[Experiment], tuple[dict[str, Any], bool]]) -> int:
+def _each(forms: Sequence[Experiment], out: Path, run: Callable[[Experiment, Interrupts], dict[str, Any]]) -> int:
     console, code, names = new_console(), 0, []
     _check_writable(out)
-    for one in forms:
-        found, stopped = run(one)
-        with _kept_from_ctrl_c() as signals:
+    interrupts = Interrupts()
+    with interrupts.kept():
+        for one in forms:
+            found = run(one, interrupts)
             path = write_result(out, found)
             names.append(one.name)
             show(console, one, found, path)
             if not found["valid"] or not all(check["holds"] for check in found["checks"]):
                 code = 1
             report_console.write(out, names, numbers())
-        if stopped or signals:
-            break
+            if interrupts.came:
+                return code if one is forms[-1] else 1
     return code
-
-
-@contextlib.contextmanager
-def _kept_from_ctrl_c() -> Iterator[list[int]]:
-    """What was measured is written whole: signals that come meanwhile are kept in the list, and end what follows."""
-    signals: list[int] = []
-    before = {number: signal.signal(number, lambda came, _: signals.append(came)) for number in STOPPING}
-    try:
-        yield signals
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def numbers() -> dict[str, str]:
@@ -130,34 +119,31 @@ def _chosen(names: Iterable[str]) -> list[Experiment]:
         raise ClusterError(*error.faults) from error
 
 
-def _run(one: Experiment, quick: bool, seed: int, backbone: str) -> tuple[dict[str, Any], bool]:
-    """The result of one experiment, and whether it was stopped by a signal."""
-    started_at, broken, stopped = int(time.time()), None, False
+def _run(one: Experiment, quick: bool, seed: int, backbone: str, interrupts: Interrupts) -> dict[str, Any]:
+    """The result of one experiment, also of one that did not come to its end."""
+    started_at, version, broken = int(time.time()), commit(), None
     with progress_bar(one) as show_progress:
         runner = Runner(one, seed, show_progress, backbone)
         try:
-            asyncio.run(_until_terminated(runner))
-        except (KeyboardInterrupt, asyncio.CancelledError):
-            broken, stopped = "stopped before its end", True
+            asyncio.run(_until_stopped(runner, interrupts))
+        except asyncio.CancelledError:
+            broken = STOPPED
         except ClusterError as error:
-            broken = "; ".join(error.faults)
+            broken = STOPPED if interrupts.came else "; ".join(error.faults)
         except Exception as error:
             # A fault of ours in one experiment is told in its result, and the others are run all the same.
             traceback.print_exc()
             broken = f"it failed: {type(error).__name__}: {error}"
-    return (
-        result(
-            one,
-            runner.runs,
-            runner.topology,
-            seed=seed,
-            quick=quick,
-            backbone=backbone,
-            commit=commit(),
-            started_at=started_at,
-            broken=broken,
-        ),
-        stopped,
+    return result(
+        one,
+        runner.runs,
+        runner.topology,
+        seed=seed,
+        quick=quick,
+        backbone=backbone,
+        commit=version,
+        started_at=started_at,
+        broken=broken,
     )
 
 
@@ -170,15 +156,14 @@ def progress_bar(one: Experiment, how: str = "") -> Iterator[Progress]:
         yield lambda done_s, what: shown.update(bar, completed=done_s, description=f"{one.number} {what}{how}")
 
 
-async def _until_terminated(runner: Runner) -> None:
-    """SIGTERM ends a run as Ctrl-C does."""
-    task = asyncio.current_task()
+async def _until_stopped(runner: Runner, interrupts: Interrupts) -> None:
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
     assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    try:
-        await runner.run()
-    except* ClusterError as group:
-        raise _first(group) from None
+    with interrupts.ending(lambda: loop.call_soon_threadsafe(task.cancel)):
+        try:
+            await runner.run()
+        except* ClusterError as group:
+            raise _first(group) from None
 
 
 def _first(group: BaseExceptionGroup[ClusterError]) -> ClusterError:
@@ -214,7 +199,7 @@ def show(console: Console, one: Experiment, found: Mapping[str, Any], path: Path
     """Prints latency and losses under each policy, the checks, and the answer."""
     console.print(f"\n[bold]{one.number} {one.name}[/bold]: {one.question}", highlight=False)
     latency = next(series for series in found["series"] if series["name"] == "latency")
-    for label in [labelled(policy, variant.name) for policy in one.policies for variant in one.variants]:
+    for label in [labelled(policy, variant.name) for policy, variant in one.arms]:
         rows = [
             [place, region or endpoint, *rest] for by, place, endpoint, region, *rest in latency["rows"] if by == label
         ]

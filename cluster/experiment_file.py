@@ -7,7 +7,8 @@
 | `topology`, `policies` | a topology of `cluster/topologies`; one cluster is started per router policy and seed |
 | `[[variants]]` | what is compared, each on clusters of its own: `name`, `clients` (see `behaviour`), `verifiers` (see
   `crowd`), `engine` (one of `engines`), `without` (parts of the router, see `router_config`),
-  `dns_ttl_s` (of its policy `dns`) |
+  `dns_ttl_s` (of its policy `dns`), `front` (what stands in the router's place, see `haproxy_files`; only on real
+  processes), `policies` (those of the experiment's that it is run under, all unless given) |
 | `upgrade_from` | the commit of which every node is at first; `upgrade` makes one of them new |
 | `[load]` | `kind` open: `arrivals_per_s` requests arrive from each location at each endpoint, whatever the service
   does, none at all if it is 0; `regional` is `own` (the nearest), `all` or `none`; `warm_up_s`, `duration_s`,
@@ -57,6 +58,7 @@ from cluster.experiment import (
     Verifiers,
 )
 from cluster.fault_records import Fault
+from cluster.haproxy_files import FRONTS
 from cluster.router_config import PARTS
 from cluster.toml_shape import POSITIVE, SECONDS, TEXT
 from cluster.topology import BACKBONES
@@ -132,6 +134,8 @@ _SCHEMA = toml_shape.table(
                     "verifiers": {"enum": list(VERIFIER_KINDS)},
                     "engine": {"enum": list(ENGINES)},
                     "without": {"type": "array", "items": {"enum": [*PARTS]}},
+                    "front": {"enum": [*FRONTS]},
+                    "policies": {"type": "array", "items": _POLICY, "minItems": 1, "uniqueItems": True},
                     "dns_ttl_s": {"type": "number", "minimum": 0, "maximum": 86_400},
                 },
             ),
@@ -243,6 +247,10 @@ def _unknown_words(
     moments = [moment["name"] for moment in document.get("verifiers", {"moments": []})["moments"]]
     variants = [variant["name"] for variant in document.get("variants", [])]
     places = [*_places("faults", faults), *_places("checks", document["checks"]), ("quick", document["quick"])]
+    for index, variant in enumerate(document.get("variants", [])):
+        for policy in variant.get("policies", []):
+            if policy not in document["policies"]:
+                yield f"variants[{index}].policies: {policy} is not run; allowed are {', '.join(document['policies'])}"
     for where, one in places:
         for member, named in (("variants", one.get("variants", [])), ("than", [one["than"]] if "than" in one else [])):
             for variant in named:
@@ -253,10 +261,21 @@ def _unknown_words(
         for policy in check["policies"]:
             if policy not in document["policies"]:
                 yield f"checks[{index}].policies: {policy} is not run; allowed are {', '.join(document['policies'])}"
+        yield from _unrun(f"checks[{index}]", check, document.get("variants", []))
         for member in ("since", "until"):
             if check.get(member, "begin") not in ("begin", "end", *events, *moments):
                 allowed = ", ".join([*events, *moments]) or "none"
                 yield f"checks[{index}].{member}: there is no such fault or step; allowed are {allowed}"
+
+
+def _unrun(where: str, check: Mapping[str, Any], variants: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    """Policies of a check under which one of its variants is not run."""
+    judged = {*check.get("variants", [variant["name"] for variant in variants]), check.get("than", "")}
+    for variant in (one for one in variants if one["name"] in judged):
+        for policy in check["policies"]:
+            if policy not in variant.get("policies", [policy]):
+                allowed = ", ".join(variant["policies"])
+                yield f"{where}.policies: {variant['name']} is not run under {policy}; allowed are {allowed}"
 
 
 def _places(name: str, entries: Sequence[Mapping[str, Any]]) -> Iterable[tuple[str, Mapping[str, Any]]]:
@@ -290,7 +309,8 @@ def _build(document: Mapping[str, Any]) -> Experiment:
 
 
 def _variant(members: Mapping[str, Any]) -> Variant:
-    return Variant(**{**members, "without": tuple(members.get("without", ()))})
+    lists = {member: tuple(members.get(member, ())) for member in ("without", "policies")}
+    return Variant(**{**members, **lists})
 
 
 def _cutoffs(members: Mapping[str, Any]) -> Cutoffs:

@@ -58,6 +58,18 @@ def partition(first: str, second: str, one_way: bool, data_dir: Path) -> None:
 
 
 @click.command()
+@click.argument("region", metavar="[R]", required=False)
+@DATA
+def isolate(region: str | None, data_dir: Path) -> None:
+    """Let nothing pass between a region and every other one; without R, between any two.
+
+    Example: python -m cluster isolate ap-southeast-1
+    """
+    said = f"{region}: nothing passes to or from another region" if region else "nothing passes between any two regions"
+    _do(data_dir, Fault(0, "isolate", region or ""), said)
+
+
+@click.command()
 @click.argument("first", metavar="R1")
 @click.argument("second", metavar="R2")
 @click.argument("ms", metavar="MS", type=MS)
@@ -212,8 +224,8 @@ def fault_schedule(file: Path, seed: int, leave: bool, data_dir: Path) -> None:
     asyncio.run(fault_schedule.run(data, schedule, seed, leave=leave, say=click.echo))
 
 
-VERBS = (pause, resume, partition, slow, lose, error_rate, brown_out, grey, stall, clock_offset, full_disk, empty_disk,
-         heal, fault_schedule)  # fmt: skip
+VERBS = (pause, resume, partition, isolate, slow, lose, error_rate, brown_out, grey, stall, clock_offset, full_disk,
+         empty_disk, heal, fault_schedule)  # fmt: skip
 
 
 def _do(path: Path, fault: Fault, said: str) -> None:

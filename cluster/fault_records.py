@@ -5,6 +5,7 @@
 | `kill` | `region` | SIGKILL of the region's node | `start` |
 | `pause` | `region` | SIGSTOP: connections stand, nothing is answered | `resume` |
 | `partition` | `region`, `to`, `one_way` | no byte passes between two regions, or none from `region` to `to` | `heal` |
+| `isolate` | `region` | no byte passes between the region and any other one, or between any two | `heal` |
 | `slow` | `region`, `to`, `ms` | every byte between two regions takes longer, each way | the same with 0, `heal` |
 | `lose` | `region`, `to`, `share` | messages between two regions come late, as after a lost packet | the same |
 | `error-rate` | `region`, `share`, `status` | that share of answers to clients is a 5xx (503) | the same, `start` |
@@ -16,7 +17,7 @@
 | `full-disk` | `region` | no write to a file succeeds | `heal`, `start` |
 | `empty-disk` | `region`, `journal_only` | SIGKILL, and everything in the region's folder is gone | `start` |
 | `heal` | `region`, `to` | ends the faults of a link, of a region, or all of them, but no kill, pause or empty disk | |
-| `upgrade` | `region` | the node ends as it is told to, and starts again, of this version | |
+| `upgrade` | `region` | drained by the router, the node ends as it is told to, and starts again, of this version | |
 | `later-entry` | `region` | the node records a revocation of a kind that only a later version knows | |
 | `crash` | `every_s`, `region`, `until_s` | a kill and a start at a random moment of each such time | |
 
@@ -33,6 +34,9 @@ from typing import Any
 from cluster import toml_shape
 from cluster.faults import EXTRA_MS_MAX
 from cluster.toml_shape import POSITIVE, SECONDS, TEXT
+
+CRASH_EVERY_S_MIN = 0.1
+"""A process does not end and start again in less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,7 @@ ACTIONS: Mapping[str, Action] = {
     "pause": Action(),
     "resume": Action(),
     "partition": Action(_PAIR, ("one_way",)),
+    "isolate": Action((), ("region",)),
     "slow": Action((*_PAIR, "ms")),
     "lose": Action((*_PAIR, "share")),
     "error-rate": Action(("region", "share"), ("status",), hook=True, limits={"status": {"enum": [*_STATUSES]}}),
@@ -133,7 +138,7 @@ MEMBERS: Mapping[str, Any] = {
     "share": {"type": "number", "minimum": 0, "maximum": 1},
     "per_s": SECONDS,
     "queue_ms": POSITIVE,
-    "every_s": POSITIVE,
+    "every_s": {"type": "number", "minimum": CRASH_EVERY_S_MIN},
     "until_s": POSITIVE,
     "times": {"type": "number", "minimum": 1, "maximum": 1000},
     "status": {"enum": [0, *_STATUSES]},

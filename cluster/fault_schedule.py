@@ -54,7 +54,7 @@ def parse(text: str, source: str) -> Schedule:
         times = [fault["at_s"] for fault in document["faults"]]
         wrong = [*fault_records.mistimed("faults", "fault", times, document["duration_s"])]
     if wrong:
-        raise ClusterError(*(f"{source}: {fault}" for fault in wrong))
+        raise ClusterError(*dict.fromkeys(f"{source}: {fault}" for fault in wrong))
     return Schedule(float(document["duration_s"]), tuple(Fault.of(fault) for fault in document["faults"]))
 
 

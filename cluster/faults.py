@@ -3,6 +3,7 @@
 | order | members | what it does |
 |---|---|---|
 | `partition` | `first`, `second`, `one_way` | no byte arrives from `first` at `second`, nor back unless `one_way` |
+| `isolate` | `first` | no byte passes between `first` and any other region; without `first`, between any two |
 | `slow` | `first`, `second`, `ms` | each byte takes `ms` milliseconds longer, there and back; 0 is the end of it |
 | `lose` | `first`, `second`, `share` | that share of messages comes late, there and back, as after a lost packet |
 | `heal` | | every link is as at the start; with `first` and `second`, the links between these two |
@@ -88,6 +89,9 @@ class Links:
             case "partition":
                 for pair in self._pairs(order, one_way=order.get("one_way") is True):
                     self._change(pair, cut=True)
+            case "isolate":
+                for pair in self._around(order):
+                    self._change(pair, cut=True)
             case "slow":
                 extra_ms = _number(order, "ms", EXTRA_MS_MAX)
                 for pair in self._pairs(order):
@@ -102,7 +106,7 @@ class Links:
             case "heal":
                 self._faults.clear()
             case verb:
-                raise FaultError(f"{verb}: not an order; allowed are partition, slow, lose and heal")
+                raise FaultError(f"{verb}: not an order; allowed are partition, isolate, slow, lose and heal")
 
     def told(self) -> list[dict[str, str]]:
         """Every direction that is not well: `from`, `to`, and `fault` in words."""
@@ -113,6 +117,14 @@ class Links:
         first, second = str(order.get("first")), str(order.get("second"))
         check_regions(self.regions, first, second)
         return ((first, second),) if one_way else ((first, second), (second, first))
+
+    def _around(self, order: Mapping[str, Any]) -> list[Pair]:
+        """Both directions of every link of a region, or of all."""
+        if "first" not in order:
+            return list(self._models)
+        region = str(order["first"])
+        check_regions(self.regions, region)
+        return [pair for pair in self._models if region in pair]
 
     def _change(self, pair: Pair, **members: Any) -> None:
         self._faults[pair] = replace(self.of(*pair), **members)

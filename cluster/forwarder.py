@@ -122,14 +122,14 @@ class Forwarder:
 
     def _first(self, attempt: Attempt) -> tuple[str, Skipped]:
         view = attempt.view
-        if view.endpoint == "regional":
+        if view.region:
             return view.region, []
         return self.chooser.first(view.place, attempt.call, attempt.began)
 
     def _next(self, attempt: Attempt, result: Result) -> str | None:
         """Where the request may go after a result, if there is such a place and budget, which `_again` gives back.
         A region that was full was spared, so going on from there costs nothing."""
-        if attempt.view.endpoint == "regional":
+        if attempt.view.region:
             return None
         other, skipped = self.chooser.next(attempt.view.place, attempt.call, monotonic(), attempt.asked)
         if other is None or not (isinstance(result, Full) or self._budget.take(self._all_in_flight)):
@@ -153,7 +153,7 @@ class Forwarder:
     # -- hedging -----------------------------------------------------------------------------------------------------
 
     def _may_hedge(self, attempt: Attempt) -> bool:
-        if not self.chooser.policy.hedges or attempt.view.endpoint == "regional":
+        if not self.chooser.policy.hedges or attempt.view.region:
             return False
         self._hedges.called()
         return retry.hedgeable(*attempt.asks)
@@ -279,7 +279,8 @@ class Forwarder:
     # -- answers -----------------------------------------------------------------------------------------------------
 
     def _route(self, attempt: Attempt) -> bytes:
-        named = "regional" if attempt.view.endpoint == "regional" else self.chooser.policy.name
+        view = attempt.view
+        named = self.chooser.policy.name if not view.region else "regional" if view.endpoint == "regional" else "pinned"
         return route.line(named, tuple(attempt.steps))
 
     def _reply(self, attempt: Attempt, answer: Answer) -> Reply:

@@ -5,6 +5,8 @@
 | `impaired_s` | seconds from the beginning of `since` to the end of the last bad second before `until` |
 | `collapsed_s` | seconds from the beginning of `since` until the first second that was not bad |
 | `amplification` | attempts ÷ requests |
+| `switch_s` | seconds from the beginning of `since` to when the first request was due, after one was lost, that another
+  region answered well; the mean of all seeds, and nothing where one of them lost nothing or did not switch |
 | `latency_ms_p99` | p99 of the latency of requests answered well |
 | `hedged_share` | calls that the router sent to a second region ÷ requests, those of the warm-up too |
 
@@ -19,6 +21,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import mean
 from typing import TYPE_CHECKING
 
 from cluster.history import Exchange, Run, percentile
@@ -89,6 +92,31 @@ def _amplification(check: Check, runs: Sequence[Run], table: RttTable) -> Iterab
     yield "", sum(exchange.attempts for exchange in found) / len(found) if found else None
 
 
+def _switch_s(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
+    found = [_switch_of(check, run) for run in runs]
+    known = [seconds for seconds in found if seconds is not None]
+    yield "", mean(known) if known and len(known) == len(found) else None
+
+
+def switches(check: Check, runs: Iterable[Run]) -> Iterable[tuple[Run, float | None, int, int]]:
+    """Of each run: the seconds that `switch_s` takes the mean of, and of the requests of its window how many there were
+    and how many were lost."""
+    for run in (one for one in runs if one.policy in check.policies and one.variant in check.variants):
+        due = [exchange for _, exchange in _due(check, run)]
+        yield run, _switch_of(check, run), len(due), sum(exchange.outcome != "ok" for exchange in due)
+
+
+def _switch_of(check: Check, run: Run) -> float | None:
+    """Of one run; requests are taken in the order in which they were due."""
+    event = run.event(check.since)
+    due = sorted(_due(check, run), key=lambda found: found[0])
+    first_lost = next((at_s for at_s, exchange in due if exchange.outcome != "ok"), None)
+    if event is None or first_lost is None:
+        return None
+    elsewhere = ((at_s, e) for at_s, e in due if at_s > first_lost and e.outcome == "ok")
+    return next((at_s for at_s, e in elsewhere if e.served_by not in ("", event.region)), None)
+
+
 def _latency_ms_p99(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
     found = [e.latency_ms for run in runs for _, e in _due(check, run) if e.outcome == "ok"]
     yield "", percentile(found, 0.99) if len(found) >= P99_SAMPLES_MIN else None
@@ -106,6 +134,7 @@ MEASURES: Mapping[str, tuple[Measure, tuple[str, ...], tuple[str, ...]]] = {
     "impaired_s": (_impaired_s, ("since", "level"), ("within_ms",)),
     "collapsed_s": (_collapsed_s, ("since", "level"), ("within_ms",)),
     "amplification": (_amplification, ("since",), ()),
+    "switch_s": (_switch_s, ("since",), ()),
     "latency_ms_p99": (_latency_ms_p99, ("since",), ()),
 }
 """How each kind measures, and which members it needs and allows beside the window, the clients and the bounds."""

@@ -7,6 +7,7 @@
 | `reused_origins` | regions that went on with a log whose disk they had lost |
 | `received_ratio` | bytes that a region got from others while it started ÷ all that another one's journal holds |
 | `alarms` | regions of `observer`, or all but `origin`, that told of a revocation of a later version in the window |
+| `alarmless` | those of them whose metrics have no such alarm: nodes of a version that was built without it |
 
 `since` and `until` bound the window. A check does not hold when there was a run in which nothing was seen. Of
 several runs the highest staleness counts, or the lowest where it is to be at least something.
@@ -95,6 +96,16 @@ def _alarms(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tupl
     yield "", sum(told) / len(told) if known else None
 
 
+def _alarmless(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
+    found = []
+    for run in runs:
+        asked = [sample for sample in _window(check, run) if _is_asked(check, sample) and sample.origin]
+        having = {sample.region for sample in asked if sample.unknown is not None}
+        found.append(len({sample.region for sample in asked} - having) if asked else None)
+    known = [count for count in found if count is not None]
+    yield "", sum(known) / len(known) if known and len(known) == len(found) else None
+
+
 def _is_asked(check: Check, sample: Look) -> bool:
     return check.observer in ("", sample.region) and check.origin != sample.region
 
@@ -106,5 +117,6 @@ MEASURES: Mapping[str, tuple[Measure, tuple[str, ...], tuple[str, ...]]] = {
     "reused_origins": (_reused_origins, (), ()),
     "received_ratio": (_received_ratio, (), ()),
     "alarms": (_alarms, (), ("observer", "origin", *_WINDOW)),
+    "alarmless": (_alarmless, (), ("observer", "origin", *_WINDOW)),
 }
 """How each kind measures, and which members it needs and allows beside the bounds."""

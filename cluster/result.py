@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from cluster import checks, conditions, cutoff_checks, distributions, finding
-from cluster.checks import Verdict
+from cluster import checks, conditions, cutoff_checks, distributions, finding, load_checks
+from cluster.checks import Check, Verdict
 from cluster.crowd import checks as crowd_checks
 from cluster.distributions import quantile
-from cluster.experiment import Cutoffs, Experiment, Load, Verifiers
+from cluster.experiment import Cutoffs, Experiment, Load, Variant, Verifiers
 from cluster.history import Crowd, Exchange, Run, percentile
 from cluster.topology import Topology
 
@@ -58,7 +58,7 @@ def result(
         },
         "parameters": parameters(experiment, quick, backbone),
         "checks": [asdict(verdict) for verdict in verdicts],
-        "series": series(runs),
+        "series": [*series(runs), *_switch_series(experiment, runs)],
     }
 
 
@@ -119,7 +119,7 @@ def parameters(experiment: Experiment, quick: bool, backbone: str) -> dict[str, 
         "backbone": backbone,
         "policies": list(experiment.policies),
         "seeds": experiment.seeds,
-        "variants": [{**asdict(one), "without": list(one.without)} for one in experiment.variants if one.name],
+        "variants": [_variant(one) for one in experiment.variants if one.name],
         "load": {"kind": "open", **asdict(experiment.load), **_lists(experiment.load)},
         "faults": [{**asdict(fault), "variants": list(fault.variants)} for fault in experiment.faults],
         "revocations": None if experiment.revoking is None else asdict(experiment.revoking),
@@ -128,6 +128,10 @@ def parameters(experiment: Experiment, quick: bool, backbone: str) -> dict[str, 
         "quick_checks": experiment.quick.checks,
         "quick_leaves_out": experiment.quick.leaves_out,
     }
+
+
+def _variant(variant: Variant) -> dict[str, Any]:
+    return {**asdict(variant), "without": list(variant.without), "policies": list(variant.policies)}
 
 
 def _as_json(verifiers: Verifiers) -> dict[str, Any]:
@@ -173,6 +177,18 @@ def series(runs: Sequence[Run]) -> list[dict[str, Any]]:
         *_cutoff_series(runs),
         *_crowd_series(runs),
     ]
+
+
+def _switch_series(experiment: Experiment, runs: Sequence[Run]) -> Iterable[dict[str, Any]]:
+    """How soon each run went to another region, of every check that asks for it; nothing where none does."""
+    asked = [check for check in experiment.checks if check.kind == "switch_s" and not check.than]
+    if asked:
+        rows = (_switch(check, *found) for check in asked for found in load_checks.switches(check, runs))
+        yield _table("switch-over", "policy seed location endpoint fault switch_s requests lost", rows)
+
+
+def _switch(check: Check, run: Run, seconds: float | None, requests: int, lost: int) -> Row:
+    return [run.label, run.seed, check.location, check.endpoint, check.since, seconds, requests, lost]
 
 
 def _cutoff_series(runs: Sequence[Run]) -> Iterable[dict[str, Any]]:

@@ -2,9 +2,9 @@
 
     x-stsd-route: nearest-failover, us-east-1;down, eu-west-1;no-connection, ap-southeast-1;status=200;retry
 
-First the policy (`regional` where the region was in the URL; with `;panic` when health was not believed), then each
-region in the order in which it was thought of, and why it was left out or what came of it. `cluster/README.md` lists
-the words.
+First the policy (`regional` where the region was in the URL, `pinned` at a pinned port; with `;panic` when health was
+not believed), then each region in the order in which it was thought of, and why it was left out or what came of it.
+`cluster/README.md` lists the words.
 """
 
 from __future__ import annotations

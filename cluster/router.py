@@ -1,7 +1,8 @@
 """The failover router: its ports, its own pages, its health checks and the orders it obeys. (I/O)
 
 It listens on one port for the global endpoint without added latency, and for each place of clients on one port for
-the global endpoint and one per region. A regional port never moves a request: its signature names the region.
+the global endpoint and one per region. A regional port never moves a request: its signature names the region. Nor does
+a pinned port, which is the global endpoint for another proxy: it marks, delays, and leaves the choice to who calls it.
 What happens to one request is in `forwarder`.
 """
 
@@ -62,6 +63,8 @@ class Router:
             await self._listen(seen.global_port, View("global", place, place, "", paths))
             for region, port in seen.regional.items():
                 await self._listen(port, View("regional", place, place, region, paths))
+            for region in topology.regions if self.config.pinned else ():
+                await self._listen(self.config.pinned[place, region], View("global", place, place, region, paths))
         self._tasks = self.forwarder.begin()
 
     async def drain(self) -> None:
@@ -130,7 +133,7 @@ class Router:
         path, _, _ = target.partition("?")
         if self.config.unsafe_test_hooks and path in hooks.PATHS:
             return await self._hook(request, path, body)
-        if view.endpoint == "global" and path in OWN_PATHS:
+        if not view.region and path in OWN_PATHS:
             return self._own(request, path)
         reply = await self.forwarder.respond(view, request, target, body, arrived)
         if self._draining:

@@ -34,6 +34,12 @@ def options(function: Callable[..., Any]) -> Callable[..., Any]:
             metavar="S",
             help="How long the policy dns keeps an answer, in seconds. 60 at first.",
         ),
+        click.option(
+            "--pinned-from",
+            type=click.IntRange(1, 65_000),
+            metavar="PORT",
+            help="For experiments: listen from PORT on, for every place and region, for a proxy that chooses itself.",
+        ),
         click.option("--policy", metavar="NAME", help=f"How the router chooses: {', '.join(routing.POLICIES)}."),
     ):
         function = option(function)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 PARTS = ("active-checks", "deep-checks", "breakers", "shedding", "admission", "retries")
 """What a router can do without."""
+CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S = 1.0, 5.0
 DIRECT = "direct"
 """The `location` label of the port that adds no latency."""
 
@@ -35,6 +36,9 @@ class RouterConfig:
     cluster_key: bytes = field(repr=False)
     policy: str = routing.DEFAULT_POLICY
     dns_ttl_s: float = dns.TTL_S
+    pinned: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """Ports of the global endpoint that choose nothing, by place and the region that they lead to; for another proxy to
+    choose among."""
     without: frozenset[str] = frozenset()
     """Of PARTS, what is left out, so that experiments can show what it is good for."""
     read_key: ReadKey | None = None
@@ -43,14 +47,21 @@ class RouterConfig:
     """How long `/readyz` says 503 before the router stops to listen: long enough for whoever asks it to notice."""
     host: str = "127.0.0.1"
     seed: int | None = None
-    connect_timeout_s: float = 1.0
-    answer_timeout_s: float = 5.0
+    connect_timeout_s: float = CONNECT_TIMEOUT_S
+    answer_timeout_s: float = ANSWER_TIMEOUT_S
     unsafe_test_hooks: bool = False
+
+
+def pinned_ports(topology: Topology, first: int) -> dict[tuple[str, str], int]:
+    """Ports from `first` on for every place and region, region by region for one place after the other."""
+    pairs = [(place, region) for place in topology.locations for region in topology.regions]
+    return {pair: first + i for i, pair in enumerate(pairs)}
 
 
 @dataclass(slots=True)
 class View:
-    """One port: whose view it is, the one region of a regional endpoint, and the paths (none without latency).
+    """One port: whose view it is, the one region it leads to (of a regional endpoint, or pinned; else empty), and the
+    paths (none without latency).
     `place` is where its clients count as being."""
 
     endpoint: Endpoint

@@ -14,7 +14,7 @@ from cluster import control, dns
 from cluster.data_dir import HOST, ROUTER, DataDir
 from cluster.errors import ClusterError
 from cluster.router import Router
-from cluster.router_config import RouterConfig
+from cluster.router_config import RouterConfig, pinned_ports
 from cluster.supervisor import RunFlags
 from loadtest.places import DataDirError, Key, read_key
 
@@ -31,6 +31,7 @@ def run(data: DataDir, policy: str, flags: RunFlags, drain_s: float) -> int:
         cluster_key=data.read_key(),
         policy=policy,
         dns_ttl_s=dns.TTL_S if flags.dns_ttl_s is None else flags.dns_ttl_s,
+        pinned={} if flags.pinned_from is None else pinned_ports(data.topology, flags.pinned_from),
         without=frozenset(flags.without),
         read_key=partial(_read_key, data.path),
         drain_s=drain_s,

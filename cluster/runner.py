@@ -8,9 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
 
 import aiohttp
@@ -19,6 +18,7 @@ from cluster import (
     brokers,
     conditions,
     disturb,
+    fronts,
     node_checks,
     own_cluster,
     snapshot,
@@ -69,35 +69,46 @@ class Runner:
         one = self.experiment
         with version_before.checkout(one.upgrade_from) if one.upgrade_from else contextlib.nullcontext() as code:
             for seed in range(self.seed, self.seed + one.seeds):
-                for policy, variant in product(one.policies, one.variants):
+                for policy, variant in one.arms:
                     if not self._is_possible(variant):
                         continue
                     self._progress(self._done_s, f"{labelled(policy, variant.name)}, seed {seed}: starting")
                     environment = {} if code is None else {supervisor.CODE: str(code)}
-                    async with self._cluster(policy, variant, seed, environment) as data:
-                        await self._load(data, policy, variant, seed)
+                    front = fronts.chosen(variant.front, policy, self.topology)
+                    async with (
+                        self._cluster(policy, variant, seed, environment, front) as data,
+                        fronts.running(front, data) as urls,
+                    ):
+                        await self._load(data, policy, variant, seed, urls)
         if self._impossible:
             raise Refused(*self._impossible)
 
     def _is_possible(self, variant: Variant) -> bool:
-        """Whether the program of its engine is there; what is not is told in the end, and the others run."""
+        """Whether the programs that it needs are there; what is not is told in the end, and the others run."""
         program = ENGINES[variant.engine].program if variant.engine else ""
-        if not program or Path(program).exists():
-            return True
-        self._impossible[f"{variant.name} was not run: {program} is not there"] = None
-        return False
+        why = f"{program} is not there" if program and not Path(program).exists() else fronts.missing(variant.front)
+        if why:
+            checks = (c.name for c in self.experiment.checks if variant.name in (*c.variants, c.than))
+            unjudged = "; ".join(dict.fromkeys(checks)) or "nothing"
+            self._impossible[f"{variant.name} was not run: {why}; not judged of it: {unjudged}"] = None
+        return not why
 
-    def _cluster(self, policy: str, variant: Variant, seed: int, environment: dict[str, str]) -> OwnCluster:
+    def _cluster(
+        self, policy: str, variant: Variant, seed: int, environment: dict[str, str], front: fronts.Front | None
+    ) -> OwnCluster:
         engine = ENGINES[variant.engine] if variant.engine else Engine(self.backbone)
         if engine.program:
             environment = environment | {brokers.PROGRAM: engine.program}
-        flags = ["--backbone", engine.backbone, *_hooks(self.experiment.faults), *_router(variant)]
+        flags = ["--backbone", engine.backbone, *_hooks(self.experiment.faults), *_router(variant, front)]
         return OwnCluster(self.experiment.topology, policy, seed, *flags, environment=environment)
 
-    async def _load(self, data: DataDir, policy: str, variant: Variant, seed: int) -> None:
+    async def _load(
+        self, data: DataDir, policy: str, variant: Variant, seed: int, global_urls: Mapping[str, str]
+    ) -> None:
+        """`global_urls`: the global endpoint by place, where it is another one than the router's."""
         load = self.experiment.load
         what = f"{labelled(policy, variant.name)}, seed {seed}"
-        generator = _generator(data.path, load.timeout_s)
+        generator = _generator(data.path, load.timeout_s, global_urls)
         generator.behaviour, generator.seed = BEHAVIOURS[variant.clients], seed
         arrivals = schedule(load, groups(self.topology, load.regional), seed)
         events: list[Event] = []
@@ -154,7 +165,7 @@ class Runner:
     def _run_s(self) -> float:
         """How long the load of one run lasts."""
         one = self.experiment
-        return one.seconds / one.seeds / len(one.policies) / len(one.variants)
+        return one.seconds / one.seeds / len(one.arms)
 
     def _revoker(self, data: DataDir, generator: Generator, session: aiohttp.ClientSession) -> Revoker | None:
         settings = self.experiment.revoking
@@ -208,7 +219,9 @@ def _hooks(faults: Iterable[Fault]) -> list[str]:
     return ["--unsafe-test-hooks"] if any(fault.needs_hooks for fault in faults) else []
 
 
-def _router(variant: Variant) -> list[str]:
+def _router(variant: Variant, front: fronts.Front | None) -> list[str]:
+    if front is not None:
+        return front.flags
     left_out = [word for part in variant.without for word in ("--without", part)]
     return [*left_out, "--dns-ttl", f"{variant.dns_ttl_s:g}"]
 
@@ -227,9 +240,9 @@ async def _moments(settings: Verifiers | None, generator: Generator, events: lis
         events.append(Event("verifiers", "", moment.at_s, moment.at_s, moment.name))
 
 
-def _generator(path: Path, timeout_s: float) -> Generator:
+def _generator(path: Path, timeout_s: float, global_urls: Mapping[str, str]) -> Generator:
     try:
-        places = read_places(path)
+        places = [replace(one, global_url=global_urls.get(one.name, one.global_url)) for one in read_places(path)]
         check_targets(places)
         return Generator({place.name: place for place in places}, read_role(path), timeout_s)
     except DataDirError as error:

@@ -43,6 +43,8 @@ class RunFlags:
     dns_ttl_s: float | None = None
     network: str = "inproc"
     without: tuple[str, ...] = ()
+    pinned_from: int | None = None
+    """The first of the router's pinned ports, None for none of them."""
 
     @property
     def words(self) -> list[str]:
@@ -60,8 +62,9 @@ class RunFlags:
         """Those that only the router obeys, and the seed."""
         policy = ["--policy", self.policy] if self.policy else []
         ttl = [] if self.dns_ttl_s is None else ["--dns-ttl", f"{self.dns_ttl_s:g}"]
+        pinned = [] if self.pinned_from is None else ["--pinned-from", str(self.pinned_from)]
         without = [word for part in self.without for word in ("--without", part)]
-        return [*policy, *ttl, *without, *(["--seed", str(self.seed)] if self.seed is not None else [])]
+        return [*policy, *ttl, *pinned, *without, *(["--seed", str(self.seed)] if self.seed is not None else [])]
 
 
 def command(data: DataDir, name: str, flags: RunFlags) -> list[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,10 +23,22 @@ def table(required: Mapping[str, Any], optional: Mapping[str, Any] | None = None
 
 def faults(schema: Mapping[str, Any], content: Any, where: str = "") -> Iterable[str]:
     """A line for everything in `content` that the schema does not allow: path, reason, what is allowed."""
-    # Imported here, because most commands check no file and this takes as long as their own modules together.
-    from jsonschema import Draft202012Validator
+    lines = (_line(error, where) for error in _validator()(schema).iter_errors(content))
+    return dict.fromkeys(lines)  # two missing members are two errors, and one line
 
-    return (_line(error, where) for error in Draft202012Validator(schema).iter_errors(content))
+
+@cache
+def _validator() -> Any:
+    # Imported here, because most commands check no file and this takes as long as their own modules together.
+    from jsonschema import Draft202012Validator, validators
+
+    types = Draft202012Validator.TYPE_CHECKER.redefine("number", _is_number)
+    return validators.extend(Draft202012Validator, type_checker=types)  # type: ignore[no-untyped-call]
+
+
+def _is_number(checker: object, value: object) -> bool:
+    """TOML has nan and inf, which are below no limit and above none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _line(error: ValidationError, prefix: str) -> str:
@@ -46,10 +60,16 @@ def _reason(error: ValidationError) -> str:
         case "required":
             missing = sorted(set(schema["required"]) - set(instance))
             return f"{', '.join(missing)} is missing; needed are {', '.join(schema['required'])}"
+        case "type" if isinstance(instance, float) and not math.isfinite(instance):
+            return f"{instance!r} is no finite number; allowed is {schema['type']}"
         case "type":
             return f"{instance!r} has the wrong type; allowed is {schema['type']}"
         case "minimum" | "maximum":
             return f"{instance!r} is out of range; allowed is {_range(schema)}"
+        case "exclusiveMinimum":
+            return f"{instance!r} is out of range; allowed is more than {schema['exclusiveMinimum']}"
+        case "minItems":
+            return f"{instance!r} is too short; allowed are at least {schema['minItems']} entries"
         case validator:
             return f"{instance!r} does not fit; allowed is {validator} {error.validator_value}"
 

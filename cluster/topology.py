@@ -4,7 +4,7 @@ A topology file is TOML; every member is checked and an unknown one is a fault, 
 
 | member | meaning |
 |---|---|
-| `regions` | 1 to 9 region names; the first is where a client of the router's own URL counts as being |
+| `regions` | 1 to 12 region names; the first is where a client of the router's own URL counts as being |
 | `home` | the region that `home-2011` sends everything to; the first region unless given |
 | `locations` | places of clients, region names of the round-trip table; the topology's regions unless given |
 | `[[rtt]]` | `from`, `to`, `p50_ms`, `p90_ms`: a round trip that the table lacks, or another than the table's |
@@ -28,8 +28,8 @@ from typing import Any
 REGION_NAME = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]+")
 MEMBERS = {"regions", "home", "locations", "rtt", "capacity", "path_shifts"}
 RTT_MEMBERS = {"from", "to", "p50_ms", "p90_ms"}
-REGIONS_MAX = 9
-"""The regional endpoints are on the ports N+1 to N+9."""
+REGIONS_MAX = 12
+"""The regional endpoints are on the ports N+1 to N+12."""
 FIRST_LOCATION_PORT = 20
 """What locations see begins at N+20: N+10 to N+19 stay free, among them 8711, where `stsd serve` listens."""
 LINKS = "links"
@@ -261,7 +261,8 @@ def _own_round_trips(entries: Any, faults: list[str]) -> RttTable:
             faults.append(f"rtt[{index}]: give exactly from, to, p50_ms and p90_ms")
             continue
         p50, p90 = entry["p50_ms"], entry["p90_ms"]
-        if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in (p50, p90)) or not 0 <= p50 <= p90:
+        numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in (p50, p90))
+        if not numbers or not 0 <= p50 <= p90 < math.inf:
             faults.append(f"rtt[{index}]: p50_ms and p90_ms are milliseconds, and p90_ms is not below p50_ms")
             continue
         own[(str(entry["from"]), str(entry["to"]))] = RoundTrip(float(p50), float(p90))

@@ -105,6 +105,7 @@ async def _serve(settings: Config, limits: Limits) -> None:
         )
         metrics.backbone, metrics.behind = backbone.state, replicator.behind
         metrics.unknown = lambda: view.revocations.unknown
+        metrics.clock_offsets = replicator.clocks.offsets_s
         replicator.on_refused = metrics.peer_message
         probes = Probes(view, metrics, replicator.staleness, clock, membership)
         gateway = Gateway(node, clock, metrics, log, secure=secure is not None)

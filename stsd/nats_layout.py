@@ -51,6 +51,11 @@ def batch_subject(cluster: str, origin: Origin) -> str:
     return f"stsd.{cluster}.rev.{origin.region}.{_token(origin)}"
 
 
+def region_of_batches(subject: str) -> str:
+    """On which region's `batch_subject` something was published."""
+    return subject.split(".")[3]
+
+
 def heartbeat_subject(cluster: str, origin: Origin) -> str:
     """Where an origin says how far it is."""
     return f"stsd.{cluster}.hb.{origin.region}.{_token(origin)}"

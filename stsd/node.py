@@ -81,7 +81,7 @@ class Node:
         caller: Caller | None = None
         try:
             caller = authenticate(request, self.view, self.signing_keys, now, wall_now)
-            return Decided(revoke.run(request, caller, self.view, now), _event(caller))
+            return Decided(revoke.run(request, caller, self.view, now, wall_now), _event(caller))
         except StsError as error:
             response = json_api.error(error, request.id, revoke.OPERATION)
             response.event = _event(caller, error.reason)

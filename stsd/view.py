@@ -11,17 +11,22 @@ from dataclasses import dataclass, field
 
 from stsd import policy
 from stsd.directory import Directory, Holder
+from stsd.errors import ServiceUnavailable
 from stsd.policy import NamedPolicy
-from stsd.principal import Principal, Session
+from stsd.principal import Caller, Principal, Session
+from stsd.revocation.instants import Instants
 from stsd.revocation.replica import Replica
 from stsd.revocation.revocation_set import RevocationSet
 from stsd.revocation.staleness import DEGRADED, SHORT_SESSION_S, Level, Limits
+from stsd.tokens import credentials
 from stsd.tokens.cache import VerifiedTokens
+from stsd.tokens.credentials import Credentials, Grant
 from stsd.tokens.keyset import Entropy, KeySet
 
 GLOBAL_ENDPOINT_REGION = "us-east-1"
 """The region that requests to the global endpoint are signed for (spec 5.1)."""
 MAX_COMPILED_SESSION_POLICIES = 4096
+CLOCK_WRONG = "The clock of this region is wrong: it issues no sessions until it is set right. Use another region."
 LOOK_EVERY_S = 0.01
 """How long a staleness is believed: working it out walks all origins, and every request needs it."""
 
@@ -32,6 +37,7 @@ class View:
     authorization messages.
 
     `staleness_s` is that of the origin known worst when `look` was last called, `level` what follows from it.
+    `clock_wrong_by_s` is None unless this node's clock is known to be wrong (stsd.revocation.peer_clocks).
     """
 
     region: str
@@ -42,9 +48,11 @@ class View:
     revocations: RevocationSet
     entropy: Entropy = field(repr=False)
     limits: Limits = field(default_factory=Limits)
+    instants: Instants = field(default_factory=Instants)
     message_key: bytes = field(default=b"", repr=False)
     staleness_s: float = field(init=False, default=0.0)
     level: Level = field(init=False, default="fresh")
+    clock_wrong_by_s: float | None = field(init=False, default=None)
     _looked_at: float = field(init=False, default=-math.inf, repr=False)
     tokens: VerifiedTokens = field(init=False)
     _compiled: dict[str, NamedPolicy] = field(init=False, default_factory=dict, repr=False)
@@ -66,8 +74,24 @@ class View:
         return DEGRADED[self.level]
 
     def session_s(self, duration_s: int) -> int:
-        """How long a session of `duration_s` may be: shorter where a revocation might be missed (contract 10)."""
+        """How long a session of `duration_s` may be: shorter where a revocation might be missed (contract 10). Raises
+        ServiceUnavailable where none may be issued, because cut-offs would not hold for it (design 2.1)."""
+        if self.clock_wrong_by_s is not None:
+            raise ServiceUnavailable(CLOCK_WRONG, reason="clock_wrong")
         return min(duration_s, SHORT_SESSION_S) if self.level == "hard" else duration_s
+
+    def issue(self, grant: Grant, caller: Caller, now: float) -> Credentials:
+        """New credentials, issued here at `now` (Unix seconds)."""
+        return credentials.issue(
+            grant,
+            caller,
+            keys=self.keys,
+            issuer=self.issuer,
+            region=self.region,
+            entropy=self.entropy,
+            now=now,
+            issued_at_ms=self.instants.issue(now),
+        )
 
     def holder(self, principal: Principal) -> Holder | None:
         """The user or role behind a principal by its stable id; None when it is gone (spec 2.4 step 4)."""

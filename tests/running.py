@@ -285,9 +285,9 @@ class RunningCluster(Files):
 
 
 @contextmanager
-def running_cluster(data_dir: Path, *flags: str) -> Iterator[RunningCluster]:
-    """Three regions and the router, ready."""
-    base_port = free_base_port()
+def running_cluster(data_dir: Path, *flags: str, ports: int = 64) -> Iterator[RunningCluster]:
+    """Three regions and the router, ready; other topologies may need more `ports`."""
+    base_port = free_base_port(ports)
     output = data_dir.parent / f"{data_dir.name}.out"
     command = [
         sys.executable,

@@ -16,6 +16,7 @@ ACTIONS: Mapping[str, str] = {
     "pause": "pause {where}",
     "resume": "let {where} go on",
     "partition": "cut {where}",
+    "isolate": "cut {where} off from every other region",
     "slow": "slow {where} down by {ms:g} ms each way",
     "lose": "lose {share:.0%} of what passes {where}",
     "error-rate": "{where} answers {share:.0%} of its calls with {status}",
@@ -26,7 +27,7 @@ ACTIONS: Mapping[str, str] = {
     "clock-offset": "the clock of {where} is {offset_s:+g} s off",
     "full-disk": "the disk of {where} is full",
     "empty-disk": "{where} is killed and loses its disk",
-    "upgrade": "{where} ends and starts again in this version",
+    "upgrade": "{where} is drained, ends and starts again in this version",
     "later-entry": "{where} records a revocation of a kind that only a later version knows",
     "crash": "kill {where} and start it at once, at a random moment of every {every_s:g} s from then on",
 }
@@ -151,6 +152,8 @@ def fault_words(fault: Mapping[str, Any]) -> str:
     where = f"{region} {'to' if fault.get('one_way') else 'and'} {to}" if to else region or "a random region"
     if action == "heal":
         return f"heal {where}" if region else "heal everything"
+    if action == "isolate" and not region:
+        return "cut every link between regions"
     if ends(fault):
         return f"end {action} of {where}"
     variants = fault.get("variants") or []

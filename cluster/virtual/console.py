@@ -17,6 +17,7 @@ from cluster import experiment_console, topology
 from cluster.errors import ClusterError
 from cluster.experiment import Experiment
 from cluster.files import RTT_FILE, parse_topology, read_text, topology_source
+from cluster.interrupts import Interrupts, interrupt
 from cluster.report import console as report_console
 from cluster.result import result
 from cluster.sim.invariants import InvariantBroken
@@ -52,23 +53,26 @@ def place(one: Experiment, regions: int | None) -> Topology:
         raise ClusterError(f"--regions {regions}: {one.name}: {error}") from error
 
 
-def run(one: Experiment, where: Topology, *, quick: bool, seed: int, commit: str) -> tuple[dict[str, Any], bool]:
-    """The result of one experiment in virtual time, and whether Ctrl-C ended it."""
-    started_at, broken, stopped = int(time.time()), None, False
+def run(
+    one: Experiment, where: Topology, interrupts: Interrupts, *, quick: bool, seed: int, commit: str
+) -> dict[str, Any]:
+    """The result of one experiment in virtual time, also of one that Ctrl-C ended."""
+    started_at, broken = int(time.time()), None
     form = judged(one)
     with experiment_console.progress_bar(one, ", virtual") as show_progress:
         runner = VirtualRunner(form, where, seed, show_progress)
         try:
-            runner.run()
+            with interrupts.ending(interrupt):
+                runner.run()
         except KeyboardInterrupt:
-            broken, stopped = "stopped before its end", True
+            broken = experiment_console.STOPPED
         except InvariantBroken as error:
             broken = str(error)
     found = result(
         form, runner.runs, where, seed=seed, quick=quick, commit=commit, started_at=started_at, broken=broken
     )
     found["parameters"] |= {"simulated": True, "not_judged": left_out(one)}
-    return found, stopped
+    return found
 
 
 def calibrate(results: Path, out: Path) -> int:
@@ -78,9 +82,7 @@ def calibrate(results: Path, out: Path) -> int:
     for path in sorted(results.glob("*/result.json")):
         real = json.loads(read_text(path, "result"))
         if (one := _repeatable(real, path)) is not None:
-            virtual, _ = run(
-                one, place(one, None), quick=real["parameters"]["form"] == "quick", seed=real["seed"], commit=""
-            )
+            virtual = _repeated(one, real)
             compared += calibration.compare(real, virtual)
             first = first or real
     if first is None:
@@ -93,6 +95,16 @@ def calibrate(results: Path, out: Path) -> int:
     console.print(f"{found['answer']}\n{path}", highlight=False, soft_wrap=True, markup=False)
     report_console.write(out, [found["name"]], experiment_console.numbers())
     return 0 if all(one.agrees for one in compared) else 1
+
+
+def _repeated(one: Experiment, real: Mapping[str, Any]) -> dict[str, Any]:
+    """The same in virtual time. Raises KeyboardInterrupt: a part of a run is nothing to compare with."""
+    interrupts, quick = Interrupts(), real["parameters"]["form"] == "quick"
+    with interrupts.kept():
+        found = run(one, place(one, None), interrupts, quick=quick, seed=real["seed"], commit="")
+    if interrupts.came:
+        raise KeyboardInterrupt
+    return found
 
 
 def _repeatable(real: Mapping[str, Any], path: Path) -> Experiment | None:

@@ -66,6 +66,10 @@ def _partition(machine: Machine, fault: Fault) -> Steps:
     yield from _order(machine, {"verb": "partition", **_pair(fault), "one_way": fault.one_way})
 
 
+def _isolate(machine: Machine, fault: Fault) -> Steps:
+    yield from _order(machine, {"verb": "isolate", **({"first": fault.region} if fault.region else {})})
+
+
 def _slow(machine: Machine, fault: Fault) -> Steps:
     yield from _order(machine, {"verb": "slow", **_pair(fault), "ms": fault.ms})
 
@@ -132,6 +136,7 @@ ACTIONS: Mapping[str, Obey] = {
     "pause": _pause,
     "resume": _resume,
     "partition": _partition,
+    "isolate": _isolate,
     "slow": _slow,
     "lose": _lose,
     "heal": _heal,

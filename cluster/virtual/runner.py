@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import product
 
 from cluster import latency, watched
 from cluster.behaviour import BEHAVIOURS
+from cluster.checks import Check
 from cluster.experiment import Experiment, Variant
 from cluster.fault_records import Fault
 from cluster.faults import Links
@@ -34,7 +34,7 @@ JUDGED = frozenset(
     {
         *("latency_ratio", "mean_latency_ratio", "measured_to_table", "p99_ratio"),
         *("lost", "lost_share", "recovery_s", "collapsed_s", "impaired_s", "amplification"),
-        *("latency_ms_p99", "hedged_share"),
+        *("latency_ms_p99", "hedged_share", "switch_s"),
         *("convergence_ms_p99", "convergence_s", "caught_up_s", "accepted_after_ack", "lost_acked"),
         *("differing_heads", "phantoms", "unacked"),
     }
@@ -53,6 +53,7 @@ def refusals(experiment: Experiment, backbone: str) -> list[str]:
     found += [f"fault {action} is not simulated" for action in _unknown((f.action for f in experiment.faults), known)]
     engines = _unknown((one.engine for one in experiment.variants), {"", "http"})
     found += [f"engine {one} is not simulated" for one in engines]
+    found += ["only another proxy is run, which is a real program"] if all(v.front for v in experiment.variants) else []
     operations = experiment.load.operations
     found += [f"operation {one} is not simulated" for one in _unknown(iter(operations), {*SERVICE_S})]
     if not found and not any(check.kind in JUDGED for check in experiment.checks):
@@ -65,16 +66,35 @@ def _unknown(words: Iterator[str], known: set[str]) -> list[str]:
 
 
 def left_out(experiment: Experiment) -> dict[str, str]:
-    """The names of checks that are not judged, and why."""
-    return {check.name: f"{check.kind} is about processes" for check in experiment.checks if check.kind not in JUDGED}
+    """The names of checks that are not judged, and why; where only some variants are not, they are named too."""
+    found = {check.name: f"{check.kind} is about processes" for check in experiment.checks if check.kind not in JUDGED}
+    for variant in (one for one in experiment.variants if one.front):
+        for check in experiment.checks:
+            if variant.name in (*check.variants, check.than):
+                name = check.name if check in _lost_with(experiment) else f"{variant.name}: {check.name}"
+                found.setdefault(name, f"{variant.front} is a real program, which virtual time has not")
+    return found
+
+
+def _simulated(experiment: Experiment) -> list[str]:
+    return [variant.name for variant in experiment.variants if not variant.front]
+
+
+def _lost_with(experiment: Experiment) -> list[Check]:
+    """Checks of which nothing is left without the variants that are not simulated."""
+    names = _simulated(experiment)
+    return [c for c in experiment.checks if not c.of_variants(names).variants or (c.than and c.than not in names)]
 
 
 def judged(experiment: Experiment) -> Experiment:
-    """With the checks that virtual time can say something about, and nothing preloaded: no journal is read."""
-    revoking = experiment.revoking
+    """With the checks and variants that virtual time can say something about, and nothing preloaded: no journal is
+    read."""
+    revoking, names, lost = experiment.revoking, _simulated(experiment), _lost_with(experiment)
+    kept = (check for check in experiment.checks if check.kind in JUDGED and check not in lost)
     return replace(
         experiment,
-        checks=tuple(check for check in experiment.checks if check.kind in JUDGED),
+        variants=tuple(variant for variant in experiment.variants if variant.name in names),
+        checks=tuple(check.of_variants(names) for check in kept),
         revoking=None if revoking is None else replace(revoking, preloaded=0),
     )
 
@@ -92,7 +112,7 @@ class VirtualRunner:
         """Everything. Raises InvariantBroken, with what shows it again."""
         one = self.experiment
         for seed in range(self.seed, self.seed + one.seeds):
-            for policy, variant in product(one.policies, one.variants):
+            for policy, variant in one.arms:
                 self._load(policy, variant, seed)
 
     def _load(self, policy: str, variant: Variant, seed: int) -> None:
@@ -104,7 +124,7 @@ class VirtualRunner:
         finally:
             self.runs.append(scene.recorded())
         one = self.experiment
-        self._done_s += one.seconds / one.seeds / len(one.policies) / len(one.variants)
+        self._done_s += one.seconds / one.seeds / len(one.arms)
         self._progress(self._done_s, f"{what}: done")
 
 

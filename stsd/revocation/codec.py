@@ -23,6 +23,7 @@ from stsd.revocation.messages import (
     Announcement,
     Batch,
     Checkpoint,
+    ClockReading,
     Delta,
     Digest,
     Fetch,
@@ -70,7 +71,7 @@ def encode_message(message: Sent, log: str = "") -> bytes:
 def decode_message(content: bytes, log: str = "") -> Message:
     """Read a message of the replica's, of this kind of log. Raises CodecError."""
     sent = decode_sent(content, log)
-    if isinstance(sent, PeerNews):
+    if isinstance(sent, PeerNews | ClockReading):
         raise CodecError("unknown_type")
     return sent
 
@@ -359,6 +360,25 @@ def _write_news(news: PeerNews) -> dict[str, Any]:
     return {"digest": _write_bytes(news.digest), "records": list(map(_write_bytes, news.records))}
 
 
+def _read_clock(epoch: int, members: dict[str, Any]) -> ClockReading:
+    sent_at, asked = _take(members, "sent_at", "asked")
+    if asked is None:
+        return ClockReading(epoch, _clock_instant(sent_at))
+    told_at, came_at = asked
+    return ClockReading(epoch, _clock_instant(sent_at), (_clock_instant(told_at), _clock_instant(came_at)))
+
+
+def _clock_instant(value: Any) -> float:
+    """Instants are added and subtracted: none is so large that the result is no number."""
+    if (instant := _instant(value)) > MAX_SEQUENCE:
+        raise ValueError("instant")
+    return instant
+
+
+def _write_clock(reading: ClockReading) -> dict[str, Any]:
+    return {"sent_at": reading.sent_at, "asked": reading.asked}
+
+
 _Writer = Callable[[Any], dict[str, Any]]
 _Reader = Callable[[int, dict[str, Any]], Sent]
 
@@ -369,5 +389,6 @@ _BY_TYPE: dict[type[Sent], tuple[str, _Writer, _Reader]] = {
     Ack: ("ack", _write_ack, _read_ack),
     PeerNews: ("peers", _write_news, _read_news),
     Checkpoint: ("checkpoint", _write_checkpoint, _read_checkpoint),
+    ClockReading: ("clock", _write_clock, _read_clock),
 }
 _READERS = {name: read for name, _, read in _BY_TYPE.values()}

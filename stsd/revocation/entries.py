@@ -3,11 +3,16 @@
 A log's machinery (replica, log, codec) does not know what its entries mean; this module does. A revocation that this
 version cannot read is not refused: its log must stay whole, so it becomes one of kind `unknown`, which is kept, relayed
 and counted, and never dropped.
+
+What a node that left had said beyond its limit is said anew by others (replica rule 9). A cut-off is an instant of one
+region's clock, and all other regions allow for the difference of theirs; so an entry that is said anew in another
+region names its `home`. Without it, tokens of the new region would escape that were refused, and tokens of the old one
+be refused that were not. What a node writes anew of its own former logs is of its region still, and stays as it was.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import blake2b
 from math import inf
 from typing import Any
@@ -23,12 +28,25 @@ TAIL_S = LONGEST_SESSION_S + DESCENDANTS_LIVE_S + FORGET_AFTER_S + 3600
 """How long a log keeps all its batches: the longest life of a revocation that ends, and an hour. Design 2.2 says 37
 hours; what was chained from a revoked session may live 27 hours longer than that."""
 _MEMBERS = {"v", "kind", "subject", "issued_before_ms", "applies_until", "reason"}
+_MAX_REGION_CHARACTERS = 64
 _MAX_INSTANT = 2**53
 
 
 def encode_revocation(revocation: Revocation) -> bytes:
     """A revocation as the entry of a log."""
-    return orjson.dumps({"v": VERSION, **asdict(revocation)})
+    members = {"v": VERSION, **asdict(revocation)}
+    if not revocation.home:
+        del members["home"]
+    return orjson.dumps(members)
+
+
+def said_anew(entry: bytes, said_in: str, now_in: str) -> bytes:
+    """What a node of region `now_in` says of an entry whose origin was of region `said_in`. One that this version
+    cannot read stays as it is."""
+    revocation = decode_revocation(entry)
+    if revocation.kind == UNKNOWN or not revocation.issued_before_ms or (revocation.home or said_in) == now_in:
+        return entry
+    return encode_revocation(replace(revocation, home=revocation.home or said_in))
 
 
 def decode_revocation(entry: bytes) -> Revocation:
@@ -51,7 +69,7 @@ def entry_over_at(entry: bytes) -> float:
 def _read(members: Any) -> Revocation | None:
     if (
         type(members) is not dict
-        or members.keys() != _MEMBERS
+        or members.keys() - {"home"} != _MEMBERS
         or not _is_count(members["v"])
         or members["v"] != VERSION
     ):
@@ -62,7 +80,10 @@ def _read(members: Any) -> Revocation | None:
         return None
     if not (until is None or _is_count(until)):
         return None
-    return Revocation(kind, subject, cutoff_ms, until, reason)
+    home = members.get("home", "")
+    if type(home) is not str or len(home) > _MAX_REGION_CHARACTERS or ("home" in members) != bool(home):
+        return None
+    return Revocation(kind, subject, cutoff_ms, until, reason, home)
 
 
 def _is_count(value: Any) -> bool:

@@ -20,7 +20,7 @@ from stsd.revocation.codec import MAX_SEQUENCE
 from stsd.revocation.entries import decode_revocation
 from stsd.revocation.messages import Origin
 from stsd.revocation.replica import Replica
-from stsd.revocation.revocation_set import RULES, Revocation
+from stsd.revocation.revocation_set import EPSILON_MS, RULES, Revocation
 
 PAGE_ENTRIES = 10_000
 KINDS = {kind: "named" if kind in ("access_key", "session") else "cut-off" for kind in RULES}
@@ -100,11 +100,18 @@ def _as_json(origin: Origin, sequence: int, entry: bytes) -> dict[str, Any]:
         "id": revocation_id(origin, sequence),
         "kind": KINDS.get(revocation.kind, revocation.kind),
         "subject": revocation.subject,
-        "issued_before": _seconds(revocation.issued_before_ms),
+        "issued_before": _seconds(_told_cutoff_ms(origin, revocation)),
         "applies_until": revocation.applies_until,
         "origin": str(origin),
         "sequence": sequence,
     }
+
+
+def _told_cutoff_ms(origin: Origin, revocation: Revocation) -> int:
+    """The feed names one region, the origin's, in which readers take a cut-off for exact. Where its clock did not tell
+    it, its tokens have the allowance for clocks, so it is in what is told; those of others have it twice."""
+    elsewhere = revocation.issued_before_ms and revocation.home not in ("", origin.region)
+    return revocation.issued_before_ms + (EPSILON_MS if elsewhere else 0)
 
 
 def _kind(word: str, subject: str) -> str:

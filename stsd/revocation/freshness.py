@@ -73,6 +73,10 @@ class Freshness:
             if head is None or head.sequence <= (log.applied if log else 0):
                 self._settled.setdefault(origin, set()).add(peer)
 
+    def latest_of(self, region: str) -> float:
+        """The latest heartbeat of a region's origins; 0 where none was heard."""
+        return max((newest.at for origin, newest in self._newest.items() if origin.region == region), default=0.0)
+
     def heartbeats(self) -> dict[Origin, Heartbeat]:
         """The newest heartbeats of living origins, to be passed on."""
         over = {*self._replaced(), *filter(self._has_left, self._newest)}

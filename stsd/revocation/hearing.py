@@ -102,12 +102,16 @@ class Hearing(Knowledge):
         for origin in digest.heads:
             self._freshness.advance(self._log(origin))
         for origin, heartbeat in digest.heartbeats.items():
-            if origin != self.origin and self._freshness.is_news(origin, heartbeat):
-                fault = self._fault_of_heartbeat(origin, heartbeat)
-                if fault:
-                    refused += self._refuse(fault, origin)
-                else:
-                    self._freshness.note(origin, heartbeat, self._log(origin))
+            own = origin == self.origin
+            if not (heartbeat.at > self.latest_of_region() if own else self._freshness.is_news(origin, heartbeat)):
+                continue
+            fault = self._fault_of_heartbeat(origin, heartbeat)
+            if fault:
+                refused += self._refuse(fault, origin)
+            elif own:
+                self._echoed_at = heartbeat.at
+            else:
+                self._freshness.note(origin, heartbeat, self._log(origin))
         self._freshness.settle(peer, digest.heads, self._logs)
         self._repair.aim(peer, digest.heads)
         self._check_joined()

@@ -39,6 +39,7 @@ class Knowledge:
         self.peers = tuple(peers)
         self.joined = joined or not peers
         self._started_at = now
+        self._echoed_at = 0.0
         self._logs: dict[Origin, Log] = {}
         self._freshness = Freshness(peers, now, identities.has_left)
         self._repair = Repair(self._log, identities.limit)
@@ -121,6 +122,11 @@ class Knowledge:
     def unheard(self, now: float) -> dict[str, float]:
         """Peers never heard of, with the seconds since this node's start."""
         return self._freshness.unheard(now)
+
+    def latest_of_region(self) -> float:
+        """The latest instant that a node of our region is known to have said, Unix seconds of its clock."""
+        logs = (log.applied_at for origin, log in self._logs.items() if origin.region == self.origin.region)
+        return max(self._started_at, self._freshness.latest_of(self.origin.region), self._echoed_at, *logs)
 
     def token(self, sequence: int) -> str:
         """The token that names an entry of our own log."""

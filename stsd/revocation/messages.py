@@ -1,4 +1,5 @@
-"""What replicas say to each other, as plain values: digest, fetch, delta, ack, checkpoint.
+"""What replicas say to each other, as plain values: digest, fetch, delta, ack, checkpoint. Nodes also tell each other
+of the peer set, and what their clocks say.
 
 A *log* belongs to one origin and holds sequences 1, 2, 3, … without gaps. It travels in *batches*: whatever an origin
 stored in one commit. A batch is never split or joined on its way, so two copies of it are equal or one is a forgery.
@@ -179,6 +180,19 @@ class PeerNews:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockReading:
+    """The sender's service time was `sent_at`. A question when nothing was `asked`; else the answer to one: the instant
+    that the question told, and when it came, by the sender's clock. All are Unix seconds.
+
+    No business of the replica either. `epoch` is the sender's; clocks outlive epochs, so nobody compares it.
+    """
+
+    epoch: int
+    sent_at: float
+    asked: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Floor:
     """Of what is at or below `head`, everything is over but the batches that fill `kept`: ascending pairs of first and
     last sequence. The batches are signed by their origin; that there are no others, only by the checkpoint's maker."""
@@ -199,7 +213,7 @@ class Checkpoint:
 
 
 Message = Digest | Fetch | Delta | Ack | Checkpoint
-Sent = Message | PeerNews
+Sent = Message | PeerNews | ClockReading
 """All that nodes say to each other."""
 
 

@@ -14,7 +14,9 @@ The first two name a credential (InvalidClientTokenId), the others are cut-offs 
 1. The set only grows: two revocations of one subject join to the later cut-off and the later end, in any order and
    any number of times. Nothing is un-revoked.
 2. Cut-offs are whole milliseconds. Clocks of two regions may differ, so for tokens of another region than the
-   revocation's origin the cut-off is EPSILON_MS later (contract 10); in its own region it is exact.
+   revocation's origin the cut-off is EPSILON_MS later (contract 10); in its own region it is exact. A cut-off that
+   another region's node says anew (replica rule 9) names the region whose clock told it, its `home`, and so refuses
+   what it refused before, and nothing else.
 3. A revocation is forgotten when no token that it refuses can be alive. Sessions chained from a revoked credential may
    outlive it, so the kinds that reach descendants are kept longer.
 4. A kind that this version does not know refuses nothing here; it is counted, so that somebody is told.
@@ -45,7 +47,8 @@ class Revocation:
     """One decision that something no longer holds; subjects are in the table above.
 
     `issued_before_ms` is the cut-off in Unix milliseconds, 0 for `access_key`. `applies_until` (Unix seconds) is when
-    the last token it refuses has expired, None for ever. `kind` is a Kind, or a word of a later version.
+    the last token it refuses has expired, None for ever. `kind` is a Kind, or a word of a later version. `home` is the
+    region whose clock told the cut-off, empty for that of the revocation's origin.
     """
 
     kind: str
@@ -53,6 +56,7 @@ class Revocation:
     issued_before_ms: int
     applies_until: int | None
     reason: str = ""
+    home: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +196,7 @@ class RevocationSet:
         subjects = self._revoked[revocation.kind]
         revoked = subjects.setdefault(revocation.subject, _Revoked(revocation))
         ends_at = revoked.ends_at
-        if revoked.join(revocation, origin_region, rule.limit_ms(revocation.issued_before_ms)):
+        if revoked.join(revocation, revocation.home or origin_region, rule.limit_ms(revocation.issued_before_ms)):
             self.generation += 1
         if revoked.ends_at != ends_at:
             heappush(self._ends, (revoked.ends_at + rule.kept_after_s, revocation.kind, revocation.subject))

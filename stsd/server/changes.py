@@ -7,7 +7,6 @@ from stsd.node import Node
 from stsd.operations.v1 import revoke
 from stsd.operations.v1.revoke import Wanted
 from stsd.revocation import feed
-from stsd.revocation.codec import CodecError
 from stsd.server.backbone.http import HttpBackbone
 from stsd.server.clock import Clock
 from stsd.server.copies import Recorded
@@ -18,6 +17,8 @@ from stsd.wire.envelope import EnvelopeError
 from stsd.wire.messages import Request, Response
 
 PEER_OPERATION = "peer_messages"
+TOLD_FROM_S = 0.01
+"""A clock that was set back by so much is told with the revocation; a millisecond is one between two calls."""
 
 
 class Changes:
@@ -39,7 +40,10 @@ class Changes:
             response.event = decided.event | {"reason": error.reason}
             return response
         response = json_api.answer(_answer(wanted, recorded), revoke.OPERATION)
-        told = {"revoked": revocation.kind, "subject": revocation.subject, "revocation": _id(recorded)}
+        told: dict[str, object] = {"revoked": revocation.kind, "subject": revocation.subject}
+        told["revocation"] = _id(recorded)
+        if wanted.clock_behind_s >= TOLD_FROM_S:
+            told["clock_behind_s"] = wanted.clock_behind_s
         response.event = decided.event | told
         return response
 
@@ -51,12 +55,14 @@ class PeerCalls:
         self._replicator, self._backbone, self._metrics = replicator, backbone, metrics
 
     async def receive(self, request: Request) -> Response:
-        """A peer's messages. What is not authentic, current and well-formed changes nothing, and is counted."""
+        """A peer's messages. What is not authentic, current and well-formed changes nothing, is counted and is named in
+        the log; the answer says why."""
         try:
             answer = await self._backbone.receive(request.body, self._replicator.answer)
-        except (EnvelopeError, CodecError) as error:
-            self._metrics.peer_message(error.reason)
-            return Response(403, b"", "text/plain", (), PEER_OPERATION, "Refused", {"reason": error.reason})
+        except EnvelopeError as error:
+            self._replicator.conversation.refuse(error.reason, error.sender or request.source_ip)
+            reason = error.reason.encode()
+            return Response(403, reason, "text/plain", (), PEER_OPERATION, "Refused", {"reason": error.reason})
         self._metrics.peer_message("accepted")
         return Response(200, answer, "application/octet-stream", (), PEER_OPERATION)
 

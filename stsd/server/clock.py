@@ -24,6 +24,10 @@ class Clock:
         """Real time, moved by the test hook."""
         return time.time() + self.offset_s
 
+    def steady(self) -> float:
+        """Seconds since some instant; nobody moves this one, so it tells how old something is."""
+        return time.monotonic()
+
     def read(self) -> tuple[float, float]:
         """Service time and real time of one instant."""
         wall = time.time()

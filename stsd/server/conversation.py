@@ -10,10 +10,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from stsd.revocation import codec
-from stsd.revocation.messages import Digest, Message, PeerNews, Ready, Sent
+from stsd.revocation.messages import ClockReading, Digest, Message, PeerNews, Ready, Sent
 from stsd.revocation.replica import Replica
 from stsd.server import rows
 from stsd.server.clock import Clock
+from stsd.server.clock_watch import ClockWatch
 from stsd.server.copies import Receipts
 from stsd.server.effects import Effects
 from stsd.server.journal import Journal, JournalError
@@ -34,6 +35,7 @@ class Conversation:
         effects: Effects,
         *,
         membership: Membership,
+        clocks: ClockWatch,
         receipts: Receipts,
         storing: asyncio.Lock,
         changed: Callable[[], None],
@@ -41,13 +43,13 @@ class Conversation:
         follow: Callable[[int, str], Awaitable[None]],
     ) -> None:
         self._journal, self._view, self._clock, self._effects = journal, view, clock, effects
-        self._membership, self._receipts, self._storing = membership, receipts, storing
+        self._membership, self._clocks, self._receipts, self._storing = membership, clocks, receipts, storing
         self._changed, self._refused, self._follow = changed, refused, follow
         self._keeper = Keeper(journal, effects.report)
 
     async def answer(self, peer: str, message: Sent) -> list[Sent]:
         """Take in a peer's message; what it is answered at once."""
-        if isinstance(message, PeerNews):
+        if isinstance(message, PeerNews | ClockReading):
             return await self._hear(peer, message)
         answers: list[Sent] = []
         others: list[tuple[str, Message]] = []
@@ -63,10 +65,15 @@ class Conversation:
 
     async def deliver(self, peer: str, message: Sent) -> None:
         """Take in a peer's message; what it is answered goes to it as any other message."""
-        if isinstance(message, PeerNews):
-            self._effects.send([(peer, news) for news in await self._hear(peer, message)])
+        if isinstance(message, PeerNews | ClockReading):
+            self._effects.send([(peer, answer) for answer in await self._hear(peer, message)])
         else:
             self._effects.send(await self.take(peer, message))
+
+    def refuse(self, reason: str, sender: str) -> None:
+        """A message changed nothing. `sender` is a region, or an address where no region can be believed."""
+        self._refused(reason)
+        self._effects.report("peer_message_refused", reason=reason, peer=sender)
 
     async def take(self, peer: str, message: Message) -> list[tuple[str, Message]]:
         """Apply at once, then save, then tell: what was told must survive a crash."""
@@ -103,8 +110,10 @@ class Conversation:
         body = None if checkpoint is None else codec.encode_checkpoint(checkpoint)
         await self._journal.keep([rows.of_batch(batch) for batch in ready.save], body)
 
-    async def _hear(self, peer: str, news: PeerNews) -> list[Sent]:
-        """A peer told what it knows of the peer set; the answer is what it lacks."""
+    async def _hear(self, peer: str, news: PeerNews | ClockReading) -> list[Sent]:
+        """A peer told what its clock says, or what it knows of the peer set; the answer to that is what it lacks."""
+        if isinstance(news, ClockReading):
+            return self._clocks.hear(peer, news)
         try:
             lacks = await self._membership.hear(news, lambda reason: self._note_refusal(reason, peer))
         except OSError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from stsd.errors import ServiceUnavailable
@@ -12,6 +12,20 @@ from stsd.revocation.messages import MAX_BATCH_BYTES
 MAX_GROUP = 1_000
 MAX_GROUP_BYTES = MAX_BATCH_BYTES // 2
 """Entries of one commit, before base64; one more of the largest still fits into a batch."""
+
+
+def groups(entries: Iterable[bytes]) -> Iterator[tuple[bytes, ...]]:
+    """Entries that are there already, in groups of which each is one commit."""
+    group: list[bytes] = []
+    size = 0
+    for entry in entries:
+        group.append(entry)
+        size += len(entry)
+        if len(group) == MAX_GROUP or size >= MAX_GROUP_BYTES:
+            yield tuple(group)
+            group, size = [], 0
+    if group:
+        yield tuple(group)
 
 
 @dataclass(slots=True)

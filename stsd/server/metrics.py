@@ -37,6 +37,7 @@ class Metrics(Collector):
         self.backbone: Callable[[], State] = lambda: State("", False)
         self.behind: Callable[[], Mapping[str, int]] = dict
         self.unknown: Callable[[], int] = int
+        self.clock_offsets: Callable[[], Mapping[str, float]] = dict
         self._requests: dict[tuple[str, str], int] = {}
         self._seconds: dict[str, list[float]] = {}
         self._verifications: dict[str, int] = {}
@@ -84,6 +85,8 @@ class Metrics(Collector):
         unknown.add_metric((), self.unknown())
         yield unknown
         yield _gauge("stsd_staleness_seconds", "Age of what is known of an origin.", self._staleness())
+        offsets = self.clock_offsets()
+        yield _gauge("stsd_clock_offset_seconds", "How far this clock is ahead of a peer's.", offsets, "peer")
         yield self._key_ages()
         yield from self._backbone_state()
 
@@ -123,10 +126,10 @@ def _counter(name: str, text: str, labels: tuple[str, ...], values: Mapping[Any,
     return family
 
 
-def _gauge(name: str, text: str, values: Mapping[str, float]) -> Metric:
-    family = GaugeMetricFamily(name, text, labels=("origin",))
-    for origin, value in values.items():
-        family.add_metric((origin,), value)
+def _gauge(name: str, text: str, values: Mapping[str, float], label: str = "origin") -> Metric:
+    family = GaugeMetricFamily(name, text, labels=(label,))
+    for named, value in values.items():
+        family.add_metric((named,), value)
     return family
 
 

@@ -20,7 +20,7 @@ NOT_FOUND = Response(404, b"<UnknownOperationException/>", operation="metrics", 
 
 class Probes:
     """Answers of one node. `draining` is set when it is told to stop: not ready, but still serving. Nor is one ready
-    that was removed from its cluster."""
+    that was removed from its cluster, or whose clock is wrong."""
 
     def __init__(
         self,
@@ -43,9 +43,10 @@ class Probes:
         return json_api.answer({"status": "ok"}, "healthz")
 
     async def readyz(self, request: Request) -> Response:
-        """Whether requests should come here: joined, and not on the way out. Staleness is told, never judged."""
-        replica = self._view.replica
-        ready = replica.joined and not self.draining and not self._membership.left
+        """Whether requests should come here: joined, not on the way out, and the clock is not known to be wrong, which
+        takes others that say so and never their absence. Staleness is told, never judged."""
+        replica, wrong_by_s = self._view.replica, self._view.clock_wrong_by_s
+        ready = replica.joined and not self.draining and not self._membership.left and wrong_by_s is None
         content = {
             "ready": ready,
             "region": self._view.region,
@@ -56,6 +57,7 @@ class Probes:
             "keys": [{"kid": key.kid, "state": key.state} for key in self._view.keys.keys],
             "staleness": self._staleness(),
             "degraded": self._degraded(),
+            "clock_wrong_by_s": wrong_by_s if wrong_by_s is None else round(wrong_by_s, 3),
         }
         response = json_api.answer(content, "readyz")
         if not ready:

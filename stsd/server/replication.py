@@ -3,9 +3,9 @@
 What it writes is in `writing`, what it hears in `conversation`, what both do in `effects`. Here it starts from its
 journal, ticks, and is reset.
 
-Each second the staleness of every origin is looked at, and a change is logged. Peers come and go with the peer set:
-who left is not waited for any longer. A damaged row of the journal is never applied: it is reported, removed, and asked
-for again. A fork is reported once and kept with its proof.
+Each second the staleness of every origin is looked at, and a change is logged; clocks are compared (`clock_watch`).
+Peers come and go with the peer set: who left is not waited for any longer. A damaged row of the journal is never
+applied: it is reported, removed, and asked for again. A fork is reported once and kept with its proof.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from stsd.config import ConfigError
 from stsd.revocation import entries
 from stsd.revocation.identity import Identities, Signer
+from stsd.revocation.instants import Instants
 from stsd.revocation.messages import Origin, Ready, Sent, new_incarnation
 from stsd.revocation.pruning import Pruning
 from stsd.revocation.replica import DIGEST_INTERVAL_S, Replica, ReplicaError
@@ -25,6 +26,7 @@ from stsd.revocation.staleness import Alarms, Level
 from stsd.server import rows
 from stsd.server.backbone import Backbone
 from stsd.server.clock import Clock, entropy
+from stsd.server.clock_watch import ClockWatch
 from stsd.server.conversation import Conversation
 from stsd.server.copies import Recorded
 from stsd.server.effects import Effects
@@ -40,7 +42,8 @@ from stsd.view import View
 
 FIRST_EXCHANGE_S = 1.0
 ALIVE_INTERVAL_S = 10.0
-"""How often the journal notes that this node lives: after a restart, what was not heard counts from the last note."""
+"""How often the journal notes that this node lives: after a restart, what was not heard counts from the last note, and
+a clock that was set back is known by it."""
 STALENESS_EVENTS: Mapping[Level, str] = {
     "soft": "staleness_soft",
     "hard": "staleness_hard",
@@ -73,6 +76,7 @@ class Replicator:
         self._storing = storing = asyncio.Lock()
         self._effects = effects = Effects(backbone, view, clock, log)
         self._keeper = Keeper(journal, effects.report)
+        self.clocks = ClockWatch(backbone, view, clock, effects.report)
         self._writing = Writing(
             journal,
             view,
@@ -89,6 +93,7 @@ class Replicator:
             clock,
             effects,
             membership=membership,
+            clocks=self.clocks,
             receipts=self._writing.receipts,
             storing=storing,
             changed=lambda: self.changed(),
@@ -138,7 +143,7 @@ class Replicator:
 
     def start(self) -> None:
         """Begin to write, to talk to peers and to tick."""
-        self._backbone.tail(self.conversation.deliver, self.on_refused)
+        self._backbone.tail(self.conversation.deliver, self.conversation.refuse)
         snapshots = self.snapshots.run(empty=not self._view.replica.heads())
         jobs = (self._writing.run(), self._tick(), self._pruner.run(), snapshots)
         self._tasks = [asyncio.create_task(job) for job in jobs]
@@ -157,6 +162,8 @@ class Replicator:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._effects.stop()
+        with contextlib.suppress(JournalError):
+            await self._journal.set_meta(alive_at=str(self._clock.wall()))
 
     async def revoke(self, revocation: Revocation, wait_s: float | None = None) -> Recorded:
         """Store, enforce and push a revocation; see Writing."""
@@ -174,6 +181,7 @@ class Replicator:
             incarnation = new_incarnation(entropy)
             await self._journal.reset(incarnation=incarnation, epoch=str(epoch), joined="1", clock_offset_s="0")
             self._clock.offset_s = 0.0
+            self.clocks.moved()
             self._writing.inherited.clear()
             identities = Identities(self._cluster_key, epoch, self._membership.peers.limit)
             self._begin(incarnation, epoch, identities, joined=True, heard_at=self._clock.wall())
@@ -187,6 +195,7 @@ class Replicator:
         anew (contract 8). Raises JournalError."""
         await self._journal.set_meta(clock_offset_s=str(offset_s))
         self._clock.offset_s = offset_s
+        self.clocks.moved()
         self._view.revocations = RevocationSet()
         self._effects.apply(self._view.replica.seen())
 
@@ -205,6 +214,7 @@ class Replicator:
             pruning=PRUNING,
         )
         view.revocations = RevocationSet()
+        view.instants = Instants()
         view.tokens = VerifiedTokens(view.keys)
 
     async def _follow(self, epoch: int, peer: str) -> None:
@@ -230,6 +240,7 @@ class Replicator:
         while True:
             replica = self._view.replica
             ready = replica.tick(self._clock.wall())
+            self.clocks.ask()
             self._effects.send(ready.send)
             self._backbone.tell(self._backbone.peers, self._membership.news(replica.epoch))
             self._view.revocations.forget(self._clock.service())

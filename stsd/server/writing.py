@@ -20,7 +20,7 @@ from stsd.server import rows
 from stsd.server.clock import Clock, entropy
 from stsd.server.copies import Receipts, Recorded
 from stsd.server.effects import Effects
-from stsd.server.group_commit import GroupCommit
+from stsd.server.group_commit import GroupCommit, groups
 from stsd.server.journal import Journal, JournalConflict
 from stsd.server.keeper import Keeper
 from stsd.server.membership import Membership
@@ -122,7 +122,10 @@ class Writing:
         JournalError."""
         while self.inherited and not self._membership.left:
             batch = self.inherited[0]
-            await self._commit_alone(batch.entries)
+            region = self._view.region
+            said = [entries.said_anew(entry, batch.origin.region, region) for entry in batch.entries]
+            for group in groups(said):  # they may be longer now than one batch holds
+                await self._commit_alone(group)
             await self._journal.drop([(str(batch.origin), batch.first)])
             self.inherited.pop(0)
-            self._effects.report("revocationsadopted", origin=str(batch.origin), sequence=batch.first)
+            self._effects.report("revocations_adopted", origin=str(batch.origin), sequence=batch.first)

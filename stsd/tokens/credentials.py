@@ -46,9 +46,18 @@ class Grant:
 
 
 def issue(
-    grant: Grant, caller: Caller, *, keys: KeySet, issuer: str, region: str, entropy: Entropy, now: float
+    grant: Grant,
+    caller: Caller,
+    *,
+    keys: KeySet,
+    issuer: str,
+    region: str,
+    entropy: Entropy,
+    now: float,
+    issued_at_ms: int,
 ) -> Credentials:
-    """New credentials for `grant`, signed with the active token key; expiry is issue second + duration (3.2.3)."""
+    """New credentials for `grant`, signed with the active token key; expiry is the second `now` + duration (3.2.3).
+    Cut-offs compare with `issued_at_ms`."""
     active = keys.active
     access_key_id = key_ids.new_access_key_id("ASIA", grant.principal.account, entropy)
     token_id = b2a_base64(entropy(15), newline=False).translate(session_token.TO_URL).decode("ascii")
@@ -59,7 +68,7 @@ def issue(
         key_id=active.kid,
         issuer=issuer,
         region=region,
-        issued_at_ms=int(now * 1000),
+        issued_at_ms=issued_at_ms,
         expires_at=int(now) + grant.duration_s,
         ancestors=lineage(caller),
         session_policies=grant.session_policies,

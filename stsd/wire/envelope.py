@@ -24,6 +24,8 @@ SIGNATURE_BYTES = 64
 MAX_BYTES = 8 * 1024 * 1024
 WINDOW = 1024
 MAX_INSTANCES = 256
+MAX_NAME_CHARACTERS = 64
+"""Of a sender's name, in the log."""
 
 
 _CONTEXT = b"stsd envelope"
@@ -34,11 +36,12 @@ Verify = Callable[[str, bytes, bytes], bool]
 
 
 class EnvelopeError(ValueError):
-    """A message that changes nothing; `reason` names it in the log and in the metric."""
+    """A message that changes nothing; `reason` names it in the log and in the metric. `sender` is who it says it is
+    from, of one that has the cluster's key; empty where even that is not known."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, sender: str = "") -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason, self.sender = reason, sender
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class UnknownSender(EnvelopeError):
     what it says, of which only what proves itself may count."""
 
     def __init__(self, header: Header, body: bytes) -> None:
-        super().__init__("not_a_peer")
+        super().__init__("not_a_peer", header.sender)
         self.header, self.body = header, body
 
 
@@ -88,19 +91,29 @@ def open_(key: bytes, sealed: bytes, recipient: str, verify: Verify) -> tuple[He
     first, newline, rest = content.partition(b"\n")
     try:
         version, *fields = orjson.loads(first)
-        header = Header(*fields)
     except (ValueError, TypeError):
         raise EnvelopeError("malformed") from None
+    sender = _name(fields)
     if version != VERSION:
-        raise EnvelopeError("wrong_version")
+        raise EnvelopeError("wrong_version", sender)
+    try:
+        header = Header(*fields)
+    except TypeError:
+        raise EnvelopeError("malformed", sender) from None
     if not _well_formed(header):
-        raise EnvelopeError("malformed")
+        raise EnvelopeError("malformed", sender)
     if header.recipient != recipient:
-        raise EnvelopeError("wrong_recipient")
+        raise EnvelopeError("wrong_recipient", sender)
     signature, body = rest[:SIGNATURE_BYTES], rest[SIGNATURE_BYTES:]
     if not verify(header.sender, _CONTEXT + first + newline + body, signature):
         raise UnknownSender(header, body)
     return header, body
+
+
+def _name(fields: list[object]) -> str:
+    """Who a header says that it is from, in every version; what is no name is none."""
+    sender = fields[0] if fields else ""
+    return sender[:MAX_NAME_CHARACTERS] if type(sender) is str else ""
 
 
 def _well_formed(header: Header) -> bool:
@@ -130,7 +143,7 @@ class ReplayWindow:
         else:
             behind = highest - header.number
             if header.number < 1 or behind >= WINDOW or bits >> behind & 1:
-                raise EnvelopeError("replayed")
+                raise EnvelopeError("replayed", header.sender)
             bits |= 1 << behind
         self._seen[key] = (highest, bits)
         self._seen.move_to_end(key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -76,6 +77,8 @@ class Region:
     replicator: Replicator = field(init=False)
     backbone: HttpBackbone | NatsBackbone = field(init=False)
     runs: bool = False
+    other_key: bytes = b""
+    """For its messages, as a node of another cluster would have it."""
 
     @property
     def folder(self) -> Path:
@@ -84,6 +87,10 @@ class Region:
     @property
     def urls(self) -> dict[str, str]:
         return {to: f"http://127.0.0.1:{port}" for (own, to), port in self.data.ports.links.items() if own == self.name}
+
+    @property
+    def brokers(self) -> list[str]:
+        return [self.data.url(f"{kind}-{self.name}") for kind in ("jetstream", "core")]
 
     async def start(self) -> None:
         """Begin with what the journal holds."""
@@ -94,13 +101,16 @@ class Region:
         self.signer = files.signer
         self.membership = Membership(self.folder, files.peers, self.name, self.signer.public_key, self.urls)
         self.journal = await Journal.open(self.folder / "journal.db")
-        self.clock, self.log = Clock(), EventLog(self.name, "json", BytesIO())
+        self.written = BytesIO()
+        self.clock, self.log = Clock(), EventLog(self.name, "json", self.written)
         unused = Replica(Origin(self.name, "", ""), (), now, signer=self.signer, identities=Identities(key))
         self.view = View(
             region=self.name, issuer="", directory=worlds.directory(files.world), keys=files.keys, replica=unused,
             revocations=RevocationSet(), entropy=entropy,
         )  # fmt: skip
-        self.backbone = self._backbone(key, Sealing(envelope.peer_key(key), self.name, self.signer, files.peers))
+        self.backbone = self._backbone(
+            key, Sealing(self.other_key or envelope.peer_key(key), self.name, self.signer, files.peers)
+        )
         self.replicator = Replicator(
             self.journal, self.backbone, self.view, self.clock, self.log,
             signer=self.signer, cluster_key=key, membership=self.membership,
@@ -142,6 +152,12 @@ class Region:
         """The events of a name."""
         return [each for each in self.events if each["event"] == event]
 
+    def logged(self, event: str, **members: Any) -> int:
+        """How often the log has an event with these members; it is written a moment after it happened."""
+        whole, _, _ = self.written.getvalue().rpartition(b"\n")
+        lines = map(json.loads, whole.splitlines())
+        return sum({"event": event, **members}.items() <= line.items() for line in lines)
+
     def report(self, event: str, **members: Any) -> None:
         self.events.append({"event": event, **members})
 
@@ -149,7 +165,7 @@ class Region:
         if not self.data.ports.nats:
             snapshots = SnapshotFiles(self.folder / "snapshots")
             return HttpBackbone(PeerLinks(sealing), self.membership, snapshots, self.report)
-        urls = [self.data.url(f"{kind}-{self.name}") for kind in ("jetstream", "core")]
+        urls = self.brokers
         cluster, user = nats_layout.cluster_name(key), User.of(self.signer)
         return NatsBackbone(urls, cluster, user, self.membership, sealing, self.view, self.clock, self.report)
 
@@ -162,8 +178,8 @@ class Region:
             try:
                 return web.Response(body=await backbone.receive(await request.read(), self.replicator.answer))
             except EnvelopeError as error:
-                self.refused.append(error.reason)
-                return web.Response(status=403)
+                self.replicator.conversation.refuse(error.reason, error.sender or str(request.remote))
+                return web.Response(status=403, text=error.reason)
 
         app = web.Application(client_max_size=envelope.MAX_BYTES)
         app.router.add_post(PATH, receive)

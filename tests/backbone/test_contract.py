@@ -12,11 +12,13 @@ from itertools import chain
 import pytest
 
 from stsd import provision
+from stsd.revocation import codec
 from stsd.revocation.identity import Signer
 from stsd.revocation.messages import Delta, Fetch
 from stsd.revocation.peer_records import Left, sign_left, sign_peer
 from stsd.revocation.peer_set import PeerSet
 from stsd.server.backbone import NOTHING, BackboneUnavailable
+from tests.backbone.refusals import REFUSALS, send
 from tests.backbone.regions import World, eventually
 
 pytestmark = [pytest.mark.processes, pytest.mark.asyncio(loop_scope="module")]
@@ -216,6 +218,65 @@ async def test_a_region_that_was_away_while_both_others_were_replaced_finds_them
     await world.level()
 
 
+@pytest.mark.parametrize(("made", "reason"), REFUSALS, ids=[made.__name__ for made, _ in REFUSALS])
+async def test_what_is_refused_changes_nothing_is_counted_and_is_named_with_its_sender(world, made, reason):
+    asia, europe = world.regions[ASIA], world.regions[EUROPE]
+    await europe.revoke(10)
+    await world.level()
+    before = (asia.heads(), len(asia.view.revocations), asia.view.replica.forks())
+    # Over HTTP nobody with another cluster's key can be believed to be who it says; a broker knows who publishes.
+    sender = "127.0.0.1" if world.engine == "http" and reason == "wrong_cluster" else EUROPE
+    told = {"event": "peer_message_refused", "reason": reason, "peer": sender}
+    counted, logged = asia.refused.count(reason), asia.logged(**told)
+    for sealed in made(world):
+        await send(world, sealed)
+    await eventually(lambda: asia.refused.count(reason) > counted, "the count")
+    await eventually(lambda: asia.logged(**told) > logged, "the event")
+    assert (asia.heads(), len(asia.view.revocations), asia.view.replica.forks()) == before
+
+
+async def test_messages_in_another_order_are_taken_as_they_come(world):
+    asia, europe = world.regions[ASIA], world.regions[EUROPE]
+    await europe.revoke(10)
+    await world.level()
+    before, refused = asia.heads(), len(asia.refused)
+    sealing = europe.backbone._links._sealing if world.engine == "http" else europe.backbone._sealing
+    digest = codec.encode_message(europe.view.replica.digest())
+    for sealed in reversed([sealing.seal(ASIA, [digest])[1] for _ in range(20)]):
+        await send(world, sealed)
+    assert (await europe.revoke(10)).lagging == ()
+    await world.level()
+    assert asia.heads().keys() == before.keys()
+    assert len(asia.refused) == refused
+
+
+async def test_a_node_of_another_cluster_is_told_in_both_directions_also_after_it_was_not_reached(world):
+    """It comes back with another cluster's key: its calls are refused here, and ours there."""
+    if world.engine != "http":
+        pytest.skip("the servers of NATS let no user of another cluster in")
+    asia, europe = world.regions[ASIA], world.regions[EUROPE]
+    await asia.stop()
+    await eventually(
+        lambda: any(each["peer"] == ASIA for each in europe.named("peer_unreachable")), "Europe's failing call"
+    )
+    europe.events.clear()
+    asia.events.clear()
+    asia.other_key = b"another cluster".ljust(32)
+    await asia.start()
+    for node, peer in ((europe, ASIA), (asia, EUROPE)):
+        told = {"event": "peer_unreachable", "peer": peer, "reason": "wrong_cluster"}
+        await eventually(lambda node=node, told=told: told in node.events, "that our calls are refused")
+        await eventually(
+            lambda node=node: node.logged("peer_message_refused", reason="wrong_cluster", peer="127.0.0.1"),
+            "that their calls are refused",
+        )
+        assert node.events.count(told) == 1
+    asia.other_key = b""
+    await asia.restart()
+    await eventually(lambda: any(each["peer"] == ASIA for each in europe.named("peer_reachable")), "the end of it")
+    await world.level()
+
+
 @pytest.mark.soak
 async def test_what_was_written_while_the_carrier_was_down_arrives(world):
     """The servers of one region are killed, or its node where nodes call each other."""
@@ -251,3 +312,14 @@ async def test_a_region_whose_streams_restart_while_it_is_cut_off_is_level_soon_
     await world.level()
     for region in world.regions.values():
         assert (await region.revoke(20)).lagging == ()
+
+
+async def test_the_region_whose_clock_is_wrong_knows_it_and_no_other_does(world):
+    wrong = world.regions[EUROPE]
+    await wrong.replicator.move_clock(60)
+    await eventually(lambda: wrong.view.clock_wrong_by_s is not None, "that Europe knows its clock to be wrong", 10)
+    assert wrong.view.clock_wrong_by_s == pytest.approx(60, abs=1)
+    assert [world.regions[name].view.clock_wrong_by_s for name in (HOME, ASIA)] == [None, None]
+    await wrong.replicator.move_clock(0)
+    await eventually(lambda: len(wrong.replicator.clocks.offsets_s()) == 2, "the answers of both others", 10)
+    assert wrong.view.clock_wrong_by_s is None

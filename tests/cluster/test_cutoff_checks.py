@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from cluster.checks import Check, judge
-from cluster.cutoff_records import ACROSS, Cutoff, Made
+from cluster.cutoff_records import ACROSS, Cutoff, Declined, Made
 from cluster.cutoff_subjects import Clock, Subjects
 from cluster.experiment_console import load_all
 from cluster.history import Event, Run
@@ -109,6 +109,33 @@ def test_sessions_of_a_wrong_clock_count_from_two_heartbeats_on():
     # Of 11 they are made at 11 (too soon to count), 12.2 and 16.2; of 19 at 19, and then the clock is right.
     assert measured(run, "issued_beyond", region="dublin", since="5 s fast", until="right again") == 3
     assert measured(run_of(cut_off(5)), "issued_beyond", region="dublin", since="5 s fast") is None
+
+
+def declining(one: Cutoff) -> Cutoff:
+    """The round when Dublin gives no sessions at all."""
+    others = [made for made in one.after if made.region != "dublin"]
+    declined = [Declined("dublin", one.began_at, before=True)]
+    declined += [Declined("dublin", made.sent_at, before=False) for made in others]
+    return replace(one, before=one.before[:1], after=others, declined=declined)
+
+
+def test_a_round_in_which_a_region_declines_is_whole_if_every_session_was_answered():
+    one = declining(cut_off(13))
+    assert one.whole
+    assert not replace(one, declined=one.declined[:2]).whole
+    assert not replace(one, declined=[*one.declined[:2], Declined("dublin", 13, before=True)]).whole
+    assert measured(run_of(one), "issued_beyond", region="dublin", since="5 s fast", until="right again") == 0
+
+
+def test_who_declines_with_a_right_clock_is_counted_two_heartbeats_after_it_was_set_right():
+    members = {"region": "dublin", "since": "right again"}
+    # Sessions are asked for when a round begins, and 1.2 s and 5.2 s later.
+    assert measured(run_of(declining(cut_off(11)), cut_off(23)), "declined_within", **members) == 0
+    assert measured(run_of(declining(cut_off(20.5)), cut_off(23)), "declined_within", **members) == 1
+    assert measured(run_of(declining(cut_off(23))), "declined_within", **members) == 3
+    other = replace(cut_off(11), declined=[Declined("virginia", 11, before=True)])
+    assert measured(run_of(other, cut_off(23)), "declined_within", **members) == 1
+    assert measured(run_of(declining(cut_off(11))), "declined_within", **members) is None
 
 
 @pytest.mark.parametrize(

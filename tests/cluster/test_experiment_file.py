@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from cluster.experiment import ExperimentError, Step, select
-from cluster.experiment_console import EXPERIMENTS, load_all
+from cluster.experiment_console import load_all
 from cluster.experiment_file import parse
 from cluster.own_cluster import read_topology
 
-GOOD = (EXPERIMENTS / "home-region-dies.toml").read_text()
+GOOD = (Path(__file__).parent / "experiment.toml").read_text()
 
 
 def faults_of(text: str) -> tuple[str, ...]:
@@ -65,6 +67,7 @@ def test_the_quick_form_leaves_out_checks_that_say_so():
     ("old", "new", "fault"),
     [
         ('number = "E2"', 'number = "two"', "number: 'two' does not fit"),
+        ("arrivals_per_s = 6", "arrivals_per_s = nan", "load.arrivals_per_s: nan is no finite number"),
         ("latency = false", "latency = 0", "latency: 0 has the wrong type; allowed is boolean"),
         ("seeds = 3", "seeds = 3\nsedes = 4", "file: sedes is not known; allowed are checks, cutoffs, faults, finding"),
         ('action = "kill"', 'action = "burn"', "faults[0].action: 'burn' is not known; allowed are kill, start"),
@@ -90,7 +93,11 @@ def test_the_quick_form_leaves_out_checks_that_say_so():
             "checks[1].since: there is no such fault or step; allowed are kill, start",
         ),
         ('kind = "lost"\n', 'kind = "lost"\norigin = "us-east-1"\n', "checks[0]: origin is not known; allowed are"),
-        ("seeds = 3", 'seeds = 3\nvariants = [{name = "one"}]', "variants: [{'name': 'one'}] does not fit; allowed is"),
+        (
+            "seeds = 3",
+            'seeds = 3\nvariants = [{name = "one"}]',
+            "variants: [{'name': 'one'}] is too short; allowed are",
+        ),
         (
             "seeds = 3",
             'seeds = 3\nvariants = [{name = "a"}, {name = "b", clients = "rude"}]',
@@ -100,6 +107,21 @@ def test_the_quick_form_leaves_out_checks_that_say_so():
             "seeds = 3",
             'seeds = 3\nvariants = [{name = "a", without = ["luck"]}, {name = "b"}]',
             "variants[0].without[0]: 'luck' is not known; allowed are active-checks, deep-checks",
+        ),
+        (
+            "seeds = 3",
+            'seeds = 3\nvariants = [{name = "a", front = "nginx"}, {name = "b"}]',
+            "variants[0].front: 'nginx' is not known; allowed are haproxy, haproxy-observe",
+        ),
+        (
+            "seeds = 3",
+            'seeds = 3\nvariants = [{name = "a", policies = ["dns"]}, {name = "b"}]',
+            "variants[0].policies: dns is not run; allowed are home-2011, nearest-failover",
+        ),
+        (
+            "seeds = 3",
+            'seeds = 3\nvariants = [{name = "a", policies = ["nearest-failover"]}, {name = "b"}]',
+            "checks[0].policies: a is not run under home-2011; allowed are nearest-failover",
         ),
         ('kind = "lost"\n', 'kind = "lost"\nvariants = ["a"]\n', "variants: a is not compared; allowed are none"),
         ('kind = "lost"\n', 'kind = "lost"\nthan = "a"\n', "checks[0].than: a is not compared; allowed are none"),
@@ -133,6 +155,15 @@ def test_variants_are_judged_by_every_check_that_names_none_and_steps_can_bound_
     assert {check.variants for check in experiment.checks} == {("a", "b")}
     assert experiment.shortened().load.steps == (Step(3.0, 2, "rush"),)
     assert experiment.seconds == 2 * parse(GOOD, "e.toml").seconds
+
+
+def test_a_variant_of_some_policies_is_run_under_no_other():
+    variants = 'seeds = 3\nvariants = [{name = "a"}, {name = "b", front = "haproxy", policies = ["nearest-failover"]}]'
+    text = GOOD.replace("seeds = 3", variants, 1).replace('kind = "', 'variants = ["a"]\nkind = "')
+    experiment = parse(text.replace('variants = ["a"]\nkind = "open"', 'kind = "open"'), "e.toml")
+    runs = [(policy, variant.name, variant.front) for policy, variant in experiment.arms]
+    assert runs == [("home-2011", "a", ""), ("nearest-failover", "a", ""), ("nearest-failover", "b", "haproxy")]
+    assert experiment.seconds == 3 / 2 * parse(GOOD, "e.toml").seconds
 
 
 def test_all_faults_are_told_at_once():

@@ -173,22 +173,32 @@ async def test_no_acknowledged_revocation_is_lost_by_a_cut_a_pause_and_a_crash_a
 
 
 @pytest.mark.processes
-def test_ctrl_c_leaves_a_readable_partial_result_and_no_process(tmp_path: Path):
-    command = [sys.executable, "-m", "cluster", "experiment", "run", "E2", "E1", "--quick", "--out", str(tmp_path)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def test_ctrl_c_once_and_again_leaves_a_readable_partial_result_no_process_and_no_file(tmp_path: Path):
+    out, temporary = tmp_path / "out", tmp_path / "temporary"
+    temporary.mkdir()
+    command = [sys.executable, "-m", "cluster", "experiment", "run", "E2", "E1", "--quick", "--out", str(out)]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | {"TMPDIR": str(temporary)}, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
     try:
         # cluster up, a supervisor for each of three regions, the links and the router, and what they supervise
         family = wait_for(lambda: _family(process.pid, at_least=11), "the experiment's cluster")
-        process.send_signal(signal.SIGINT)
+        (log,) = temporary.glob("*/up.log")
+        os.killpg(process.pid, signal.SIGINT)
+        wait_for(lambda: "stopping" in log.read_text(), "the end of the experiment's cluster")
+        os.killpg(process.pid, signal.SIGINT)
         assert process.wait(timeout=40) == 1
     finally:
         process.kill()
         process.wait()
     assert [member for member in family if member.is_running()] == []
-    found = json.loads((tmp_path / "home-region-dies" / "result.json").read_text())
+    assert [*temporary.iterdir()] == []
+    found = json.loads((out / "home-region-dies" / "result.json").read_text())
     assert found["valid"] is False
     assert "stopped before its end" in found["answer"]
-    assert not (tmp_path / "global-vs-regional").exists()
+    assert (out / "report.html").exists()
+    assert not (out / "global-vs-regional").exists()
 
 
 def _family(pid: int, at_least: int) -> list[psutil.Process]:

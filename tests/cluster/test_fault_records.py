@@ -51,6 +51,15 @@ def test_every_schedule_that_is_shipped_fits_three_regions(path):
         ("share = 0.3", "share = 0.3\nms = 4", "faults[0]: ms is not known; allowed are action, at_s, region, share"),
         ("share = 0.3", "share = 0.3\nstatus = 0", "faults[0].status: 0 is not known; allowed are 500, 502, 503, 504"),
         ("at_s = 1", "at_s = -1", "faults[0].at_s: -1 is out of range; allowed is at least 0"),
+        ("duration_s = 10", "duration_s = nan", "duration_s: nan is no finite number; allowed is number"),
+        ("duration_s = 10", "duration_s = inf", "duration_s: inf is no finite number; allowed is number"),
+        ("duration_s = 10", "duration_s = 0", "duration_s: 0 is out of range; allowed is more than 0"),
+        ("at_s = 1", "at_s = nan", "faults[0].at_s: nan is no finite number; allowed is number"),
+        (
+            '"error-rate"',
+            '"crash"\nevery_s = 1e-9',
+            "faults[0].every_s: 1e-09 is out of range; allowed is at least 0.1",
+        ),
         ('"error-rate"', '"heal"\nto = "eu-west-1"', "share is not known"),
         ("[[faults]]", "[faults]", "has the wrong type; allowed is array"),
         ("[[faults]]", "[[faults", "not TOML"),
@@ -61,6 +70,15 @@ def test_a_wrong_schedule_is_refused_with_its_path_the_reason_and_what_is_allowe
         parsed(GOOD.replace(found, instead))
     assert all(fault.startswith("s.toml: ") for fault in caught.value.faults)
     assert words in str(caught.value)
+
+
+def test_each_fault_of_a_schedule_is_one_line():
+    with pytest.raises(ClusterError) as caught:
+        parsed("")
+    assert caught.value.faults == ("s.toml: file: duration_s, faults is missing; needed are duration_s, faults",)
+    with pytest.raises(ClusterError) as caught:
+        parsed("duration_s = 1\nfaults = []")
+    assert caught.value.faults == ("s.toml: faults: [] is too short; allowed are at least 1 entries",)
 
 
 def test_a_brown_out_that_is_none_and_a_link_with_one_end_are_refused():

@@ -24,6 +24,18 @@ def test_a_partition_cuts_both_directions_and_no_other_pair(links):
     assert links.told() == [{"from": EU, "to": US, "fault": "cut"}, {"from": US, "to": EU, "fault": "cut"}]
 
 
+def test_an_isolated_region_is_cut_from_every_other_one_and_they_are_not_from_each_other(links):
+    links.obey({"verb": "isolate", "first": AP})
+    cut = {(one["from"], one["to"]) for one in links.told()}
+    assert cut == {(AP, US), (US, AP), (AP, EU), (EU, AP)}
+    with pytest.raises(FaultError, match="nowhere: not a region"):
+        links.obey({"verb": "isolate", "first": "nowhere"})
+    links.obey({"verb": "isolate"})
+    assert len(links.told()) == 6
+    links.obey({"verb": "heal"})
+    assert links.told() == []
+
+
 def test_a_one_way_partition_cuts_only_from_the_first_to_the_second(links):
     links.obey({"verb": "partition", "first": US, "second": EU, "one_way": True})
     assert links.told() == [{"from": US, "to": EU, "fault": "cut"}]
@@ -79,7 +91,7 @@ def test_both_ways_together_take_the_measured_round_trip(links):
         ({"verb": "slow", "first": US, "second": EU, "ms": -1}, "give a number from 0 to 60000"),
         ({"verb": "slow", "first": US, "second": EU, "ms": True}, "give a number"),
         ({"verb": "lose", "first": US, "second": EU, "share": 1.5}, "give a number from 0 to 1"),
-        ({"verb": "burn"}, "burn: not an order; allowed are partition, slow, lose and heal"),
+        ({"verb": "burn"}, "burn: not an order; allowed are partition, isolate, slow, lose and heal"),
     ],
 )
 def test_a_wrong_order_changes_nothing_and_says_what_is_allowed(links, order, words):

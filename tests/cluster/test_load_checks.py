@@ -6,6 +6,7 @@ import pytest
 
 from cluster.checks import Check, judge
 from cluster.history import Event, Exchange, Run, percentile
+from cluster.load_checks import switches
 
 OVERLOAD = Event("load", "1.5 times", 2.0, 2.0, "overload")
 
@@ -93,3 +94,56 @@ def test_a_verdict_names_its_variant(variant):
     check = Check("amplification", "attempts", ("p",), ("naive", "budget"), since="overload", at_most=1)
     names = [verdict.name for verdict in judge([check], [run(HEALED, variant)], {})]
     assert names == ["p, naive: attempts", "p, budget: attempts"]
+
+
+KILL = Event("kill", "home", 2.0, 2.1, "overload")
+
+
+def switched(*outcomes: tuple[float, str, str], variant: str = "") -> Run:
+    """A run in which requests were due then, with that outcome, answered by that region."""
+    requests = [replace(exchange(due_at, ok=True), outcome=ok, served_by=by) for due_at, ok, by in outcomes]
+    return Run("p", 1, requests, [KILL], variant=variant)
+
+
+SWITCHED = switched(
+    (1.9, "ok", "home"), (2.0, "ok", "home"), (2.2, "failed", ""), (3.5, "failed", ""), (4.5, "ok", "far")
+)
+
+
+def test_the_switch_is_the_first_answer_of_another_region_after_a_lost_request():
+    assert measured("switch_s", SWITCHED) == 2.5
+    sooner = switched((2.2, "failed", ""), (2.5, "ok", "far"), (2.6, "failed", ""))
+    assert measured("switch_s", SWITCHED, sooner) == 1.5
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        switched((2.2, "ok", "far"), (2.5, "ok", "far")),
+        switched((2.2, "failed", ""), (4.5, "ok", "home")),
+        switched((2.2, "failed", ""), (4.5, "ok", "")),
+        switched((1.5, "failed", ""), (4.5, "ok", "far")),
+        replace(SWITCHED, events=()),
+        switched(),
+    ],
+    ids=["lost nothing", "the region itself", "nobody said who", "lost before", "no fault", "no request"],
+)
+def test_what_did_not_switch_is_not_measured_and_so_does_not_hold(other):
+    assert measured("switch_s", other) is None
+    assert measured("switch_s", SWITCHED, other) is None
+
+
+def test_a_switch_is_compared_with_that_of_another_variant():
+    ours = replace(SWITCHED, variant="ours")
+    other = switched((2.2, "failed", ""), (3.0, "ok", "far"), variant="other")
+    check = Check("switch_s", "c", ("p",), ("ours",), than="other", since="overload", at_most=2)
+    (verdict,) = judge([check], [ours, other], {})
+    assert (verdict.measured, verdict.holds) == (2.5, False)
+    (unmeasured,) = judge([check], [ours], {})
+    assert (unmeasured.measured, unmeasured.holds) == (None, False)
+
+
+def test_the_switch_of_each_run_is_told_with_what_was_lost_until_the_end_of_the_window():
+    check = Check("switch_s", "c", ("p",), ("ours",), since="overload", at_most=2)
+    ours = replace(SWITCHED, variant="ours")
+    assert [*switches(check, [ours, SWITCHED])] == [(ours, 2.5, 4, 2)]

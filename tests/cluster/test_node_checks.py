@@ -81,12 +81,24 @@ def test_alarms_are_regions_that_told_in_the_window():
     assert measured("alarms", [run([])], **members) is None
 
 
+def test_a_node_without_an_alarm_is_told_apart_from_one_that_says_nothing():
+    silent, without = sample(6, EU, unknown=0), sample(7, AP, unknown=None)
+    members = {"origin": US, "since": "cut", "until": "heal"}
+    assert measured("alarmless", [run([silent, without])], **members) == 1
+    assert measured("alarmless", [run([silent, without, sample(8, AP, unknown=0)])], **members) == 0
+    away = sample(7, AP, unknown=None, origin="")
+    assert measured("alarmless", [run([silent, away])], **members) == 0
+    assert measured("alarmless", [run([away])], **members) is None
+    assert measured("alarmless", [run([sample(6, US, unknown=None)])], **members) is None
+
+
 @pytest.mark.parametrize(
     ("kind", "members"),
     [
         ("health_changes", {}),
         ("staleness_s", {"observer": EU, "origin": US}),
         ("alarms", {}),
+        ("alarmless", {}),
     ],
 )
 def test_a_run_in_which_nothing_was_seen_leaves_nothing_proven_by_the_others(kind, members):

@@ -75,6 +75,15 @@ def test_windows_origins_and_observers_select():
     assert measured(run_of(one_late), "convergence_s", observer="dublin") == pytest.approx(0.1)
 
 
+def test_a_revocation_whose_time_was_cut_off_is_not_judged_and_one_that_was_late_before_is():
+    window = {"since": "cut", "until": "heal", "at_most": 3}
+    just_before = run_of(revocation(12, 2), revocation(17.5, 20), revocation(19.9, 20), events=(CUT, HEAL))
+    assert measured(just_before, "convergence_s", **window) == pytest.approx(2)
+    in_time = run_of(revocation(12, 2), revocation(16.9, 20), events=(CUT, HEAL))
+    assert measured(in_time, "convergence_s", **window) == pytest.approx(20)
+    assert measured(run_of(revocation(19, 2), events=(CUT, HEAL)), "convergence_s", **window) is None
+
+
 def test_catching_up_counts_from_the_named_heal_and_only_what_was_acknowledged_before():
     run = run_of(revocation(15, 6.5), revocation(19.99, 9), revocation(30, 9), events=(CUT, HEAL, AGAIN))
     assert measured(run, "caught_up_s", since="heal") == pytest.approx(1.5)
@@ -94,10 +103,23 @@ def test_a_session_accepted_in_its_own_region_after_the_answer_counts():
     assert measured(run_of(revocation(1), revocation(2, accepted_after_ack=1)), "accepted_after_ack") == 1
 
 
-@pytest.mark.parametrize("in_the_end", [{"virginia": True, "dublin": False, "singapore": True}, {"virginia": True}, {}])
-def test_an_acknowledged_revocation_that_a_region_does_not_hold_or_tell_is_lost(in_the_end):
+@pytest.mark.parametrize("dublin", [False, None])
+def test_an_acknowledged_revocation_that_a_region_does_not_hold_or_tell_is_lost(dublin):
+    in_the_end = {"virginia": True, "dublin": dublin, "singapore": True}
     run = run_of(revocation(1), revocation(2, refused_in_the_end=in_the_end))
     assert measured(run, "lost_acked") == 1
+
+
+@pytest.mark.parametrize("asked", [{}, {"virginia": True}])
+def test_of_a_run_that_was_stopped_before_regions_were_asked_nobody_knows_what_was_lost(asked):
+    one, other = told({"v": 3}), told({"v": 2})
+    for revocations in (
+        [revocation(1), revocation(2, refused_in_the_end=asked)],
+        [revocation(1, refused_in_the_end={})],
+    ):
+        run = replace(run_of(*revocations), nodes={"virginia": one, "dublin": other, "singapore": one})
+        assert measured(run, "lost_acked") is None
+        assert measured(run, "differing_heads") is None
 
 
 def test_a_region_that_tells_nothing_of_any_session_holds_none_and_agrees_with_nobody():

@@ -8,7 +8,7 @@ from statistics import median
 import pytest
 
 from stsd.wire import forwarded
-from tests.cluster.conftest import CLUSTER_KEY
+from tests.cluster.conftest import CLUSTER_KEY, THREE
 from tests.cluster.fake_regions import eventually, raw
 
 KEY = forwarded.router_key(CLUSTER_KEY)
@@ -91,6 +91,26 @@ async def test_a_mark_that_a_client_sends_never_gets_through(start, name):
     (seen,) = setup.regions["eu-west-1"].requests
     assert forwarded.read(KEY, seen.one(forwarded.HEADER), time.time(), "").endpoint == "regional"
     assert not seen.all("x-stsd-extra")
+
+
+async def test_a_pinned_port_is_the_global_endpoint_and_goes_to_its_region_alone(start):
+    pairs = [(place, region) for place in THREE.locations for region in THREE.regions]
+    setup = await start(pinned=dict.fromkeys(pairs, 0))
+    view = {"location": "us-east-1", "region": "eu-west-1"}
+    assert await setup.call(**view) == (200, "eu-west-1")
+    mark = setup.regions["eu-west-1"].requests[0].one(forwarded.HEADER)
+    assert forwarded.read(KEY, mark, time.time(), "").endpoint == "global"
+    async with setup.client.get(setup.url("/readyz", **view)) as answer:
+        assert answer.headers["x-stsd-route"] == "pinned, eu-west-1;status=200"
+    await setup.regions["eu-west-1"].stop()
+    status, _ = await setup.call(**view)
+    assert status == 503
+    assert not any(setup.regions[other].requests for other in ("us-east-1", "ap-southeast-1"))
+
+
+async def test_there_are_no_pinned_ports_unless_they_are_asked_for(start):
+    setup = await start()
+    assert not any(endpoint == "global" and region for endpoint, _, region in setup.router.ports)
 
 
 # -- where it goes ---------------------------------------------------------------------------------------------------

@@ -53,8 +53,12 @@ def test_a_region_outside_the_table_needs_a_round_trip_to_each_place():
         ('regions = ["us-east-1"]\nweather = "fine"', "weather: not known"),
         ('regions = "us-east-1"', "give a list"),
         ('regions = ["us-east-1"]\n[[rtt]]\nfrom="us-east-1"\nto="us-east-1"\np50_ms=5\np90_ms=4', "not below p50_ms"),
+        (
+            'regions = ["us-east-1"]\n[[rtt]]\nfrom="us-east-1"\nto="us-east-1"\np50_ms=5\np90_ms=inf',
+            "not below p50_ms",
+        ),
         ("regions = [", "not TOML"),
-        (f"regions = {json.dumps([f'us-east-{i}' for i in range(10)])}", "give 1 to 9"),
+        (f"regions = {json.dumps([f'us-east-{i}' for i in range(13)])}", "give 1 to 12"),
     ],
 )
 def test_a_wrong_topology_is_refused_with_the_reason(text, fault):
@@ -85,6 +89,21 @@ def test_regions_follow_the_router_and_everything_else_leaves_the_port_of_a_sing
     assert min(others) == 8720
     assert DEFAULT_PORT not in ports.named()
     assert len(ports.named()) == 1 + 2 + 2 * 3 + 2
+
+
+def test_twelve_regions_follow_the_router_and_everything_else_is_above_them():
+    found = files.parse_topology(*files.topology_source("twelve_regions"))
+    ports = topology.assign_ports(found, 8700, "nats")
+    assert list(ports.regions.values()) == list(range(8701, 8713))
+    others = sorted({*ports.named()} - {8700, *ports.regions.values()})
+    assert others[0] == 8720
+    assert len(others) == 12 * 13 + 2 * 12 * 11 + 12 * 4  # places, links of both kinds, NATS servers: no port twice
+
+
+def test_six_regions_are_called_from_every_place_of_the_twelve():
+    six, twelve = (files.parse_topology(*files.topology_source(f"{name}_regions")) for name in ("six", "twelve"))
+    assert len(six.regions) == 6
+    assert {*six.regions} < {*six.locations} == {*twelve.regions} == {*twelve.locations}
 
 
 @pytest.mark.parametrize("base_port", [0, -1, 65535, 70000])

@@ -111,9 +111,9 @@ def test_nothing_of_a_result_is_taken_for_markup():
 
 def test_what_was_done_is_told_in_words():
     told = dict(words.done(results.record()))
-    assert told["Faults"] == "at 6 s kill us-east-1; at 14 s start us-east-1 again."
+    assert told["Faults"] == "at 1.5 s kill us-east-1; at 6 s start us-east-1 again."
     assert told["Topology"].startswith("three_regions: three regions, us-east-1 (home), eu-west-1 and ap-southeast-1")
-    assert "6 requests a second" in told["Load"]
+    assert "14 requests a second" in told["Load"]
     assert dict(words.done(results.record(parameters={}))) == {"Topology": told["Topology"]}
     later = {"form": "full", "faults": [{"at_s": 3, "action": "melt", "region": "us-east-1", "degrees": 900.5}]}
     assert dict(words.done(results.record(parameters=later)))["Faults"] == "at 3 s melt us-east-1 (degrees 900.5)."
@@ -123,6 +123,8 @@ def test_what_was_done_is_told_in_words():
     ("fault", "said"),
     [
         ({"action": "partition", "region": "a", "to": "b", "one_way": True}, "cut a to b"),
+        ({"action": "isolate", "region": "a"}, "cut a off from every other region"),
+        ({"action": "isolate", "region": ""}, "cut every link between regions"),
         ({"action": "error-rate", "region": "a", "share": 0.3, "status": None}, "a answers 30% of its calls with 503"),
         ({"action": "slow", "region": "a", "to": "b", "ms": 0.0}, "end slow of a and b"),
         ({"action": "heal", "region": ""}, "heal everything"),

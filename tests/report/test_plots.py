@@ -114,7 +114,8 @@ def test_what_was_measured_more_stands_first():
 def test_an_old_result_has_the_plots_that_its_series_allow():
     made = results.found()
     old = [table for table in made["series"] if table["name"] in ("latency", "course", "faults")]
-    assert {plot.slug for plot in gallery.plots(results.record(series=old))} == {"timeline-lost", "blast-radius"}
+    allowed = {"timeline-lost", "timeline-answered", "blast-radius"}
+    assert {plot.slug for plot in gallery.plots(results.record(series=old))} == allowed
     assert gallery.plots(results.record(series=[])) == []
 
 

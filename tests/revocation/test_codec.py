@@ -1,6 +1,7 @@
 """Bytes between regions and in the journal: what is written is read back, everything else is refused with a reason."""
 
 from contextlib import suppress
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -9,7 +10,19 @@ from hypothesis import strategies as st
 
 from stsd.revocation import codec, entries
 from stsd.revocation.codec import CodecError
-from stsd.revocation.messages import Ack, Announcement, Batch, Delta, Digest, Fetch, Head, Heartbeat, Origin, PeerNews
+from stsd.revocation.messages import (
+    Ack,
+    Announcement,
+    Batch,
+    ClockReading,
+    Delta,
+    Digest,
+    Fetch,
+    Head,
+    Heartbeat,
+    Origin,
+    PeerNews,
+)
 from stsd.revocation.peer_set import MAX_RECORDS
 from stsd.revocation.revocation_set import Revocation
 from tests.revocation.signed import node
@@ -43,8 +56,15 @@ messages = st.one_of(
     st.builds(Ack, counts, heads),
 )
 news = st.builds(PeerNews, counts, st.binary(min_size=16, max_size=16), st.lists(st.binary(), max_size=3).map(tuple))
+readings = st.builds(ClockReading, counts, instants, st.none() | st.tuples(instants, instants))
 revocations = st.builds(
-    Revocation, st.text(max_size=9), st.text(max_size=40), counts, st.none() | counts, st.text(max_size=20)
+    Revocation,
+    st.text(max_size=9),
+    st.text(max_size=40),
+    counts,
+    st.none() | counts,
+    st.text(max_size=20),
+    st.text(max_size=20),
 )
 
 
@@ -53,15 +73,23 @@ def test_a_message_is_read_back_as_it_was(message):
     assert codec.decode_message(codec.encode_message(message)) == message
 
 
-@given(messages | news)
+@given(messages | news | readings)
 def test_all_that_nodes_say_is_read_back_as_it_was(sent):
     assert codec.decode_sent(codec.encode_message(sent)) == sent
 
 
-@given(news)
-def test_news_of_peers_are_no_message_of_the_replica(sent):
+@given(news | readings)
+def test_news_of_peers_and_of_clocks_are_no_message_of_the_replica(sent):
     with pytest.raises(CodecError, match="unknown_type"):
         codec.decode_message(codec.encode_message(sent))
+
+
+@pytest.mark.parametrize("sent_at", ["1e308", "-1", '"now"', "null", "true", "[1]"])
+@pytest.mark.parametrize("asked", ["null", "[1, 1e308]"])
+def test_a_clock_that_says_no_instant_is_refused(sent_at, asked):
+    content = f'{{"v": 2, "type": "clock", "epoch": 0, "sent_at": {sent_at}, "asked": {asked}}}'
+    with pytest.raises(CodecError, match="bad_shape"):
+        codec.decode_sent(content.encode())
 
 
 def test_more_records_than_a_peer_set_has_are_refused():
@@ -176,6 +204,33 @@ def test_the_largest_batch_that_can_be_appended_can_be_read_by_a_peer_and_from_t
     assert codec.decode_batch(codec.encode_batch(batch)) == batch
     delta = Delta(0, (batch,))
     assert codec.decode_message(codec.encode_message(delta)) == delta
+
+
+def test_an_entry_without_a_home_has_no_such_member():
+    entry = entries.encode_revocation(Revocation("role", "r", 1, None))
+    assert orjson.loads(entry).keys() == {"v", "kind", "subject", "issued_before_ms", "applies_until", "reason"}
+
+
+@pytest.mark.parametrize("home", ["", 5, None, ["eu-west-1"], "x" * 65])
+def test_a_home_that_is_no_region_makes_an_entry_unknown(home):
+    members = orjson.loads(entries.encode_revocation(Revocation("role", "r", 1, None)))
+    assert entries.decode_revocation(orjson.dumps(members | {"home": home})).kind == "unknown"
+
+
+@given(revocations, st.sampled_from(["eu-west-1", "us-east-1"]), st.sampled_from(["eu-west-1", "ap-southeast-1"]))
+def test_what_is_said_anew_keeps_the_region_whose_clock_told_it(revocation, said_in, now_in):
+    entry = entries.encode_revocation(revocation)
+    again = entries.said_anew(entry, said_in, now_in)
+    read = entries.decode_revocation(again)
+    assert replace(read, home=revocation.home) == revocation
+    if revocation.issued_before_ms:
+        assert (read.home or now_in) == (revocation.home or said_in)
+    assert entries.said_anew(again, now_in, said_in) == again
+
+
+def test_what_cannot_be_read_or_has_no_cut_off_is_said_anew_as_it_was():
+    for entry in (b"later", entries.encode_revocation(Revocation("access_key", "ASIA", 0, None))):
+        assert entries.said_anew(entry, "eu-west-1", "us-east-1") == entry
 
 
 @pytest.mark.parametrize("entry", [b"", b"?", b'{"v":2,"kind":"role"}', b'{"v":1,"kind":"role"}'])

@@ -56,6 +56,14 @@ def test_a_cut_off_is_in_seconds_and_absent_for_a_named_key(cutoff_ms, told):
     assert feed.after(replica).revocations[0]["issued_before"] == told
 
 
+@pytest.mark.parametrize(("home", "told"), [("", 1.5), (HERE.region, 1.5), (THERE.region, 3.5)])
+def test_a_cut_off_of_another_regions_clock_is_told_with_the_allowance_for_clocks(home, told):
+    """A reader takes it for exact in the region of its origin, where more was refused."""
+    replica = node_of(HERE, (), NOW)
+    write(replica, encode_revocation(Revocation("role", "arn:aws:iam::111122223333:role/r", 1_500, None, "", home)))
+    assert feed.after(replica).revocations[0]["issued_before"] == told
+
+
 def test_following_the_cursor_gives_every_revocation_once():
     replica = node()
     hear(replica, signed(Batch(THERE, 1, (entry("four"), entry("five")), NOW)))

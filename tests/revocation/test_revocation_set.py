@@ -69,6 +69,21 @@ def test_an_empty_set_refuses_nothing():
     assert RevocationSet().check_key(KEY, NOW) is None
 
 
+@pytest.mark.parametrize("origin", [HOME, AWAY])
+def test_a_cut_off_with_a_home_is_exact_there_whoever_says_it(origin):
+    revocations = RevocationSet()
+    revocations.add(Revocation("role", ROLE, NOW_MS, None, home=HOME), origin, NOW)
+    assert refusal(revocations, role_session(NOW_MS - 1)) == "ExpiredToken"
+    assert refusal(revocations, role_session(NOW_MS)) is None
+    assert refusal(revocations, role_session(NOW_MS + EPSILON_MS - 1, AWAY)) == "ExpiredToken"
+    assert refusal(revocations, role_session(NOW_MS + EPSILON_MS, AWAY)) is None
+    again = RevocationSet()
+    for revocation, region in revocations.joined():
+        again.add(revocation, region, NOW)
+    assert refusal(again, role_session(NOW_MS)) is None
+    assert refusal(again, role_session(NOW_MS + EPSILON_MS - 1, AWAY)) == "ExpiredToken"
+
+
 def test_a_named_access_key_is_refused_whenever_it_was_issued():
     revocations = revoked("access_key", "ASIAROLE", 0)
     assert refusal(revocations, role_session(NOW_MS + 10_000)) == "InvalidClientTokenId"

@@ -10,10 +10,10 @@ import pytest
 
 from stsd import provision
 from stsd.revocation.identity import Signer
-from stsd.server.backbone.links import PeerLinks, PeerUnavailable
+from stsd.server.backbone.links import PeerLinks
 from stsd.server.backbone.sealing import Sealing
 from stsd.wire import envelope
-from stsd.wire.envelope import UnknownSender
+from stsd.wire.envelope import EnvelopeError, UnknownSender
 
 KEY = b"k" * 32
 US, EU = "us-east-1", "eu-west-1"
@@ -84,7 +84,7 @@ async def test_an_answer_in_pieces_is_read_whole():
 
 async def test_an_answer_that_is_too_large_is_not_read_to_its_end():
     async with calling() as links, answering(lambda body: bytes(envelope.MAX_BYTES), lambda body: b"x") as url:
-        with pytest.raises(PeerUnavailable, match="oversized"):
+        with pytest.raises(EnvelopeError, match="oversized"):
             await links.call(EU, url, [b"question"])
 
 
@@ -98,5 +98,5 @@ async def test_an_answer_by_one_that_is_no_peer_is_not_believed():
 async def test_an_answer_to_another_call_is_not_believed():
     peer = sealing(EU)
     async with calling() as links, answering(lambda body: peer.seal(US, [b"answer"], answers=99)[1]) as url:
-        with pytest.raises(PeerUnavailable, match="wrong_answer"):
+        with pytest.raises(EnvelopeError, match="wrong_answer"):
             await links.call(EU, url, [b"question"])

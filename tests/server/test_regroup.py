@@ -10,9 +10,12 @@ import pytest
 from stsd.errors import ServiceUnavailable
 from stsd.revocation import entries
 from stsd.revocation.identity import Identities, Signer, chain_of
-from stsd.revocation.messages import Batch, Delta, Origin, PeerNews
+from stsd.revocation.messages import MAX_BATCH_BYTES, Batch, Delta, Origin, PeerNews
 from stsd.revocation.peer_records import Left, Peer, sign_left, sign_peer
 from stsd.revocation.peer_set import PeerSet
+from stsd.revocation.revocation_set import EPSILON_MS, Revocation
+from stsd.view import View
+from tests.revocation.test_revocation_set import role_session
 from tests.server.test_replication import KEY, NOW, OTHER_KEY, replicator, revoked, seed
 
 EU, AP = "eu-west-1", "ap-southeast-1"
@@ -30,6 +33,16 @@ def said(*revocations) -> Delta:
         batches.append(replace(batch, signature=SIGNER.sign(identities.batch_content(batch))))
         previous = batch.chain
     return Delta(0, tuple(batches), identities=(identities.announce(FOREIGN, SIGNER),))
+
+
+def said_at_once(*revocations) -> Delta:
+    """The same, in one batch."""
+    identities = Identities(b"k" * 32)
+    content = tuple(map(entries.encode_revocation, revocations))
+    batch = Batch(FOREIGN, 1, content, float(NOW), identities.genesis(FOREIGN))
+    batch = replace(batch, chain=chain_of(batch))
+    batch = replace(batch, signature=SIGNER.sign(identities.batch_content(batch)))
+    return Delta(0, (batch,), identities=(identities.announce(FOREIGN, SIGNER),))
 
 
 def left(region: str, head: int = 0) -> bytes:
@@ -58,6 +71,47 @@ async def test_what_one_that_left_had_said_beyond_its_leaving_heads_is_said_anew
         assert revoked(view)
     async with replicator(tmp_path, EU, AP) as (_, view, _, _):
         assert revoked(view)
+
+
+ROLE = "arn:aws:iam::111122223333:role/deep/build"
+CUTOFF_MS = NOW * 1000
+INSTANTS_MS = (CUTOFF_MS - 1, CUTOFF_MS, CUTOFF_MS + EPSILON_MS - 1, CUTOFF_MS + EPSILON_MS)
+
+
+def denied(view: View) -> dict[str, list[bool]]:
+    """Whether sessions of each region are refused that were issued around a cut-off and the end of its allowance."""
+    sessions = {region: [role_session(at, region) for at in INSTANTS_MS] for region in (EU, AP, view.region)}
+    return {region: [bool(view.revocations.check(one, NOW)) for one in some] for region, some in sessions.items()}
+
+
+async def test_a_cut_off_said_anew_refuses_what_it_refused_before_and_nothing_else(tmp_path):
+    """The region that accepted it refuses to the millisecond, the others allow for its clock, whoever says it."""
+    cutoff = Revocation("role", ROLE, CUTOFF_MS, None)
+    everywhere = [True, True, True, False]
+    expected = {EU: [True, False, False, False], AP: everywhere, "us-east-1": everywhere}
+    async with replicator(tmp_path, EU, AP) as (running, view, _, _):
+        await running.answer(EU, said(OTHER_KEY, cutoff))
+        assert denied(view) == expected
+        await running.answer(AP, news(left(EU, 1)))
+        await until(lambda: view.replica.heads() == {FOREIGN: 1, view.replica.origin: 1})
+        assert denied(view) == expected
+    async with replicator(tmp_path, EU, AP) as (_, view, _, _):
+        assert view.replica.heads() == {FOREIGN: 1, view.replica.origin: 1}
+        assert denied(view) == expected
+
+
+async def test_a_full_batch_of_one_that_left_is_said_anew_in_several(tmp_path):
+    one = entries.encode_revocation(Revocation("role", f"{ROLE}00000", CUTOFF_MS, None))
+    empty, single = (Batch(FOREIGN, 1, content, 0.0).encoded_bytes for content in ((), (one,)))
+    subjects = [f"{ROLE}{number:05}" for number in range((MAX_BATCH_BYTES - empty) // (single - empty))]
+    batch = [Revocation("role", subject, CUTOFF_MS, None) for subject in subjects]
+    async with replicator(tmp_path, EU, AP) as (running, view, _, _):
+        await running.answer(EU, said_at_once(*batch))
+        assert view.replica.heads() == {FOREIGN: len(batch)}
+        await running.answer(AP, news(left(EU)))
+        await until(lambda: view.replica.heads() == {view.replica.origin: len(batch)})
+    async with replicator(tmp_path, EU, AP) as (_, view, _, _):
+        assert sorted(view.revocations.subjects("role")) == subjects
 
 
 async def test_what_a_crash_kept_from_being_said_anew_is_said_after_the_next_start(tmp_path):

@@ -17,7 +17,7 @@ from stsd.errors import ServiceUnavailable
 from stsd.revocation.identity import Identities, Signer, chain_of
 from stsd.revocation.messages import Ack, Batch, Delta, Digest, Fork, Origin
 from stsd.revocation.replica import Replica
-from stsd.revocation.revocation_set import Revocation, RevocationSet
+from stsd.revocation.revocation_set import EPSILON_MS, Revocation, RevocationSet
 from stsd.server.backbone.http import HttpBackbone
 from stsd.server.backbone.links import PeerLinks
 from stsd.server.backbone.sealing import Sealing
@@ -29,6 +29,7 @@ from stsd.server.membership import Membership
 from stsd.server.replication import Replicator
 from stsd.tokens.keyset import new_key_set
 from stsd.view import View
+from tests.revocation.test_revocation_set import role_session
 
 NOW = 1_795_435_200
 KEY = Revocation("access_key", "ASIARTX3GSDSQAAAAAAA", 0, None)
@@ -251,6 +252,30 @@ async def test_a_damaged_row_is_not_applied_but_removed_and_the_node_goes_on_as_
         assert view.replica.heads() == {view.replica.origin: 1}  # what was behind the gap is written again
 
 
+async def test_a_cut_off_that_a_damaged_disk_writes_again_refuses_what_it_refused(tmp_path):
+    """It is the same entry of the same region, so the allowance for clocks stays where it was."""
+    role = "arn:aws:iam::111122223333:role/deep/build"
+    instants_ms = (NOW * 1000 - 1, NOW * 1000, NOW * 1000 + EPSILON_MS - 1, NOW * 1000 + EPSILON_MS)
+
+    def denied(view: View) -> list[list[bool]]:
+        return [
+            [bool(view.revocations.check(role_session(at, region), NOW)) for at in instants_ms]
+            for region in ("us-east-1", "eu-west-1")
+        ]
+
+    async with replicator(tmp_path) as (running, view, _, _):
+        await running.revoke(KEY)
+        await running.revoke(Revocation("role", role, NOW * 1000, None))
+        before, entry = denied(view), list(view.replica.seen())[1].entries
+        assert before == [[True, False, False, False], [True, True, True, False]]
+    damage(tmp_path / "journal.db", "UPDATE batches SET body = substr(body, 2) WHERE first = 1")
+    for _ in range(2):
+        async with replicator(tmp_path) as (_, view, _, _):
+            (again,) = [batch for batch in view.replica.seen() if batch.origin == view.replica.origin]
+            assert (again.entries, again.origin.region) == (entry, "us-east-1")
+            assert denied(view) == before
+
+
 async def test_a_fork_is_kept_and_stays_one_after_a_restart(tmp_path):
     foreign = Origin("eu-west-1", "1", "f" * 16)
     signer, identities = Signer(seed("eu-west-1")), Identities(b"k" * 32)
@@ -284,3 +309,26 @@ def signed(batch, identities, signer):
     batch = replace(batch, previous=identities.genesis(batch.origin))
     batch = replace(batch, chain=chain_of(batch))
     return replace(batch, signature=signer.sign(identities.batch_content(batch)))
+
+
+async def test_a_revocation_of_a_later_version_is_kept_told_on_counted_and_reported_and_refuses_nobody(
+    tmp_path, monkeypatch
+):
+    events = []
+    monkeypatch.setattr(EventLog, "emit", lambda self, at, event: events.append(event))
+    later = Revocation("of-a-later-version", KEY.subject, 0, None)
+
+    def reported() -> list[dict]:
+        return [one for one in events if isinstance(one, dict) and one["event"] == "revocations_of_unknown_kind"]
+
+    async with replicator(tmp_path) as (running, view, journal, _):
+        recorded = await running.revoke(later)
+        assert (view.revocations.unknown, revoked(view)) == (1, False)
+        assert [(one["origin"], one["sequence"], one["count"]) for one in reported()] == [(str(recorded.origin), 1, 1)]
+        [told_on] = view.replica.after({recorded.origin: 0})
+        assert len(await journal.rows()) == len(told_on.entries) == 1
+        await running.revoke(KEY)
+        assert revoked(view)
+    events.clear()
+    async with replicator(tmp_path) as (_, view, _, _):  # and again after each start, until a version knows it
+        assert (view.revocations.unknown, len(reported())) == (1, 1)

@@ -8,8 +8,11 @@ import pytest
 from multidict import CIMultiDict
 
 from stsd.capacity import Capacity
+from stsd.revocation.messages import Origin
+from stsd.revocation.revocation_set import Revocation
 from stsd.server import test_hooks
 from stsd.server.clock import Clock
+from stsd.server.copies import Recorded
 from stsd.wire import xml
 from stsd.wire.messages import Request
 
@@ -78,3 +81,32 @@ async def test_a_capacity_that_is_not_understood_changes_nothing(body):
     gateway = Limited()
     assert await limit(body, gateway) == 400
     assert gateway.capacity is None
+
+
+class Recording:
+    """What the hook for entries of a later version asks of a replicator."""
+
+    def __init__(self) -> None:
+        self.recorded: list[Revocation] = []
+
+    async def revoke(self, revocation: Revocation) -> Recorded:
+        self.recorded.append(revocation)
+        return Recorded(Origin("us-east-1", "1", "0" * 16), len(self.recorded), "token", ("us-east-1",), ())
+
+
+async def record(body: bytes) -> tuple[int, list[str]]:
+    recording = Recording()
+    hooks = test_hooks.TestHooks(Clock(), recording, Limited())
+    answer = await hooks.entry(Request("POST", "/_test/entry", "", CIMultiDict[str](), body, "id"))
+    return answer.status, [one.kind for one in recording.recorded]
+
+
+async def test_an_entry_of_a_later_version_is_recorded_as_it_would():
+    assert await record(b'{"kind": "of-a-later-version"}') == (200, ["of-a-later-version"])
+
+
+@pytest.mark.parametrize(
+    "body", [b"{}", b'{"kind": ""}', b'{"kind": 1}', b'{"kind": "role"}', b'{"kind": "x", "y": 1}']
+)
+async def test_what_this_version_knows_is_no_entry_of_a_later_one(body):
+    assert await record(body) == (400, [])

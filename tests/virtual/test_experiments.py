@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from dataclasses import replace
 
 import click
@@ -16,10 +18,11 @@ from cluster.experiment import Experiment, Fault, Revoking, Variant
 from cluster.experiment_file import parse
 from cluster.files import parse_topology, topology_source
 from cluster.history import Run
-from cluster.result import series
+from cluster.interrupts import Interrupts
+from cluster.result import result, series
 from cluster.topology import Topology
 from cluster.virtual import calls, console
-from cluster.virtual.runner import JUDGED, VirtualRunner, judged, refusals
+from cluster.virtual.runner import JUDGED, VirtualRunner, judged, left_out, refusals
 from stsd.server.backbone import http, links
 
 BRIEF = """
@@ -164,8 +167,7 @@ def test_past_a_one_way_cut_it_goes_by_way_of_the_third_region():
 
 
 def test_behind_a_cut_nobody_knows_until_it_heals():
-    cuts = [Fault(3, "partition", "ap-southeast-1", other) for other in ("us-east-1", "eu-west-1")]
-    (one,) = run(revoking(*cuts, Fault(9, "heal")))
+    (one,) = run(revoking(Fault(3, "isolate", "ap-southeast-1"), Fault(9, "heal")))
     late = [
         r.refused_at["us-east-1"] for r in one.revocations if r.origin == "ap-southeast-1" and 3.1 < r.sent_at < 8.8
     ]
@@ -281,6 +283,25 @@ def test_an_engine_that_is_not_simulated_is_never_passed_off_as_http():
     assert refusals(brief(variants=variants), "http") == ["engine nats is not simulated"]
 
 
+def test_another_proxy_is_left_out_of_virtual_time_and_what_is_not_judged_for_it_is_named():
+    one = experiment_console.load_all()["home-region-dies"].shortened()
+    assert refusals(one, "http") == []
+    left = judged(one)
+    assert [variant.name for variant in left.variants] == ["whole router", "active checks alone", "passive alone"]
+    assert not any("haproxy" in (*check.variants, check.than) for check in left.checks)
+    named = left_out(one)
+    assert "HAProxy's time as a multiple of that of our active checks" in named
+    assert "haproxy: seconds until clients near the dead region are sent to another one" in named
+    assert all("haproxy is a real program" in why for why in named.values())
+    only = brief(variants=(Variant("h", front="haproxy"),))
+    assert refusals(only, "http") == ["only another proxy is run, which is a real program"]
+
+
+def test_the_home_region_dies_in_virtual_time_as_on_processes():
+    one = judged(experiment_console.load_all()["home-region-dies"].shortened())
+    assert [verdict.name for verdict in judge(one.checks, run(one), place(one).rtt) if not verdict.holds] == []
+
+
 def test_an_experiment_that_asks_only_about_processes_is_refused():
     checks = tuple(replace(check, kind="restart_s") for check in brief().checks)
     assert refusals(brief(checks=checks), "http") == ["all of its checks are about processes"]
@@ -294,6 +315,31 @@ def test_a_region_that_turns_grey_while_it_gets_a_share_only_is_left_soon():
     one = judged(experiment_console.load_all()["brown-out"].shortened())
     runs = run(one)
     assert [verdict.name for verdict in judge(one.checks, runs, place(one).rtt) if not verdict.holds] == []
+
+
+def test_a_result_that_ctrl_c_let_be_written_is_whole_and_what_it_left_out_is_no_success(tmp_path):
+    first, second = brief(), brief(name="second")
+
+    def ended(one, interrupts):
+        found = result(one, run(one), place(one), seed=1, quick=False, commit="c", started_at=1)
+        os.kill(os.getpid(), signal.SIGINT)
+        return found
+
+    assert experiment_console._each([first, second], tmp_path, ended) == 1
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["brief"]
+    found = json.loads((tmp_path / "brief" / "result.json").read_text())
+    assert found["valid"]
+    assert all(check["holds"] for check in found["checks"])
+    assert (tmp_path / "report.html").exists()
+
+
+def test_ctrl_c_in_virtual_time_leaves_what_was_computed_until_then():
+    one, interrupts = judged(brief()), Interrupts()
+    with interrupts.kept():
+        os.kill(os.getpid(), signal.SIGTERM)
+        found = console.run(one, place(one), interrupts, quick=False, seed=1, commit="c")
+    assert found["valid"] is False
+    assert found["answer"].startswith("Not valid: stopped before its end")
 
 
 NOT_SIMULATED = {"clock-skew", "engine-swap", "rolling-upgrade", "verifier-stampede"}

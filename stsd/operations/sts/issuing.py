@@ -5,7 +5,6 @@ from __future__ import annotations
 from stsd.errors import RegionDisabledException
 from stsd.principal import Caller
 from stsd.regions import is_enabled
-from stsd.tokens import credentials
 from stsd.tokens.credentials import Credentials, Grant
 from stsd.view import View
 from stsd.wire.messages import Request
@@ -22,9 +21,7 @@ def issue(grant: Grant, caller: Caller, request: Request, view: View, now: float
     grant.duration_s = view.session_s(grant.duration_s)
     if request.endpoint == "global":
         grant.token_version = 1 if account is None else account.global_token_version
-    return credentials.issue(
-        grant, caller, keys=view.keys, issuer=view.issuer, region=view.region, entropy=view.entropy, now=now
-    )
+    return view.issue(grant, caller, now)
 
 
 def members(issued: Credentials) -> Members:

@@ -49,25 +49,34 @@ class Subject:
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What to record, and which answer is wanted: `tell` who holds it, after at most `wait_s` seconds for all regions
-    (None: no longer than for any answer)."""
+    (None: no longer than for any answer). `clock_behind_s`: how far the clock had been set back (see instants)."""
 
     revocation: Revocation
     tell: bool = False
     wait_s: float | None = None
+    clock_behind_s: float = 0.0
 
 
-def run(request: Request, caller: Caller, view: View, now: float) -> Wanted:
+def run(request: Request, caller: Caller, view: View, now: float, wall_now: float) -> Wanted:
     """The revocation to record. Raises ValidationError, MalformedInput, InvalidParameterValue or AccessDenied."""
     content = json_api.parse(request.body, (*SUBJECTS, *OPTIONS), LATER)
     subject = _subject(content, caller, view, now)
-    issued_before_ms = _issued_before_ms(content, subject.kind, now)
+    given_ms = _issued_before_ms(content, subject.kind, now)
     reason = content.get("reason", "")
     if not isinstance(reason, str) or len(reason) > MAX_REASON_CHARACTERS:
         raise ValidationError(f"reason must be text of at most {MAX_REASON_CHARACTERS} characters", reason="reason")
     wait_s = _wait_s(content)
     _authorize(subject, request, caller, view, now)
-    revocation = Revocation(subject.kind, subject.value, issued_before_ms, subject.applies_until, reason)
-    return Wanted(revocation, "wait" in content, wait_s)
+    if given_ms is not None:
+        revocation = Revocation(subject.kind, subject.value, given_ms, subject.applies_until, reason)
+        return Wanted(revocation, "wait" in content, wait_s)
+    behind_s = view.replica.latest_of_region() - wall_now
+    clock_behind_s = view.instants.behind_ms(now, behind_s) / 1000
+    cutoff_ms = view.instants.cut_off(now, behind_s)
+    until = max(subject.applies_until or 0, (cutoff_ms - 1) // 1000 + LONGEST_SESSION_S)
+    through = 1 if subject.kind == "session" else 0  # it refuses what was issued until its cut-off, itself included
+    revocation = Revocation(subject.kind, subject.value, cutoff_ms - through, until, reason)
+    return Wanted(revocation, "wait" in content, wait_s, clock_behind_s)
 
 
 def _wait_s(content: dict[str, Any]) -> float | None:
@@ -185,10 +194,10 @@ def _owner(value: str, member: str, pattern: re.Pattern[str]) -> str:
     return arn.parse(value).account
 
 
-def _issued_before_ms(content: dict[str, Any], kind: Kind, now: float) -> int:
-    """The cut-off in Unix milliseconds; `now` rounded up, so that everything issued before this call is meant."""
+def _issued_before_ms(content: dict[str, Any], kind: Kind, now: float) -> int | None:
+    """The cut-off in Unix milliseconds, 0 where there is none; None for everything that was issued until now."""
     if "issued_before" not in content:
-        return 0 if kind == "access_key" else math.ceil(now * 1000)
+        return 0 if kind == "access_key" else None
     if kind in ("access_key", "session"):
         raise ValidationError("issued_before goes with cut-offs only", reason="issued_before")
     value: object = content["issued_before"]

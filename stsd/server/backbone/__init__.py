@@ -22,6 +22,9 @@ from stsd.server.backbone.calls import RemoteCalls
 Deliver = Callable[[str, Sent], Awaitable[None]]
 """Has the shell take in a peer's message."""
 
+Refused = Callable[[str, str], None]
+"""Told why a message changed nothing, and who it is from: a region, or an address where no region can be believed."""
+
 
 class BackboneUnavailable(Exception):
     """What was asked of the backbone did not happen; `reason` is a word for the log."""
@@ -61,7 +64,7 @@ class Backbone(Protocol):
     def peers(self) -> tuple[str, ...]:
         """Their names."""
 
-    def tail(self, deliver: Deliver, refused: Callable[[str], None]) -> None:
+    def tail(self, deliver: Deliver, refused: Refused) -> None:
         """Begin: whatever arrives from now on goes to `deliver`; `refused` is told why something did not."""
 
     async def append(self, push: Delta) -> Receipt:

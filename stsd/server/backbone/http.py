@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from stsd.revocation import codec
 from stsd.revocation.messages import Delta, Fetch, Head, Origin, PeerNews, Sent
-from stsd.server.backbone import BackboneUnavailable, Deliver, Heard, Receipt, State
+from stsd.server.backbone import BackboneUnavailable, Deliver, Heard, Receipt, Refused, State
 from stsd.server.backbone.calls import background
 from stsd.server.backbone.links import PeerLinks, PeerUnavailable
 from stsd.server.backbone.sealing import news_of
@@ -22,7 +22,7 @@ from stsd.server.backbone.snapshot_files import SnapshotFiles
 from stsd.server.keeper import Report
 from stsd.server.membership import Membership
 from stsd.wire import envelope
-from stsd.wire.envelope import UnknownSender
+from stsd.wire.envelope import EnvelopeError, UnknownSender
 
 MAX_QUEUED_MESSAGES = 1_000
 MAX_CALL_BYTES = envelope.MAX_BYTES // 2
@@ -51,7 +51,7 @@ class HttpBackbone:
         self._urls = membership.urls()
         self._outgoing: dict[str, asyncio.Queue[_Outgoing]] = {}
         self._calling: dict[str, int] = {}
-        self._unreachable: set[str] = set()
+        self._unreachable: dict[str, str] = {}
         self._unmet = set(self._urls)
         self._met_all = asyncio.Event()
         if not self._unmet:
@@ -64,7 +64,7 @@ class HttpBackbone:
         """The other regions of the peer set."""
         return tuple(self._urls)
 
-    def tail(self, deliver: Deliver, refused: Callable[[str], None]) -> None:
+    def tail(self, deliver: Deliver, refused: Refused) -> None:
         """Begin to call."""
         self._deliver, self._refused = deliver, refused
         for peer in self._urls:
@@ -139,14 +139,17 @@ class HttpBackbone:
         await self._links.close()
 
     async def receive(self, sealed: bytes, answer: Answer) -> bytes:
-        """A peer's call and our answer. Raises EnvelopeError, CodecError for what is not authentic, current and
-        well-formed."""
+        """A peer's call and our answer. Raises EnvelopeError for what is not authentic, current and well-formed."""
         try:
             header, messages = self._links.open(sealed)
         except UnknownSender as stranger:
             return await self._hear_stranger(stranger, answer)
+        try:
+            known = list(self._known(header.sender, messages))
+        except codec.CodecError as error:
+            raise EnvelopeError(error.reason, header.sender) from error
         answers: list[bytes] = []
-        for message in list(self._known(header.sender, messages)):
+        for message in known:
             self._heard.note(message)
             answers += map(codec.encode_message, await answer(header.sender, message))
         return self._links.reply(header, answers)
@@ -157,7 +160,7 @@ class HttpBackbone:
         news = news_of(stranger)
         if not news:
             raise stranger
-        self._refused(stranger.reason)
+        self._refused(stranger.reason, stranger.sender)
         answers: list[bytes] = []
         for each in news:
             answers += map(codec.encode_message, await answer(stranger.header.sender, each))
@@ -171,7 +174,7 @@ class HttpBackbone:
             except codec.CodecError as error:
                 if error.reason not in codec.LATER:
                     raise
-                self._report("peer_message_refused", reason=error.reason, peer=peer)
+                self._refused(error.reason, peer)
 
     def _queue(self, peer: str, message: bytes, done: asyncio.Future[bool] | None = None) -> bool:
         """Whether there was room."""
@@ -190,7 +193,7 @@ class HttpBackbone:
         self._talks.pop(peer).cancel()
         del self._calling[peer]
         self._let_go(self._outgoing.pop(peer))
-        self._unreachable.discard(peer)
+        self._unreachable.pop(peer, None)
         self._meet(peer)
 
     def _let_go(self, queue: asyncio.Queue[_Outgoing]) -> None:
@@ -199,7 +202,7 @@ class HttpBackbone:
 
     async def _part(self, peer: str, url: str, farewell: PeerNews) -> None:
         """Its answer means nothing any more."""
-        with contextlib.suppress(PeerUnavailable, UnknownSender):
+        with contextlib.suppress(PeerUnavailable, EnvelopeError):
             await self._links.call(peer, url, [codec.encode_message(farewell)])
 
     async def _talk(self, peer: str, url: str) -> None:
@@ -216,20 +219,18 @@ class HttpBackbone:
 
     async def _call(self, peer: str, url: str, waiting: Sequence[_Outgoing]) -> None:
         """One call and what it is answered."""
-        reachable, reason = True, ""
+        reachable, reason, refused = True, "", False
         try:
             for answer in self._known(peer, await self._links.call(peer, url, [each.message for each in waiting])):
                 self._heard.note(answer)
                 await self._deliver(peer, answer)
         except PeerUnavailable as error:
-            reachable, reason = False, error.reason
-        except UnknownSender as stranger:
-            reachable, reason = False, stranger.reason
-            for news in news_of(stranger):
+            reachable, reason, refused = False, error.reason, error.refused
+        except (EnvelopeError, codec.CodecError) as error:
+            reachable, reason, refused = False, error.reason, True
+            self._refused(reason, peer)
+            for news in news_of(error) if isinstance(error, UnknownSender) else ():
                 await self._deliver(peer, news)
-        except codec.CodecError as error:
-            reachable, reason = False, error.reason
-            self._refused(reason)
         finally:
             for each in waiting:
                 _tell(each, answered=reachable)
@@ -239,9 +240,18 @@ class HttpBackbone:
         nothing_asked = self._outgoing[peer].empty() and not self._calling[peer]
         if self._unmet and (not reachable or nothing_asked):
             self._meet(peer)
-        if reachable == (peer in self._unreachable):
-            self._unreachable ^= {peer}
-            self._report("peer_reachable" if reachable else "peer_unreachable", peer=peer, reason=reason)
+        self._note_reached(peer, reachable=reachable, reason=reason, refused=refused)
+
+    def _note_reached(self, peer: str, *, reachable: bool, reason: str, refused: bool) -> None:
+        """Tell a change. Why a call reaches nobody changes all the time; that it was refused, or by whom it was
+        answered, is told although the peer was not reached before: it may have started anew, as another one."""
+        told = self._unreachable.get(peer)
+        if reachable and told is not None:
+            del self._unreachable[peer]
+            self._report("peer_reachable", peer=peer, reason="")
+        elif not reachable and (told is None or (refused and told != reason)):
+            self._unreachable[peer] = reason
+            self._report("peer_unreachable", peer=peer, reason=reason)
 
     def _meet(self, peer: str) -> None:
         """A peer has told everything that it was asked for, or does not answer."""

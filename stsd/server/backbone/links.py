@@ -7,6 +7,7 @@ whatever it missed, the next exchange of heads repairs.
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import Sequence
 
@@ -15,18 +16,21 @@ import aiohttp
 from stsd.server.backbone.calls import RemoteCalls
 from stsd.server.backbone.sealing import Sealing
 from stsd.wire import envelope
-from stsd.wire.envelope import EnvelopeError, Header, UnknownSender
+from stsd.wire.envelope import EnvelopeError, Header
 
 PATH = "/_peer/messages"
 TIMEOUT_S = 2.0
 
 
-class PeerUnavailable(Exception):
-    """The peer did not answer, or not with an authentic answer; `reason` is a word for the metric."""
+_WORD = re.compile(rb"[a-z_]{1,32}")
 
-    def __init__(self, reason: str) -> None:
+
+class PeerUnavailable(Exception):
+    """The peer did not answer, or `refused` our call; `reason` is a word for the log."""
+
+    def __init__(self, reason: str, *, refused: bool = False) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason, self.refused = reason, refused
 
 
 class PeerLinks:
@@ -39,8 +43,8 @@ class PeerLinks:
         self._session: aiohttp.ClientSession | None = None
 
     async def call(self, peer: str, url: str, messages: Sequence[bytes]) -> list[bytes]:
-        """Deliver messages to the peer at `url` and return its own. Raises PeerUnavailable, and UnknownSender when
-        another node answered than the one that is known."""
+        """Deliver messages to the peer at `url` and return its own. Raises PeerUnavailable, and EnvelopeError for an
+        answer that is not the peer's."""
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
             connector = aiohttp.TCPConnector(ssl=self._tls if self._tls is not None else True)
@@ -49,16 +53,15 @@ class PeerLinks:
         self.calls.count()
         try:
             async with self._session.post(url + PATH, data=sealed, allow_redirects=False) as answer:
+                if answer.status == 403:
+                    word = await answer.content.read(64)
+                    raise PeerUnavailable(word.decode() if _WORD.fullmatch(word) else "status_403", refused=True)
                 if answer.status != 200:
                     raise PeerUnavailable(f"status_{answer.status}")
                 content = await _whole(answer.content)
             return self._sealing.open_answer(content, header)
         except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError) as error:
             raise PeerUnavailable(type(error).__name__) from error
-        except UnknownSender:
-            raise
-        except EnvelopeError as error:
-            raise PeerUnavailable(error.reason) from error
 
     def open(self, sealed: bytes) -> tuple[Header, list[bytes]]:
         """A peer's call: who it is and its messages. Raises EnvelopeError; each call is taken once."""

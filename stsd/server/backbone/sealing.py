@@ -39,14 +39,14 @@ class Sealing:
         EnvelopeError; each call is taken once."""
         header, body = envelope.open_(self._key, sealed, to or self.own, self._peers.signed_by)
         self._window.accept(header)
-        return header, unpack(body)
+        return header, unpack(body, header.sender)
 
     def open_answer(self, sealed: bytes, call: Header) -> list[bytes]:
         """The messages that answer a call. Raises EnvelopeError."""
         header, body = envelope.open_(self._key, sealed, self.own, self._peers.signed_by)
         if header.sender != call.recipient or header.answers != call.number:
-            raise EnvelopeError("wrong_answer")
-        return unpack(body)
+            raise EnvelopeError("wrong_answer", header.sender)
+        return unpack(body, header.sender)
 
 
 def news_of(stranger: UnknownSender) -> list[PeerNews]:
@@ -66,13 +66,13 @@ def pack(messages: Sequence[bytes]) -> bytes:
     return b"".join(len(message).to_bytes(4, "big") + message for message in messages)
 
 
-def unpack(body: bytes) -> list[bytes]:
+def unpack(body: bytes, sender: str = "") -> list[bytes]:
     """The messages of `pack`. Raises EnvelopeError malformed."""
     messages, at = [], 0
     while at < len(body):
         end = at + 4 + int.from_bytes(body[at : at + 4], "big")
         if end > len(body) or at + 4 > len(body):
-            raise EnvelopeError("malformed")
+            raise EnvelopeError("malformed", sender)
         messages.append(body[at + 4 : end])
         at = end
     return messages

@@ -24,7 +24,7 @@ from stsd import nats_layout
 from stsd.nats_user import User
 from stsd.revocation import codec
 from stsd.revocation.messages import Delta, Digest, Fetch, Head, Origin, PeerNews, Sent
-from stsd.server.backbone import BackboneUnavailable, Deliver, Heard, Receipt, State
+from stsd.server.backbone import BackboneUnavailable, Deliver, Heard, Receipt, Refused, State
 from stsd.server.backbone.calls import RemoteCalls, background
 from stsd.server.backbone.nats import snapshots, streams
 from stsd.server.backbone.nats.connection import Connection
@@ -83,7 +83,7 @@ class NatsBackbone:
             self._report("peer_joined", peer=peer)
         self._regrouped.set()
 
-    def tail(self, deliver: Deliver, refused: Callable[[str], None]) -> None:
+    def tail(self, deliver: Deliver, refused: Refused) -> None:
         """Begin to connect, and stay connected."""
         self._deliver, self._refused = deliver, refused
         reader = Reader(self._view, deliver, refused)
@@ -247,21 +247,23 @@ class NatsBackbone:
             await connection.publish(subject, sealed)
 
     async def _hear(self, received: Msg) -> None:
-        """A message of a node. What is not authentic, current and well-formed changes nothing, and is counted."""
-        kind, region = received.subject.split(".")[2:4]
+        """A message of a node. What is not authentic, current and well-formed changes nothing, is counted, and is named
+        in the log with the region whose subject it came on: a broker lets nobody else publish there."""
+        kind, to, last = received.subject.split(".")[2:5]
         everybody, own = kind == "hb", self._sealing.own
-        if everybody and region == own:
+        publisher = to if everybody else last
+        if everybody and publisher == own:
             return
         try:
             header, messages = self._sealing.open(received.data, nats_layout.EVERYBODY if everybody else own)
             decoded = list(map(codec.decode_sent, messages))
         except UnknownSender as stranger:
-            self._refused(stranger.reason)
+            self._refused(stranger.reason, stranger.sender)
             for news in news_of(stranger):
                 await self._deliver(stranger.header.sender, news)
             return
         except (EnvelopeError, codec.CodecError) as error:
-            self._refused(error.reason)
+            self._refused(error.reason, publisher)
             return
         for message in decoded:
             self._heard.note(message)

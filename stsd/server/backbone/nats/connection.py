@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import nats
@@ -23,6 +24,7 @@ from stsd.nats_user import User
 from stsd.server.backbone import BackboneUnavailable
 
 CONNECT_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 1.0
 ASK_TIMEOUT_S = 1.0
 PING_INTERVAL_S = 2
 PINGS_UNANSWERED = 2
@@ -66,7 +68,7 @@ class Connection:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):  # the library may try for ever
                 await client.connect(**options)
         except (OSError, NatsError, TimeoutError, ValueError) as error:
-            await client.close()
+            await _close(client)
             raise BackboneUnavailable(_reason(error)) from error
         opened = True
         return cls(client, ended)
@@ -97,8 +99,15 @@ class Connection:
 
     async def close(self) -> None:
         """End it; nothing that is still to be sent is waited for."""
-        await self.client.close()
+        await _close(self.client)
         self.ended.set()
+
+
+async def _close(client: Client) -> None:
+    """The library waits for the end of a connection, and one that failed in its TLS handshake never tells of it."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await client.close()
 
 
 def answer_of(message: Msg) -> dict[str, Any]:

@@ -35,10 +35,17 @@ READ_AGAIN_S = 60.0
 """A read by time begins this much before: clocks differ, and what is read twice is known."""
 
 
+class Kept(NamedTuple):
+    """A message of a stream, and the region on whose subject it was published."""
+
+    region: str
+    payload: bytes
+
+
 class Chunk(NamedTuple):
     """Messages that arrived together; `end` when all that the stream held at first was read."""
 
-    payloads: list[bytes]
+    kept: list[Kept]
     end: bool
 
 
@@ -117,9 +124,9 @@ async def read(connection: Connection, domain: str, stream: str, since: float = 
         if not pending:
             yield Chunk([], end=True)
         while True:
-            payloads = await _next(connection, arrived, read_so_far)
-            read_so_far += len(payloads)
-            yield Chunk(payloads, end=pending > 0 and read_so_far >= pending)
+            kept = await _next(connection, arrived, read_so_far)
+            read_so_far += len(kept)
+            yield Chunk(kept, end=pending > 0 and read_so_far >= pending)
             pending = 0 if read_so_far >= pending else pending
     except TimeoutError:
         raise BackboneUnavailable("silent") from None
@@ -130,22 +137,22 @@ async def read(connection: Connection, domain: str, stream: str, since: float = 
         await _forget(connection, subscription, delete)
 
 
-async def _next(connection: Connection, arrived: asyncio.Queue[Msg], read_so_far: int) -> list[bytes]:
+async def _next(connection: Connection, arrived: asyncio.Queue[Msg], read_so_far: int) -> list[Kept]:
     """What has arrived; empty after a heartbeat. Raises TimeoutError when nothing does, BackboneUnavailable when
     something before it did not."""
     async with asyncio.timeout(SILENCE_S):
         message = await arrived.get()
-    payloads: list[bytes] = []
+    kept: list[Kept] = []
     while True:
         headers = message.headers or {}
         if "Status" in headers:
             await _let_flow(connection, message, headers)
         else:
-            if message.metadata.sequence.consumer != read_so_far + len(payloads) + 1:
+            if message.metadata.sequence.consumer != read_so_far + len(kept) + 1:
                 raise BackboneUnavailable("missed_messages")
-            payloads.append(message.data)
-        if arrived.empty() or len(payloads) >= CHUNK_MESSAGES:
-            return payloads
+            kept.append(Kept(nats_layout.region_of_batches(message.subject), message.data))
+        if arrived.empty() or len(kept) >= CHUNK_MESSAGES:
+            return kept
         message = arrived.get_nowait()
 
 

@@ -9,16 +9,17 @@ from contextlib import aclosing, suppress
 from stsd import nats_layout
 from stsd.revocation import codec
 from stsd.revocation.messages import Delta, Origin
-from stsd.server.backbone import BackboneUnavailable, Deliver
+from stsd.server.backbone import BackboneUnavailable, Deliver, Refused
 from stsd.server.backbone.nats import streams
 from stsd.server.backbone.nats.connection import Connection
+from stsd.server.backbone.nats.streams import Kept
 from stsd.view import View
 
 
 class Reader:
     """Hands on what streams kept for this epoch. Anything else changes nothing; `refused` is told why."""
 
-    def __init__(self, view: View, deliver: Deliver, refused: Callable[[str], None]) -> None:
+    def __init__(self, view: View, deliver: Deliver, refused: Refused) -> None:
         self._view, self._deliver, self._refused = view, deliver, refused
 
     async def read_on(self, connection: Connection, domain: str, stream: str, since: float) -> None:
@@ -26,21 +27,21 @@ class Reader:
         with suppress(BackboneUnavailable):
             async with aclosing(streams.read(connection, domain, stream, since)) as chunks:
                 async for chunk in chunks:
-                    await self.take(chunk.payloads)
+                    await self.take(chunk.kept)
 
-    async def take(self, payloads: Sequence[bytes]) -> list[Delta]:
+    async def take(self, kept: Sequence[Kept]) -> list[Delta]:
         """Deliver batches, those of one region together; what was delivered."""
-        deltas = list(self._decoded(payloads))
+        deltas = list(self._decoded(kept))
         for region, delta in streams.joined(deltas):
             await self._deliver(region, delta)
         return deltas
 
-    def _decoded(self, payloads: Sequence[bytes]) -> Iterator[Delta]:
-        for payload in payloads:
+    def _decoded(self, kept: Sequence[Kept]) -> Iterator[Delta]:
+        for region, payload in kept:
             try:
                 delta = streams.delta_of(payload)
             except codec.CodecError as error:
-                self._refused(error.reason)
+                self._refused(error.reason, region)
                 continue
             if delta.epoch >= self._view.replica.epoch:
                 yield delta
@@ -64,7 +65,7 @@ class Tail:
             async with aclosing(streams.read(connection, self._region, stream, self._since())) as chunks:
                 async for chunk in chunks:
                     self.flows = True
-                    for delta in await self._reader.take(chunk.payloads):
+                    for delta in await self._reader.take(chunk.kept):
                         self._note(delta)
                     if chunk.end:
                         self.read_once.set()

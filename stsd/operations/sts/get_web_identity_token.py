@@ -1,4 +1,4 @@
-"""GetWebIdentityToken: an ID token about the caller, for whom the account's discovery document convinces (spec 3.11)."""
+"""GetWebIdentityToken: an ID token about the caller, for whom the account's discovery document convinces (3.11)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,312 @@
+"""Every row of the error tables of the specification that the service emits, over HTTP (spec 1.4 to 1.6)."""
+
+from __future__ import annotations
+
+import json
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+import requests
+
+from stsd.authn import sigv4
+from stsd.errors import FAULT_NAMESPACE, STS_NAMESPACE
+from stsd.wire import forwarded
+from tests.running import RunningNode, running_node, signing, sts_with
+from tests.world.worlds import ACME, GLOBEX, account, allow, deny, key, role, user, world
+
+SECRET = "x" * 40
+BOB, EVE, ROOT, OFF = (f"AKIARTX3GSDSQ{letter * 7}" for letter in "BCDE")
+ERIN = "AKIAWO645SY5OAAAAAAA"
+DEPLOY = f"arn:aws:iam::{ACME}:role/deploy"
+OPEN = f"arn:aws:iam::{ACME}:role/open"
+GLOBAL = "global"
+SETS = {"Effect": "Allow", "Principal": {"AWS": ACME}, "Action": ["sts:AssumeRole", "sts:TagSession"]}
+WORLD = world(
+    account(
+        OutboundWebIdentityFederation=True,
+        RootAccessKeys=[key(ROOT)],
+        Users=[
+            user("bob", Administrator=True, AccessKeys=[key(BOB), key(OFF, Status="Inactive")]),
+            user("eve", AccessKeys=[key(EVE)], Policies={"no": deny("sts:GetAccessKeyInfo")}),
+        ],
+        Roles=[
+            role("deploy", MaxSessionDuration=7200, Policies={"all": allow("*")}),
+            {"RoleName": "open", "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": SETS}},
+            role("tagged", f"arn:aws:iam::{ACME}:user/bob"),
+        ],
+    ),
+    account(GLOBEX, Users=[user("erin", AccessKeys=[key(ERIN)], Policies={"all": allow("*")})]),
+)
+WRONG = (
+    "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key"
+    " and signing method. Consult the service documentation for details."
+)
+INVALID = "The security token included in the request is invalid."
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: what is sent, and what comes back. `message` None is no Message element."""
+
+    id: str
+    sent: dict[str, str]
+    status: int
+    code: str
+    message: str | None
+    key: str = BOB
+    namespace: str = STS_NAMESPACE
+    signed: dict[str, Any] = field(default_factory=dict)
+    endpoint: str = "regional"
+    node: str = "node"
+    signs: bool = True
+
+
+def assume(**more: str) -> dict[str, str]:
+    return {"Action": "AssumeRole", "RoleArn": DEPLOY, "RoleSessionName": "s1", **more}
+
+
+def clause(value: str, path: str, said: str) -> str:
+    return f"1 validation error detected: Value {value} at '{path}' failed to satisfy constraint: Member must {said}"
+
+
+def tags(count: int) -> dict[str, str]:
+    named = ((number, name, value) for number in range(count) for name, value in (("Key", str(number)), ("Value", "v")))
+    return {f"Tags.member.{number + 1}.{name}": value for number, name, value in named}
+
+
+WHO = {"Action": "GetCallerIdentity"}
+INFO = {"Action": "GetAccessKeyInfo", "AccessKeyId": BOB}
+WEB = {"Action": "GetWebIdentityToken", "Audience.member.1": "a", "SigningAlgorithm": "RS256"}
+ROOT_TASK = "arn:aws:iam::aws:policy/root-task/IAMAuditRootUserCredentials"
+AS_ROOT = {"Action": "AssumeRoot", "TargetPrincipal": GLOBEX, "TaskPolicyArn.arn": ROOT_TASK}
+ROWS = [
+    # 1.4
+    Row("unknown action", {"Action": "X"}, 400, "InvalidAction", "Could not find operation X for version 2011-06-15",
+        namespace=FAULT_NAMESPACE),
+    Row("no version", {"Action": "GetCallerIdentity", "Version": ""}, 400, "InvalidAction",
+        "Could not find operation GetCallerIdentity for version ", namespace=FAULT_NAMESPACE),
+    Row("AssumeRoot at the global endpoint", AS_ROOT, 400, "InvalidAction", "Unknown Operation",
+        namespace=FAULT_NAMESPACE, endpoint=GLOBAL),
+    Row("GetWebIdentityToken at the global endpoint", WEB, 400, "InvalidAction",
+        "Operation not supported on STS global endpoint", namespace=FAULT_NAMESPACE, endpoint=GLOBAL),
+    Row("malformed integer", assume(DurationSeconds="1.5"), 400, "MalformedInput", None),
+    Row("empty integer", assume(DurationSeconds=""), 400, "MalformedInput", "missing value for decimal type"),
+    Row("index 0", assume(**{"Tags.member.0.Key": "a"}), 400, "MalformedInput", None),
+    Row("tag twice", assume(**tags(1), **{"Tags.member.2.Key": "0", "Tags.member.2.Value": ""}), 400,
+        "InvalidParameterValue", "Duplicate tag keys found. Please note that Tag keys are case insensitive."),
+    Row("not signed", WHO, 403, "MissingAuthenticationToken", "Request is missing Authentication Token", signs=False),
+    Row("wrong signature", WHO, 403, "SignatureDoesNotMatch", WRONG, signed={"secret_access_key": "y" * 40}),
+    Row("scope of another region", WHO, 403, "SignatureDoesNotMatch", "Credential should be scoped to a valid region. ",
+        signed={"region": "eu-west-1"}),
+    Row("scope of another region and service", WHO, 403, "SignatureDoesNotMatch",
+        "Credential should be scoped to a valid region. Credential should be scoped to correct service: 'sts'. ",
+        signed={"region": "eu-west-1", "service": "s3"}),
+    Row("unknown key", WHO, 403, "InvalidClientTokenId", INVALID, key="AKIARTX3GSDSQZZZZZZZ"),
+    Row("inactive key", WHO, 403, "InvalidClientTokenId", INVALID, key=OFF, signed={"secret_access_key": "wrong"}),
+    Row("token of nobody", WHO, 403, "InvalidClientTokenId", INVALID, key="ASIARTX3GSDSQZZZZZZZ",
+        signed={"session_token": "a.b.c"}),
+    Row("surplus token", WHO, 403, "InvalidClientTokenId", INVALID, signed={"session_token": "a.b.c"}),
+    Row("no identity policy", {**INFO, "Action": "DecodeAuthorizationMessage", "EncodedMessage": "m"}, 403,
+        "AccessDenied", f"User: arn:aws:iam::{ACME}:user/eve is not authorized to perform:"
+        " sts:DecodeAuthorizationMessage because no identity-based policy allows the sts:DecodeAuthorizationMessage"
+        " action", key=EVE),
+    Row("explicit deny", INFO, 403, "AccessDenied", f"User: arn:aws:iam::{ACME}:user/eve is not authorized to perform:"
+        " sts:GetAccessKeyInfo with an explicit deny in an identity-based policy", key=EVE),
+    Row("role that refuses", assume(), 403, "AccessDenied", f"User: arn:aws:iam::{ACME}:user/eve is not authorized to"
+        f" perform: sts:AssumeRole on resource: {DEPLOY}", key=EVE),
+    Row("role that is not there", assume(RoleArn=DEPLOY + "2"), 403, "AccessDenied", f"User: arn:aws:iam::{ACME}:user"
+        f"/bob is not authorized to perform: sts:AssumeRole on resource: {DEPLOY}2"),
+    Row("tags that the trust does not allow", assume(RoleArn=f"arn:aws:iam::{ACME}:role/tagged", **tags(1)), 403,
+        "AccessDenied", f"User: arn:aws:iam::{ACME}:user/bob is not authorized to perform: sts:TagSession on resource:"
+        f" arn:aws:iam::{ACME}:role/tagged"),
+    Row("root assumes", {"Action": "AssumeRole"}, 403, "AccessDenied", "Roles may not be assumed by root accounts.",
+        key=ROOT),
+    Row("region not enabled", WHO, 403, "RegionDisabledException", "STS is not activated in this region for"
+        f" account:{ACME}. Your account administrator can activate STS in this region using the IAM Console.",
+        node="opt_in", signed={"region": "af-south-1"}),
+    # 1.5
+    Row("message that does not open", {"Action": "DecodeAuthorizationMessage", "EncodedMessage": "m"}, 400,
+        "InvalidAuthorizationMessageException", "Message is not valid"),
+    Row("policy that is none", assume(Policy="{"), 400, "MalformedPolicyDocument", "Syntax errors in policy."),
+    Row("tags too large", assume(RoleArn=OPEN, **{f"Tags.member.{n}.{name}": str(n) + "v" * 250 * (name == "Value")
+        for n in range(1, 10) for name in ("Key", "Value")}), 400, "PackedPolicyTooLarge",
+        "Packed size of session tags consumes 497% of allotted space."),
+    Row("policy too large", assume(Policy=json.dumps(allow("s3:" + "a" * 4000))), 400, "PackedPolicyTooLarge",
+        "Packed policy consumes 134% of allotted space, please use smaller policy."),
+    Row("outbound federation is off", WEB, 403, "OutboundWebIdentityFederationDisabledException",
+        "OutboundWebIdentityFederation is disabled.", key=ERIN),
+    Row("payload too large", {**WEB, **{f"Tags.member.{n}.{name}": f"{n}" + "v" * (100 if name == "Key" else 250)
+        for n in range(1, 51) for name in ("Key", "Value")}}, 400, "JWTPayloadSizeExceededException",
+        "The claims of the token exceed 14984 bytes."),
+    # 1.6
+    Row("required", {"Action": "AssumeRole"}, 400, "ValidationError", "2 validation errors detected: Value null at"
+        " 'roleArn' failed to satisfy constraint: Member must not be null; Value null at 'roleSessionName' failed to"
+        " satisfy constraint: Member must not be null"),
+    Row("min length", assume(RoleSessionName="x"), 400, "ValidationError",
+        clause("'x'", "roleSessionName", "have length greater than or equal to 2")),
+    Row("max length", assume(RoleSessionName="x" * 65), 400, "ValidationError",
+        clause(f"'{'x' * 65}'", "roleSessionName", "have length less than or equal to 64")),
+    Row("pattern", assume(RoleSessionName="a b"), 400, "ValidationError",
+        clause("'a b'", "roleSessionName", r"satisfy regular expression pattern: [\w+=,.@-]*")),
+    Row("min int", assume(DurationSeconds="899"), 400, "ValidationError",
+        clause("'899'", "durationSeconds", "have value greater than or equal to 900")),
+    Row("max int", assume(DurationSeconds="43201"), 400, "ValidationError",
+        clause("'43201'", "durationSeconds", "have value less than or equal to 43200")),
+    Row("list length", assume(**tags(51)), 400, "ValidationError", clause(
+        "'[" + ", ".join(f"Tag(key={n}, value=v)" for n in range(51)) + "]'", "tags",
+        "have length less than or equal to 50")),
+    Row("element of a list", assume(**{"PolicyArns.member.1.arn": "short"}), 400, "ValidationError",
+        clause("'short'", "policyArns.1.member.arn", "have length greater than or equal to 20")),
+    Row("scalar-list element", {**WEB, "Audience.member.1": ""}, 400, "ValidationError", clause("'[]'", "audience",
+        "satisfy constraint: [Member must have length less than or equal to 1000, Member must have length greater than"
+        " or equal to 1]")),
+    Row("no ARN", assume(RoleArn="arn:aws:iam::no-resource"), 400, "ValidationError",
+        "arn:aws:iam::no-resource is invalid"),
+    Row("role's maximum", assume(DurationSeconds="7201"), 400, "ValidationError",
+        "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."),
+    Row("target principal", {**AS_ROOT, "TargetPrincipal": "somebody else"}, 400, "ValidationError",
+        "Request must contain a valid target principal"),
+    Row("task policy", {**AS_ROOT, "TaskPolicyArn.arn": ROOT_TASK + "x"}, 400, "ValidationError",
+        "Request must contain valid AWS managed task policy ARN"),
+    Row("signing algorithm", {**WEB, "SigningAlgorithm": "HS256"}, 400, "ValidationError", "Requested SigningAlgorithm"
+        " is not supported. See the GetWebIdentityToken documentation for supported algorithms"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory) -> Iterator[dict[str, RunningNode]]:
+    folder = tmp_path_factory.mktemp("rows")
+    file = folder / "world.json"
+    file.write_text(json.dumps(WORLD))
+    with (
+        running_node(folder / "node", "--world", str(file)) as node,
+        running_node(folder / "opt_in", "--world", str(file), region="af-south-1") as opt_in,
+        running_node(folder / "quota", "--world", str(file), "--quota", "1") as quota,
+    ):
+        yield {"node": node, "opt_in": opt_in, "quota": quota}
+
+
+def send(row: Row, nodes: dict[str, RunningNode], **headers: str) -> requests.Response:
+    node = nodes[row.node]
+    body = urlencode({"Version": "2011-06-15", **row.sent}).encode()
+    given = {"Host": node.url.partition("://")[2], "Content-Type": "application/x-www-form-urlencoded", **headers}
+    if row.signs:
+        how = {
+            "access_key_id": row.key,
+            "secret_access_key": SECRET,
+            "region": "us-east-1",
+            "service": "sts",
+            "session_token": None,
+            "amz_date": time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()),
+            **row.signed,
+        }
+        given |= sigv4.sign("POST", "/", "", given, body, **how)
+    if row.endpoint == GLOBAL:
+        cluster_key = bytes.fromhex((node.data_dir / "cluster.key").read_text().strip())
+        binding = given["Authorization"]
+        router_key = forwarded.router_key(cluster_key)
+        given[forwarded.HEADER] = forwarded.mark(router_key, "global", "192.0.2.1", True, time.time(), binding)
+    return requests.post(node.url, body, headers=given, timeout=10)
+
+
+def error_of(answer: requests.Response, namespace: str) -> tuple[str, str | None]:
+    """Code and message of a refusal whose envelope is as spec 1.3 says."""
+    assert answer.headers["Content-Type"] == "text/xml"
+    root = ET.fromstring(answer.text)
+    assert root.tag == f"{{{namespace}}}ErrorResponse"
+    assert [child.tag for child in root] == [f"{{{namespace}}}Error", f"{{{namespace}}}RequestId"]
+    assert root.findtext(f"{{{namespace}}}RequestId") == answer.headers["x-amzn-RequestId"]
+    error = root.find(f"{{{namespace}}}Error")
+    assert error is not None
+    assert error.findtext(f"{{{namespace}}}Type") == ("Sender" if answer.status_code < 500 else "Receiver")
+    return error.findtext(f"{{{namespace}}}Code") or "", error.findtext(f"{{{namespace}}}Message")
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
+def test_a_refusal_is_as_the_specification_has_it(nodes, row):
+    answer = send(row, nodes)
+    assert (answer.status_code, *error_of(answer, row.namespace)) == (row.status, row.code, row.message)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
+def test_it_is_the_same_as_json(nodes, row):
+    answer = send(row, nodes, Accept="application/json")
+    assert answer.headers["Content-Type"] == "application/json"
+    told = answer.json()
+    assert told["RequestId"] == answer.headers["x-amzn-RequestId"]
+    message = {} if row.message is None else {"Message": row.message}
+    assert (answer.status_code, told["Error"]) == (row.status, {"Code": row.code, "Type": "Sender", **message})
+
+
+def test_an_action_without_a_version(nodes):
+    answer = send(Row("", {"Action": "GetCallerIdentity", "Version": ""}, 400, "", ""), nodes)
+    assert answer.status_code == 400
+    unversioned = requests.get(nodes["node"].url + "/?Action=GetCallerIdentity", timeout=5)
+    said = error_of(unversioned, FAULT_NAMESPACE)
+    assert said == ("InvalidAction", "Could not find operation GetCallerIdentity for version NO_VERSION_SPECIFIED")
+
+
+@pytest.mark.parametrize(("minutes", "said"), [(-20, "Signature expired: "), (20, "Signature not yet current: ")])
+def test_a_signature_outside_its_window(nodes, minutes, said):
+    at = (datetime.now(UTC) + timedelta(minutes=minutes)).strftime("%Y%m%dT%H%M%SZ")
+    row = Row("", WHO, 403, "SignatureDoesNotMatch", "", signed={"amz_date": at})
+    code, message = error_of(send(row, nodes), STS_NAMESPACE)
+    assert code == "SignatureDoesNotMatch"
+    assert message is not None
+    assert message.startswith(f"{said}{at} is ")
+    assert message.endswith(" 15 min.)")
+
+
+def test_an_incomplete_signature(nodes):
+    answer = requests.post(
+        nodes["node"].url,
+        WHO | {"Version": "2011-06-15"},
+        headers={"Authorization": "AWS4-HMAC-SHA256 Credential=a/b/c/d/e"},
+        timeout=5,
+    )
+    said = (
+        "Authorization header requires 'Signature' parameter. Authorization header requires 'SignedHeaders' parameter."
+        " Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header."
+        " Authorization=AWS4-HMAC-SHA256"
+    )
+    assert (answer.status_code, *error_of(answer, STS_NAMESPACE)) == (400, "IncompleteSignature", said)
+
+
+def test_an_account_over_its_quota_is_throttled(nodes):
+    row = replace(ROWS[0], sent=WHO, node="quota")
+    answers = [send(row, nodes) for _ in range(5)]
+    assert answers[0].status_code == 200
+    throttled = [answer for answer in answers if answer.status_code != 200]
+    assert throttled
+    assert {(answer.status_code, *error_of(answer, STS_NAMESPACE)) for answer in throttled} == {
+        (400, "Throttling", "Rate exceeded")
+    }
+
+
+def test_refusals_that_need_a_session(nodes):
+    node = nodes["node"]
+    issued = sts_with(
+        {"AccessKeyId": BOB, "SecretAccessKey": SECRET, "SessionToken": None}, node.url, "us-east-1"
+    ).get_session_token(DurationSeconds=900)["Credentials"]
+    keys = {name: value for name, value in signing(issued).items() if name != "access_key_id"}
+
+    def refused(**sent: str) -> tuple[int, str, str | None]:
+        answer = send(Row("", sent, 0, "", "", key=issued["AccessKeyId"], signed=keys), nodes)
+        return (answer.status_code, *error_of(answer, STS_NAMESPACE))
+
+    said = "Cannot call GetSessionToken with session credentials"
+    assert refused(Action="GetSessionToken") == (403, "AccessDenied", said)
+    said = "Cannot call GetFederationToken with session credentials"
+    assert refused(Action="GetFederationToken", Name="ann") == (403, "AccessDenied", said)
+    said = "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining."
+    assert refused(**assume(DurationSeconds="7200")) == (400, "ValidationError", said)
+    assert refused(**WEB, DurationSeconds="3600")[:2] == (403, "SessionDurationEscalationException")
+    changed = {**keys, "session_token": keys["session_token"][:-8] + "AAAAAAAA"}
+    answer = send(Row("", WHO, 0, "", "", key=issued["AccessKeyId"], signed=changed), nodes)
+    assert (answer.status_code, *error_of(answer, STS_NAMESPACE)) == (403, "InvalidClientTokenId", INVALID)

@@ -55,7 +55,8 @@ class Session:
     code was given, else None. `tags` are the session tags, those whose keys are in `transitive` pass on (spec 3.2.6).
     `provider` is the ARN of the identity provider behind a federated session, and `provider_keys` the condition keys
     of its assertion that persist (spec 3.3.3, 3.4.2). `token_version` 1 is valid in default regions only (spec 5.3).
-    `task_policy` is the ARN of the policy that an AssumeRoot session is limited to (spec 3.5).
+    `task_policy` is the ARN of the policy that an AssumeRoot session is limited to (spec 3.5). `confirmation` is the
+    public key of the session's SigV4A signatures, two coordinates in base64url, for roles that ask for it.
     """
 
     access_key_id: str
@@ -77,6 +78,7 @@ class Session:
     provider_keys: tuple[tuple[str, str | tuple[str, ...]], ...] = ()
     token_version: int = 2
     task_policy: str = ""
+    confirmation: tuple[str, str] | None = None
 
     @property
     def filtered(self) -> bool:

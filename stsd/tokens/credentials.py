@@ -83,11 +83,12 @@ def issue(
         task_policy=grant.task_policy,
     )
     secret = session_token.secret_access_key(active, access_key_id, token_id)
-    confirmation = key_pairs.confirmation(access_key_id, secret) if grant.confirmation_key else None
+    if grant.confirmation_key:
+        session.confirmation = key_pairs.coordinates(access_key_id, secret)
     return Credentials(
         access_key_id=access_key_id,
         secret_access_key=secret,
-        session_token=session_token.sign(session, active, confirmation),
+        session_token=session_token.sign(session, active),
         expiration=session.expires_at,
     )
 

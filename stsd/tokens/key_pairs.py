@@ -1,4 +1,4 @@
-"""Key pairs of SigV4A, derived from an access key (spec 2.5), and how a token tells the public half (RFC 7800).
+"""Key pairs of SigV4A, derived from an access key (spec 2.5). A token can tell the public half (RFC 7800).
 
 The private key follows from the access key id and the secret access key by the KDF in counter mode of NIST SP 800-108.
 Whoever knows the public key alone can check what the holder of the secret signs.
@@ -7,7 +7,7 @@ Whoever knows the public key alone can check what the holder of the secret signs
 from __future__ import annotations
 
 import hmac
-from base64 import urlsafe_b64encode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from functools import lru_cache
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -32,10 +32,16 @@ def derive(access_key_id: str, secret_access_key: str) -> ec.EllipticCurvePrivat
     raise ValueError("the access key makes no key pair")
 
 
-def confirmation(access_key_id: str, secret_access_key: str) -> dict[str, dict[str, str]]:
-    """The `cnf` claim with the public key as a JWK (RFC 7800 section 3.2, RFC 7518 section 6.2)."""
+def coordinates(access_key_id: str, secret_access_key: str) -> tuple[str, str]:
+    """The public key of an access key: its point as base64url texts (RFC 7518 section 6.2.1)."""
     public = derive(access_key_id, secret_access_key).public_key().public_numbers()
-    return {"jwk": {"kty": "EC", "crv": "P-256", "x": _coordinate(public.x), "y": _coordinate(public.y)}}
+    return _coordinate(public.x), _coordinate(public.y)
+
+
+def public_key(x: str, y: str) -> ec.EllipticCurvePublicKey:
+    """The key of `coordinates`. Raises ValueError for texts that are none."""
+    at_x, at_y = (int.from_bytes(urlsafe_b64decode(text + "="), "big") for text in (x, y))
+    return ec.EllipticCurvePublicNumbers(at_x, at_y, ec.SECP256R1()).public_key()
 
 
 def _coordinate(value: int) -> str:

@@ -56,12 +56,9 @@ class TokenError(Exception):
         self.reason: Reason = reason
 
 
-def sign(session: Session, key: TokenKey, confirmation: dict[str, dict[str, str]] | None = None) -> str:
-    """The session token of `session`, signed with `key`; `confirmation` is its `cnf` claim (RFC 7800)."""
-    claims = _claims(session)
-    if confirmation is not None:
-        claims["cnf"] = confirmation
-    payload = b2a_base64(orjson.dumps(claims), newline=False).rstrip(b"=")
+def sign(session: Session, key: TokenKey) -> str:
+    """The session token of `session`, signed with `key`."""
+    payload = b2a_base64(orjson.dumps(_claims(session)), newline=False).rstrip(b"=")
     signed = key.header.encode() + payload.translate(TO_URL)
     signature = crypto_sign(signed, key.expanded)[:_SIGNATURE_BYTES]
     encoded = b2a_base64(signature, newline=False)[:_SIGNATURE_CHARACTERS]
@@ -143,6 +140,9 @@ def _claims(session: Session) -> dict[str, object]:
         claims["token_version"] = session.token_version
     if session.task_policy:
         claims["task_policy"] = session.task_policy
+    if session.confirmation is not None:
+        x, y = session.confirmation
+        claims["cnf"] = {"jwk": {"kty": "EC", "crv": "P-256", "x": x, "y": y}}
     return claims
 
 
@@ -170,6 +170,8 @@ def _session(claims: dict[str, Any], kid: str) -> Session:
         session.provider = claims["provider"]
         session.provider_keys = tuple((key, _value(value)) for key, value in claims["provider_keys"].items())
     session.task_policy = claims.get("task_policy", "")
+    if "cnf" in claims:
+        session.confirmation = (claims["cnf"]["jwk"]["x"], claims["cnf"]["jwk"]["y"])
     return session
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from base64 import urlsafe_b64decode
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 
@@ -16,7 +16,6 @@ from awscrt.auth import (
     aws_sign_request,
 )
 from awscrt.http import HttpHeaders, HttpRequest
-from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
@@ -27,6 +26,7 @@ from stsd.authn.sigv4 import SigningKeys
 from stsd.errors import IncompleteSignature, InvalidClientTokenId, SignatureDoesNotMatch
 from stsd.operations.sts import assume_role
 from stsd.tokens import key_pairs
+from stsd.verifier import Verdict, signed_requests
 from stsd.wire.messages import Request
 from tests.operations import acting
 from tests.world.worlds import ACME, account, role, user, world
@@ -181,13 +181,35 @@ def test_a_session_token_signs_in_several_regions_unless_it_is_of_version_1(view
 
 def test_a_resource_server_checks_a_request_with_the_key_in_the_token(view):
     issued = assume(view, "deploy")
-    claims = json.loads(view.tokens.open(issued.session_token).claims)
-    jwk = claims["cnf"]["jwk"]
-    x, y = (int.from_bytes(urlsafe_b64decode(jwk[name] + "="), "big") for name in ("x", "y"))
-    public = ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
     request = sign(issued.access_key_id, issued.secret_access_key, issued.session_token, service="s3")
-    sigv4.verify_with_public_key(request, read(request), public)
-    request.body += b"&x=y"
-    with pytest.raises(SignatureDoesNotMatch):
-        sigv4.verify_with_public_key(request, read(request), public)
-    assert "cnf" not in json.loads(view.tokens.open(assume(view, "plain").session_token).claims)
+    sent = ("POST", "/", list(request.headers.items()))
+    token = signed_requests.session_token_of(*sent, NOW)
+    assert token == issued.session_token
+    verdict = Verdict(active=True, session=view.tokens.open(token).session)
+
+    def check(verdict: Verdict, body: bytes = BODY, region: str = "us-east-1") -> None:
+        signed_requests.check(verdict, *sent, body, service="s3", region=region, now=NOW)
+
+    check(verdict)
+    for wrong in ({"body": BODY + b"&x=y"}, {"region": "eu-west-1"}):
+        with pytest.raises(SignatureDoesNotMatch):
+            check(verdict, **wrong)
+    other = view.tokens.open(assume(view, "deploy").session_token).session
+    for refused in (Verdict(active=True, session=other), replace(verdict, active=False, reason="revoked")):
+        with pytest.raises(InvalidClientTokenId):
+            check(refused)
+
+
+def test_only_roles_that_ask_for_it_have_a_key_in_their_tokens(view):
+    issued = assume(view, "plain")
+    session = view.tokens.open(issued.session_token).session
+    assert session.confirmation is None
+    request = sign(issued.access_key_id, issued.secret_access_key, issued.session_token, service="s3")
+    with pytest.raises(InvalidClientTokenId) as caught:
+        signed_requests.check(
+            Verdict(active=True, session=session), "POST", "/", list(request.headers.items()), BODY,
+            service="s3", region="us-east-1", now=NOW,
+        )  # fmt: skip
+    assert caught.value.reason == "no_confirmation_key"
+    jwk = json.loads(view.tokens.open(assume(view, "deploy").session_token).claims)["cnf"]["jwk"]
+    assert {**jwk, "x": len(jwk["x"]), "y": len(jwk["y"])} == {"kty": "EC", "crv": "P-256", "x": 43, "y": 43}

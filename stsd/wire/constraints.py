@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from stsd.errors import ValidationError
-from stsd.wire.constraint_kinds import clauses_of, null
+from stsd.wire.constraint_kinds import Constraint, clauses_of, null
 from stsd.wire.parameter_table import PARAMETERS
 from stsd.wire.query import Parameters
 
@@ -28,8 +28,17 @@ def validate(action: str, parameters: Parameters) -> dict[str, Any]:
             broken += clauses_of(each, value, each.path)
         elif each.required:
             broken.append(null(each.path))
+    _refuse(broken)
+    return values
+
+
+def check(constraint: Constraint, value: Any) -> None:
+    """A value that did not come as a parameter against the constraint of one. Raises ValidationError."""
+    _refuse(clauses_of(constraint, value, constraint.path))
+
+
+def _refuse(broken: list[str]) -> None:
     if broken:
         plural = "" if len(broken) == 1 else "s"
         text = f"{len(broken)} validation error{plural} detected: {'; '.join(broken)}"
         raise ValidationError(text, reason="constraint")
-    return values

@@ -68,7 +68,7 @@ def oidc_providers(document: object) -> Iterator[Fault]:
 
 
 def saml_providers(document: object) -> Iterator[Fault]:
-    """Names of SAML providers, each once in its account."""
+    """Names of SAML providers, each once in its account, and documents that say whose keys sign."""
     for account in accounts(document):
         found = list(account.items("SAMLProviders"))
         for provider in found:
@@ -76,6 +76,7 @@ def saml_providers(document: object) -> Iterator[Fault]:
             if "Name" in provider.fields and not _PROVIDER_NAME.fullmatch(name):
                 allowed = "(allowed: 1 to 128 letters, digits and ._-)"
                 yield Fault((*provider.path, "Name"), f"{shown(name, ())} is no name of a provider {allowed}")
+            yield from _saml_metadata(provider)
         yield from unique(iter(found), "Name")
 
 
@@ -132,6 +133,18 @@ def _issuer(provider: Entry) -> Iterator[Fault]:
         allowed = "https://host/path without query"
         allowed += "; http:// too, as AllowPrivateAddress is true" if private else ""
         yield Fault(path, f"{shown(url, ())} is no issuer (allowed: {allowed})")
+
+
+def _saml_metadata(provider: Entry) -> Iterator[Fault]:
+    # Here and not above: only worlds with a provider need an XML parser, which is slow to import.
+    from stsd.saml.metadata import MetadataError, read
+
+    document = provider.fields.get("SAMLMetadataDocument")
+    if isinstance(document, str):
+        try:
+            read(document)
+        except MetadataError as error:
+            yield Fault((*provider.path, "SAMLMetadataDocument"), str(error))
 
 
 def _is_seed(text: str) -> bool:

@@ -7,11 +7,12 @@ from base64 import b32decode
 import pytest
 
 from stsd import world as worlds
+from tests.saml import idp
 from tests.world.worlds import ACME, Entropy, account, key, role, role_world, user, user_world, world
 
 SERIAL = f"arn:aws:iam::{ACME}:mfa/bob"
 OIDC = {"Url": "https://idp.example.com/realms/a", "ClientIDList": ["app"]}
-SAML = {"Name": "corp", "SAMLMetadataDocument": "<x/>"}
+SAML = {"Name": "corp", "SAMLMetadataDocument": idp.metadata()}
 
 
 def faults(document):
@@ -88,7 +89,7 @@ def test_the_directory_knows_providers_root_users_and_what_accounts_enable():
     found = worlds.directory(worlds.materialise(document, Entropy()))
     oidc = found.oidc_providers[f"arn:aws:iam::{ACME}:oidc-provider/idp.example.com/realms/a"]
     assert (oidc.url, oidc.identity, oidc.client_ids) == (OIDC["Url"], "idp.example.com/realms/a", ("app",))
-    assert found.saml_providers[f"arn:aws:iam::{ACME}:saml-provider/corp"].metadata == "<x/>"
+    assert found.saml_providers[f"arn:aws:iam::{ACME}:saml-provider/corp"].metadata == SAML["SAMLMetadataDocument"]
     assert found.access_keys[key()["AccessKeyId"]].user is found.root_users[ACME]
     acme = found.accounts[ACME]
     assert (acme.enabled_regions, acme.global_token_version) == (frozenset({"af-south-1"}), 2)

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from stsd.authz.context import Context
 from stsd.errors import InvalidParameterValue
 from stsd.principal import Session
+from stsd.wire import constraints
+from stsd.wire.parameter_table import TAGS
 
 DUPLICATE = "Duplicate tag keys found. Please note that Tag keys are case insensitive."
 NOT_PASSED = "The specified transitive tag key must be included in the requested tags."
@@ -61,6 +63,15 @@ def read(arguments: dict[str, Any], session: Session | None) -> SessionTags:
         return NO_TAGS
     passed = tuple((tag["Key"], tag["Value"]) for tag in arguments.get("Tags", ()))
     return combine(passed, arguments.get("TransitiveTagKeys", ()), session)
+
+
+def asserted(passed: Tags, transitive: Sequence[str]) -> SessionTags:
+    """The tags of a third party's assertion, which no schema has looked at yet. Raises ValidationError in the words for
+    the parameters of AssumeRole, and InvalidParameterValue."""
+    if not passed and not transitive:
+        return NO_TAGS
+    constraints.check(TAGS, tuple({"Key": key, "Value": value} for key, value in passed))
+    return combine(passed, transitive)
 
 
 def combine(passed: Tags, transitive: Sequence[str], session: Session | None = None) -> SessionTags:

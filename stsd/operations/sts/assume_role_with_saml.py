@@ -1,0 +1,158 @@
+"""AssumeRoleWithSAML: temporary credentials of a role, for whoever an identity provider vouches for (spec 3.3).
+
+The caller is anonymous until the assertion has been verified with the keys of the provider's metadata; then it is the
+provider that the trust policy has to name. The checks run in the order of spec 3.3.2. What AWS does not enforce is not
+enforced here: the audience, NotBefore, one use only, the destination, the expiry of certificates.
+
+Verifying runs on the event loop. Measured on one core: 0.5 ms for a usual response of 5 kB, 0.8 ms with a signature of
+the response as well, 4 ms for one of 80 kB with 460 roles, 15 ms for the oddest that the gate of stsd.saml lets in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from stsd.authz import authorize, context
+from stsd.directory import Role, SAMLProvider
+from stsd.errors import ExpiredTokenException, InvalidIdentityToken
+from stsd.operations.sts import issuing, role_session, session_policies, session_tags
+from stsd.operations.sts.role_session import Wanted
+from stsd.operations.sts.session_policies import SessionPolicies
+from stsd.principal import Caller, Principal
+from stsd.saml.refused import NO_PROVIDER, Refused
+from stsd.tokens.credentials import Credentials, Grant
+from stsd.view import View
+from stsd.wire import constraints
+from stsd.wire.messages import Request
+from stsd.wire.query import Call
+from stsd.wire.xml import Members, Value
+
+ACTION = "sts:AssumeRoleWithSAML"
+IDENTITY_CENTER = "AWSReservedSSO_"
+"""How the names of roles begin that IAM Identity Center manages; nobody else may assume them."""
+
+
+@dataclass(slots=True)
+class Result:
+    """The assumed role and its credentials, and what the assertion said of the subject."""
+
+    principal: Principal
+    credentials: Credentials
+    packed_policy_size: int | None
+    subject: str
+    subject_type: str
+    issuer: str
+    audience: str
+    name_qualifier: str
+    source_identity: str
+
+    def members(self) -> Members:
+        """In AWS's order (spec 3.3)."""
+        found: list[tuple[str, Value]] = [
+            ("Credentials", issuing.members(self.credentials)),
+            ("AssumedRoleUser", (("AssumedRoleId", self.principal.user_id), ("Arn", self.principal.arn))),
+        ]
+        if self.packed_policy_size is not None:
+            found.append(("PackedPolicySize", self.packed_policy_size))
+        found += [
+            ("Subject", self.subject),
+            ("SubjectType", self.subject_type),
+            ("Issuer", self.issuer),
+            ("Audience", self.audience),
+            ("NameQualifier", self.name_qualifier),
+        ]
+        if self.source_identity:
+            found.append(("SourceIdentity", self.source_identity))
+        return tuple(found)
+
+
+def run(call: Call, _: Caller, request: Request, view: View, now: float) -> Result:
+    """Exchange an assertion for a role session. Raises the errors of spec 3.3.2."""
+    arguments = constraints.validate("AssumeRoleWithSAML", call.parameters)
+    role = role_session.find(arguments["RoleArn"], view)
+    policies = session_policies.read(arguments)
+    try:
+        return _exchange(arguments, role, policies, request, view, now)
+    except Refused as refused:
+        raise InvalidIdentityToken(refused.message(request.id), reason=refused.reason) from None
+
+
+def _exchange(
+    arguments: dict[str, Any],
+    role: Role | None,
+    policies: SessionPolicies,
+    request: Request,
+    view: View,
+    now: float,
+) -> Result:
+    # Here and not above, because lxml and signxml would be a good part of a node's start.
+    from stsd.saml import attributes, metadata
+    from stsd.saml.response import open_response
+
+    # 1. to 5. A response of the right form, its signatures, the provider and its issuer; 6. it is not over.
+    opened = open_response(arguments["SAMLAssertion"])
+    provider = view.directory.saml_providers.get(arguments["PrincipalArn"])
+    if provider is None:
+        raise Refused(NO_PROVIDER, "saml_no_provider")
+    assertion = opened.verified(metadata.read(provider.metadata))
+    longest_s = attributes.longest_s(assertion, now)
+    if assertion.expires_at <= now or longest_s <= 0:
+        raise ExpiredTokenException("Response has expired", reason="saml_expired")
+    # 7. to 10. What the attributes ask for.
+    attributes.check_pair(assertion, arguments["RoleArn"], provider.arn)
+    wanted = Wanted(
+        session_name=attributes.session_name(assertion),
+        source_identity=attributes.source_identity(assertion),
+        tags=session_tags.asserted(*attributes.session_tags(assertion)),
+        policies=policies,
+        duration_s=arguments.get("DurationSeconds", role_session.DEFAULT_DURATION_S),
+    )
+    # 11. and 12. The role's trust policy names the provider; a missing role reads like a refusal.
+    caller = _caller(provider)
+    if role is None:
+        raise authorize.not_authorized(caller, ACTION, arguments["RoleArn"], "no_such_role")
+    if role.name.startswith(IDENTITY_CENTER):
+        raise authorize.not_authorized(caller, ACTION, role.arn, "identity_center_role")
+    qualifier = attributes.name_qualifier(assertion, provider.account, provider.name)
+    persisting = attributes.persisting_keys(assertion, qualifier)
+    keys = context.build(request, caller, view, now)
+    keys.update(attributes.condition_keys(assertion, provider.account, provider.name))
+    keys.update(persisting)
+    role_session.check_allowed(role, ACTION, wanted, caller, keys, view)
+    policies.check_managed(role.account, view)
+    # 13. Only now may the role's own limits show; those of the assertion shorten without an error.
+    role_session.check_duration(wanted.duration_s, role, caller)
+    packed = policies.packed_size(wanted.tags.passed)
+    principal = role_session.principal(role, wanted.session_name)
+    grant = Grant(
+        principal,
+        min(wanted.duration_s, longest_s),
+        policies.texts,
+        policies.managed,
+        source_identity=wanted.source_identity,
+        tags=wanted.tags.effective,
+        transitive=wanted.tags.passing_on,
+        provider=provider.arn,
+        provider_keys=persisting,
+        confirmation_key=role.confirmation_key,
+    )
+    return Result(
+        principal,
+        issuing.issue(grant, caller, request, view, now),
+        packed,
+        subject=assertion.subject,
+        subject_type=attributes.subject_type(assertion),
+        issuer=assertion.issuer,
+        audience=assertion.recipient,
+        name_qualifier=qualifier,
+        source_identity=wanted.source_identity,
+    )
+
+
+def _caller(provider: SAMLProvider) -> Caller:
+    """Who asks, for the trust policy: the provider, in its account (spec 4.7)."""
+    arn = provider.arn
+    return Caller(
+        Principal("federated", provider.account, arn, arn, policy_arn="", unique_id=arn, name=provider.name), ""
+    )

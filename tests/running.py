@@ -24,7 +24,7 @@ from botocore.config import Config
 from botocore.session import Session as BotocoreSession
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from cluster import disturb
@@ -318,9 +318,9 @@ def running_cluster(data_dir: Path, *flags: str, ports: int = 64) -> Iterator[Ru
             process.kill()
 
 
-def self_signed_certificate(folder: Path) -> tuple[Path, Path]:
+def self_signed_certificate(folder: Path, *, rsa_key: bool = False) -> tuple[Path, Path]:
     """A self-signed certificate of localhost, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = rsa.generate_private_key(65_537, 2048) if rsa_key else ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
     made = (

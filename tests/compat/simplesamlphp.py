@@ -50,7 +50,6 @@ $metadata['%(service)s'] = [
 ];
 $metadata['%(service)s:unsigned-response'] = [
   'AssertionConsumerService' => '%(recipient)s', 'saml20.sign.assertion' => true, 'saml20.sign.response' => false,
-  'NameIDFormat' => 'urn:oasis:names:tc:SAML:2.0:nameid-format:persistent',
 ];
 $metadata['%(service)s:unsigned-assertion'] = [
   'AssertionConsumerService' => '%(recipient)s', 'saml20.sign.assertion' => false, 'saml20.sign.response' => true,

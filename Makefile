@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP_FLAGS := --quiet --disable-pip-version-check
 AWSCLI := .venv-awscli/.installed
+OIDC_SERVER := tests/compat/oidc_server/node_modules/.installed
 
 # The pins hold for what pip builds with, too: a flag reaches only what it installs.
 $(STAMP): export PIP_CONSTRAINT := constraints.txt
@@ -27,10 +28,15 @@ $(AWSCLI): tests/compat/awscli-constraints.txt
 	.venv-awscli/bin/python -m pip install $(PIP_FLAGS) -c $< awscli
 	@touch $@
 
+# Tests against a provider of OpenID Connect that is not ours; without npm they are skipped.
+$(OIDC_SERVER): tests/compat/oidc_server/package.json
+	@command -v npm >/dev/null || { echo "npm is missing: tests with oidc-provider are skipped"; exit 0; }; \
+	  npm install --silent --no-audit --no-fund --no-package-lock --prefix $(dir $<) && touch $@
+
 up: install
 	@exec $(BIN)/python -m cluster up $(ARGS)
 
-test: install $(AWSCLI)
+test: install $(AWSCLI) $(OIDC_SERVER)
 	$(BIN)/python -m pytest -m 'not soak' --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: install
@@ -41,5 +47,5 @@ lint: install
 bench: install
 	@$(BIN)/python -m loadtest.bench $(ARGS)
 
-soak: install $(AWSCLI)
+soak: install $(AWSCLI) $(OIDC_SERVER)
 	$(BIN)/python -m pytest -m soak $(ARGS)

@@ -10,6 +10,7 @@ import ssl
 import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from random import Random
 from typing import Any
 
 import uvloop
@@ -45,6 +46,8 @@ from stsd.server.metrics import Metrics
 from stsd.server.operator import OperatorSocket
 from stsd.server.peer_verbs import PeerVerbs
 from stsd.server.probes import MetricsListener, Probes
+from stsd.server.provider_documents import Documents
+from stsd.server.provider_keys import ProviderKeys
 from stsd.server.readers import Readers, Snapshots
 from stsd.server.replication import Replicator
 from stsd.server.sponsor import PATH as JOIN_PATH
@@ -114,6 +117,14 @@ async def _serve(settings: Config, limits: Limits) -> None:
         replicator.changed = streams.changed
         readers = Readers(node, Snapshots(view, clock), streams, clock)
         sponsor = Sponsor(directory, membership, view, clock, metrics)
+        provider_keys = ProviderKeys(
+            view,
+            Documents().fetch,
+            _reporter(log, clock),
+            steady=clock.steady,
+            chance=Random().random,  # noqa: S311
+        )
+        gateway.fetch_keys = provider_keys.refresh
         hooks = test_hooks.TestHooks(clock, replicator, gateway)
         gateway.routes = {
             ("POST", "/v1/revocations"): changes.revoke,
@@ -135,6 +146,8 @@ async def _serve(settings: Config, limits: Limits) -> None:
                 ("POST", test_hooks.ENTRY): hooks.entry,
             }
 
+        provider_keys.start()
+        closing.push_async_callback(provider_keys.stop)
         replicator.start()
         closing.push_async_callback(replicator.stop)
         await replicator.first_exchange()

@@ -18,6 +18,7 @@ from stsd import operations, quota
 from stsd.authn.authenticate import authenticate
 from stsd.authn.sigv4 import SigningKeys
 from stsd.errors import AccessDenied, BareAnswer, InternalFailure, ServiceUnavailable, StsError
+from stsd.oidc.known_keys import KeysWanted
 from stsd.operations.v1 import revocations, revoke, verify
 from stsd.operations.v1.revoke import Wanted
 from stsd.principal import ANYBODY, Caller
@@ -119,6 +120,8 @@ class Node:
             members = operation.run(call, caller, request, self.view, now).members()
             render, content_type = (xml.render_json, "application/json") if as_json else (xml.render, "text/xml")
             return Response(200, render(action, members, request.id), content_type, (), action, "", _event(caller))
+        except KeysWanted as wanted:
+            return Response(503, b"", operation=action, keys_wanted=wanted.provider)
         except BareAnswer as bare:
             return Response(bare.bare_status, bare.body, "text/xml", bare.headers, action, bare.reason)
         except StsError as error:

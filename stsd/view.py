@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from stsd import policy
 from stsd.directory import Directory, Holder
 from stsd.errors import ServiceUnavailable
+from stsd.oidc.known_keys import KnownKeys
 from stsd.policy import NamedPolicy
 from stsd.principal import Caller, Principal, Session
 from stsd.revocation.instants import Instants
@@ -50,6 +51,7 @@ class View:
     limits: Limits = field(default_factory=Limits)
     instants: Instants = field(default_factory=Instants)
     message_key: bytes = field(default=b"", repr=False)
+    provider_keys: KnownKeys = field(default_factory=KnownKeys, repr=False)
     staleness_s: float = field(init=False, default=0.0)
     level: Level = field(init=False, default="fresh")
     clock_wrong_by_s: float | None = field(init=False, default=None)

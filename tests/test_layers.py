@@ -14,6 +14,7 @@ LAYERS = (
     {"errors", "arn", "principal", "wildcards", "key_ids", "capacity", "regions", "tags", "quota", "saml"},
     {"policy_values", "policy_variables", "policy_operators", "policy_principals", "policy_grammar", "policy"},
     {"directory"},
+    {"oidc"},
     {"wire", "tokens", "revocation", "world"},
     {"provision", "view", "nats_layout", "nats_user"},
     {"authn", "authz"},

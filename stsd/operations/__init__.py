@@ -10,6 +10,7 @@ from stsd.errors import InvalidAction
 from stsd.operations.sts import (
     assume_role,
     assume_role_with_saml,
+    assume_role_with_web_identity,
     assume_root,
     decode_authorization_message,
     get_access_key_info,
@@ -54,6 +55,7 @@ SERVICES = {STS_VERSION: "sts"}
 OPERATIONS: dict[tuple[str, str], Operation] = {
     ("sts", "AssumeRole"): Operation(assume_role.run),
     ("sts", "AssumeRoleWithSAML"): Operation(assume_role_with_saml.run, anonymous=True),
+    ("sts", "AssumeRoleWithWebIdentity"): Operation(assume_role_with_web_identity.run, anonymous=True),
     ("sts", "AssumeRoot"): Operation(assume_root.run, not_global="Unknown Operation"),
     ("sts", "DecodeAuthorizationMessage"): Operation(decode_authorization_message.run),
     ("sts", "GetAccessKeyInfo"): Operation(get_access_key_info.run),

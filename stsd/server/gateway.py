@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import Any
 
 from stsd.capacity import Capacity
+from stsd.directory import OpenIDConnectProvider
 from stsd.node import Node
 from stsd.server import capacity
 from stsd.server.clock import Clock, request_id
@@ -24,6 +25,7 @@ from stsd.server.metrics import Metrics
 from stsd.wire.messages import Request, Response
 
 AsyncRoute = Callable[[Request], Coroutine[Any, Any, Response]]
+FetchKeys = Callable[[OpenIDConnectProvider], Coroutine[Any, Any, None]]
 
 
 class Gateway:
@@ -43,6 +45,8 @@ class Gateway:
         self._moment: tuple[int, float, str] | None = None
         self._starts: dict[tuple[int, str], str] = {}
         self.routes: dict[tuple[str, str], AsyncRoute] = {}
+        self.fetch_keys: FetchKeys | None = None
+        """What a request waits for whose identity provider's keys are not here."""
         self.capacity: Capacity | None = None
         self.faulty: FaultyAnswers | None = None
         """Both set by test hooks."""
@@ -56,6 +60,8 @@ class Gateway:
         request = self._request(head, path, query, body)
         now, wall_now = self._clock.read()
         response = self._node.respond(request, now, wall_now)
+        if response.keys_wanted is not None:
+            return None
         answer = self._answer(head, request, response, wall_now)
         self._account(request, response, perf_counter() - started, wall_now)
         return answer
@@ -77,10 +83,16 @@ class Gateway:
         return answer
 
     async def _in_turn(self, request: Request) -> Response:
-        """The node's answer, after the wait that a lowered capacity brings."""
+        """The node's answer, after the wait that a lowered capacity or missing keys of an identity provider bring."""
         limit = self.capacity
         refused = await capacity.admit(limit, request, self._clock.wall()) if limit is not None else None
-        return refused or self._node.respond(request, *self._clock.read())
+        response = refused or self._node.respond(request, *self._clock.read())
+        if response.keys_wanted is None:
+            return response
+        if self.fetch_keys is not None:
+            await self.fetch_keys(response.keys_wanted)
+        request.waited_for_keys = True
+        return self._node.respond(request, *self._clock.read())
 
     def _request(self, head: Head, path: str, query: str, body: bytes) -> Request:
         return Request(head.method, path, query, head.headers, body, request_id(), head.remote, self._secure)

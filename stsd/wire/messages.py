@@ -9,6 +9,8 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, overload
 
+from stsd.directory import OpenIDConnectProvider
+
 Endpoint = Literal["regional", "global"]
 
 
@@ -28,7 +30,8 @@ class Request:
     """One request. Treated as immutable; not frozen, because freezing costs a microsecond a request.
 
     `path` and `query` are the raw request target, split at the first `?`. `source_ip` and `secure` describe the
-    client as the first of our processes saw it; `endpoint` is `global` only when the router's mark was genuine.
+    client as the first of our processes saw it; `endpoint` is `global` only when the router's mark was genuine. One
+    that has `waited_for_keys` of an identity provider is judged by what is here.
     """
 
     method: str
@@ -40,6 +43,7 @@ class Request:
     source_ip: str = "127.0.0.1"
     secure: bool = False
     endpoint: Endpoint = "regional"
+    waited_for_keys: bool = False
 
 
 @dataclass(slots=True)
@@ -47,7 +51,8 @@ class Response:
     """One answer. `headers` come on top of those that every answer carries (contract 4). One that has `parts` goes on:
     they follow `body` as they come, until they end.
 
-    `operation` and `code` name the metric series and the log event; `event` holds more members of that event.
+    `operation` and `code` name the metric series and the log event; `event` holds more members of that event. One with
+    `keys_wanted` is no answer yet: the keys of that provider are to be fetched, and the request asked again.
     """
 
     status: int
@@ -58,3 +63,4 @@ class Response:
     code: str = ""
     event: dict[str, Any] = field(default_factory=dict)
     parts: AsyncGenerator[bytes, None] | None = None
+    keys_wanted: OpenIDConnectProvider | None = None

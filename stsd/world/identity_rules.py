@@ -11,6 +11,7 @@ from binascii import Error as Base32Error
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from stsd.oidc.jwks import JwksError, VerificationKeys
 from stsd.regions import OPT_IN_REGIONS, is_region
 from stsd.tags import KEY_CHARACTERS, MAX_KEY, MAX_TAGS, MAX_VALUE, VALUE_CHARACTERS
 from stsd.world.entries import Entry, accounts, entries, tag_pairs
@@ -54,6 +55,7 @@ def oidc_providers(document: object) -> Iterator[Fault]:
         found = list(account.items("OpenIDConnectProviders"))
         for provider in found:
             yield from _issuer(provider)
+            yield from _keys(provider)
             clients = list(provider.texts("ClientIDList"))
             if "ClientIDList" in provider.fields and not 0 < len(clients) <= _MAX_CLIENT_IDS:
                 said = f"holds {len(clients)} client ids (allowed: 1 to {_MAX_CLIENT_IDS})"
@@ -145,6 +147,20 @@ def _saml_metadata(provider: Entry) -> Iterator[Fault]:
             read(document)
         except MetadataError as error:
             yield Fault((*provider.path, "SAMLMetadataDocument"), str(error))
+
+
+def _keys(provider: Entry) -> Iterator[Fault]:
+    """Given keys verify something: no others are looked for."""
+    path = (*provider.path, "Jwks")
+    if not isinstance(provider.fields.get("Jwks"), dict):
+        return
+    try:
+        usable = any(VerificationKeys(provider.fields["Jwks"]).usable())
+    except JwksError as error:
+        yield Fault(path, f"is no JWK Set: {error}")
+        return
+    if not usable:
+        yield Fault(path, "has no usable key (allowed: RSA of 2048 bits or more, P-256, P-384, P-521; each with a kid)")
 
 
 def _is_seed(text: str) -> bool:

@@ -82,7 +82,27 @@ def test_globex_lets_acme_audit_with_the_external_id(caller, external_id, allowe
     assert may_assume(caller, role(GLOBEX, "vendor-audit"), external_id) is allowed
 
 
-def test_every_role_has_a_profile_that_works(tmp_path):
+@pytest.mark.parametrize(
+    ("subject", "audience", "allowed"),
+    [
+        ("repo:acme/anvils:ref:refs/heads/main", "sts.amazonaws.com", True),
+        ("repo:acme/anvils:ref:refs/heads/experiment", "sts.amazonaws.com", False),
+        ("repo:globex/anvils:ref:refs/heads/main", "sts.amazonaws.com", False),
+        ("repo:acme/anvils:ref:refs/heads/main", "another", False),
+    ],
+)
+def test_only_jobs_of_the_main_branch_publish(subject, audience, allowed):
+    target = role(ACME, "publish")
+    (provider,) = DIRECTORY.oidc_providers.values()
+    job = Principal("federated", ACME, provider.arn, provider.arn, "", "", "")
+    context = {"localhost:8799:aud": audience, "localhost:8799:sub": subject}
+    action = "sts:AssumeRoleWithWebIdentity"
+    decision = decide_trust(job, action, target.arn, target.account, target.trust, context, (), None)
+    assert decision.allowed is allowed
+    assert not may_assume(person(ACME, "alice"), target)
+
+
+def test_every_role_that_people_reach_has_a_profile_that_works(tmp_path):
     _, text = profiles.render(WORLD, endpoints={"global": "http://127.0.0.1:1"}, regions=())
     (tmp_path / "config").write_text(text)
     found = configloader.load_config(str(tmp_path / "config"))["profiles"]

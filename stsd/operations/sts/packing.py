@@ -16,6 +16,9 @@ POLICY = 4
 ACTION = 13
 POLICY_ARN = 20
 TAG = 2
+ASSERTION_PERCENT = 22
+ASSERTION_BYTES_PER_PERCENT = 30
+"""What an identity provider's assertion takes by itself, and how much of its text is a percent more."""
 TEXT_BYTES = 3_072
 """What session policies and ARNs may take as text. Raising it lets tokens grow beyond what a header can carry."""
 
@@ -31,6 +34,11 @@ def packed_size(
         used += _policy(policy)
     text_bytes = sum(len(text.encode()) for text in (*(() if policy is None else (policy.text,)), *policy_arns))
     return max(_percent(used, BUDGET), text_percent(text_bytes))
+
+
+def assertion_percent(*texts: str) -> int:
+    """What issuer, audience, subject and the like of a web identity take of the budget, in percent (spec 3.2.8)."""
+    return ASSERTION_PERCENT + _percent(sum(len(text.encode()) for text in texts), 100 * ASSERTION_BYTES_PER_PERCENT)
 
 
 def text_percent(text_bytes: int) -> int:

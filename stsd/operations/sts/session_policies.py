@@ -36,13 +36,15 @@ class SessionPolicies(NamedTuple):
                     f"Policy {policy_arn} does not exist or is not attachable.", reason="policy_arn"
                 )
 
-    def packed_size(self, passed: Tags = (), inherited: Tags = ()) -> int | None:
-        """Percent of the budget that policies and tags take; None when the request passes none. Raises
-        PackedPolicyTooLarge above 100."""
+    def packed_size(self, passed: Tags = (), inherited: Tags = (), *, assertion: int = 0) -> int | None:
+        """Percent of the budget that policies and tags take, with the `assertion` percent of an identity provider's;
+        None when there is none of them in the request. Raises PackedPolicyTooLarge above 100."""
         percent = packing.packed_size(self.inline, self.managed, (*inherited, *passed))
+        if assertion:
+            percent = (percent or 0) + assertion
         if percent is None or percent <= 100:
-            return percent if self.inline or self.managed or passed else None
-        if self.inline is None and not self.managed:
+            return percent if self.inline or self.managed or passed or assertion else None
+        if (passed or inherited) and self.inline is None and not self.managed:
             raise PackedPolicyTooLarge(
                 f"Packed size of session tags consumes {percent}% of allotted space.", reason="packed_size"
             )

@@ -22,6 +22,8 @@ from joserfc.jwk import ECKey, RSAKey
 
 MAX_RSA_KEYS = 100
 MIN_RSA_BITS, MAX_RSA_BITS = 2048, 8192
+MAX_EXPONENT_CHARACTERS = 8
+"""In base64url; a long exponent makes every verification slow, and nobody has one."""
 CURVES = ("P-256", "P-384", "P-521")
 
 PublicKey = RSAKey | ECKey
@@ -92,7 +94,7 @@ def _import(entry: Mapping[str, Any], *, rsa: bool) -> PublicKey | None:
     """Only the members of the public key are read; private ones and hints of the set are left out."""
     if entry.get("kty") == "RSA" and rsa:
         bits = int.from_bytes(urlsafe_b64decode(entry["n"] + "==")).bit_length()
-        if not MIN_RSA_BITS <= bits <= MAX_RSA_BITS:
+        if not MIN_RSA_BITS <= bits <= MAX_RSA_BITS or len(entry["e"]) > MAX_EXPONENT_CHARACTERS:
             return None
         return RSAKey.import_key({"kty": "RSA", "n": entry["n"], "e": entry["e"]})
     if entry.get("kty") == "EC" and entry.get("crv") in CURVES:

@@ -96,6 +96,8 @@ class Documents:
 
     async def _get(self, url: str, source: Source, names: CheckedResolver) -> tuple[bytes, str]:
         """A document and its Cache-Control."""
+        if not discovery.may_be_fetched(url, source):
+            raise DocumentError(f"{url} is no https URL")
         if urlsplit(url).scheme == "http":
             return await _read(url, names, None)
         try:

@@ -78,6 +78,7 @@ def test_the_last_key_with_a_kid_counts_whether_it_is_usable_or_not():
         ({"n": "!!!!"}, False),
         ({"n": 7}, False),
         ({"e": ""}, False),
+        ({"e": "A" * 300 + "AQAB"}, False),
         ({"n": "A" * 2000}, False),
         ({"kty": "oct", "k": "c2VjcmV0"}, False),
         ({"kty": "EC"}, False),

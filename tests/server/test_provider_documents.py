@@ -194,6 +194,14 @@ async def test_a_name_that_changes_its_address_leads_nowhere_else(authority):
         assert provider.asked == []
 
 
+async def test_no_provider_of_the_internet_is_asked_without_tls():
+    async with serving() as provider:
+        documents = Documents(is_public=lambda _: True)
+        kind, detail = await failure(documents, Source(provider.url, False, ()))
+        assert (kind, "no https URL" in detail) == ("content", True)
+        assert provider.asked == []
+
+
 # Certificates.
 
 

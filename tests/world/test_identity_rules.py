@@ -35,6 +35,8 @@ def faults(document):
         (world(account(OpenIDConnectProviders=[{**OIDC, "Url": "https://a/?b"}])), "is no issuer"),
         (world(account(OpenIDConnectProviders=[{**OIDC, "ClientIDList": []}])), "holds 0 client ids"),
         (world(account(OpenIDConnectProviders=[{**OIDC, "ThumbprintList": ["xx"]}])), "is no thumbprint"),
+        (world(account(OpenIDConnectProviders=[{**OIDC, "Jwks": {"key": []}}])), "is no JWK Set"),
+        (world(account(OpenIDConnectProviders=[{**OIDC, "Jwks": {"keys": []}}])), "has no usable key"),
         (world(account(OpenIDConnectProviders=[OIDC, OIDC])), "is already taken by"),
         (world(account(SAMLProviders=[{**SAML, "Name": "a b"}])), "is no name of a provider"),
         (world(account(SAMLProviders=[SAML, SAML])), "is already taken by"),

@@ -6,6 +6,10 @@ STAMP := $(VENV)/.installed
 PIP_FLAGS := --quiet --disable-pip-version-check
 AWSCLI := .venv-awscli/.installed
 OIDC_SERVER := tests/compat/oidc_server/node_modules/.installed
+JS := tests/compat/js/node_modules/.installed
+GO := tests/compat/go/.build/calls
+# The AWS SDKs of other languages, where the language is installed.
+SDKS := $(if $(shell command -v npm),$(JS)) $(if $(shell command -v go),$(GO))
 
 # The pins hold for what pip builds with, too: a flag reaches only what it installs.
 $(STAMP): export PIP_CONSTRAINT := constraints.txt
@@ -33,10 +37,17 @@ $(OIDC_SERVER): tests/compat/oidc_server/package.json
 	@command -v npm >/dev/null || { echo "npm is missing: tests with oidc-provider are skipped"; exit 0; }; \
 	  npm install --silent --no-audit --no-fund --no-package-lock --prefix $(dir $<) && touch $@
 
+$(JS): tests/compat/js/package.json
+	cd tests/compat/js && npm install --no-package-lock --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(GO): tests/compat/go/main.go tests/compat/go/go.mod tests/compat/go/go.sum
+	cd tests/compat/go && go build -o .build/calls .
+
 up: install
 	@exec $(BIN)/python -m cluster up $(ARGS)
 
-test: install $(AWSCLI) $(OIDC_SERVER)
+test: install $(AWSCLI) $(OIDC_SERVER) $(SDKS)
 	$(BIN)/python -m pytest -m 'not soak' --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: install

@@ -29,7 +29,7 @@ PROFILES = {
 
 @dataclass(frozen=True, slots=True)
 class Came:
-    """What came of a row: `ok`, an error code, `lacks` or `untried`; of an error, the SDK's own class where it has one."""
+    """What came of a row: `ok`, an error code, `lacks` or `untried`; of an error, the SDK's own class if it has one."""
 
     outcome: str
     result: Any = None

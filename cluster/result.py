@@ -207,6 +207,8 @@ def _crowd_series(runs: Sequence[Run]) -> Iterable[dict[str, Any]]:
     yield _table("asked", columns, (row for run, crowd in crowds for row in _asked(run, crowd)))
     columns = "policy seed moment at_s workers calls refused answered_s fetches_of_one_worker_max fetches_of_all"
     yield _table("moments", columns, (row for run, crowd in crowds for row in _reactions(run, crowd)))
+    silent = ([run.label, run.seed, *told] for run, crowd in crowds for told in sorted(crowd.silent.items()))
+    yield _table("silent nodes", "policy seed region readings_missing", silent)
 
 
 def _asked(run: Run, crowd: Crowd) -> Iterable[Row]:

@@ -1,26 +1,35 @@
 """What must hold in every world (design 5). Checked as things happen; `converged` after the last fault.
 
-1. Durability: what was acknowledged is on every disk in the end, unless every disk that had it was lost.
-2. Prefix: a head is never ahead of what its node has on disk without a gap.
-3. Convergence: soon after the last fault all nodes hold the same.
+1. Durability: what was acknowledged is on every disk in the end, unless every disk that had it was lost. Removing a
+   node takes its disk away like a loss: what it alone had is gone, since the operator said that nobody believes it any
+   more. What another node tells of its log at that moment, or gave a receipt for, is not.
+2. Prefix: a head is never ahead of what its node has on disk without a gap. Of a node that left this counts up to its
+   limit: a log that was pruned beyond that cannot end before its floor, and what is not over is said anew elsewhere.
+3. Convergence: soon after the last fault all nodes hold the same, and know the same peer set. A change of that is a
+   fault which ends when the last node has heard of it, in SETTLES_WITHIN_S. Who was removed, and reaches a member,
+   knows it. Of a node that left, logs count up to its limit (2).
 4. Safety: what was acknowledged is refused at its node at once; at any node that is fresh enough for its token.
    Enforcement does not wait for a gap to close.
-5. Honesty: a node that reports staleness s has applied all that was acknowledged more than s and the skew ago.
+5. Honesty: a node that reports staleness s has applied all that was acknowledged more than s and the skew ago. One that
+   says it has caught up holds all that a member has told it at once, as far as that is believed.
 6. No resurrection: what a node refused because of something on its disk, it refuses until it expires, whatever it
    prunes meanwhile. What is over may be gone from a disk, and only that (1, 2).
-7. No false denial: every refusal is explained by a revocation that arrived there.
+7. No false denial: every refusal is explained by a revocation that arrived there. What is said anew refuses what it
+   refused in the region where it was asked for, to the millisecond.
 8. Monotone sequence: origin and sequence never name two contents or two histories, and are never told before they
    are stored.
-11. Forgery: what is unsigned, wrongly signed or of another cluster changes nothing, and neither does a damaged row.
+11. Forgery: what is unsigned, wrongly signed or of another cluster changes nothing, and neither does a damaged row. Who
+   left is believed up to its limit, by everybody who has heard of it but itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import inf
 from typing import TYPE_CHECKING
 
 from cluster.sim.client import Issued, Request, entry_over_at, refuses
-from stsd.revocation.messages import Batch, Delta, Digest, Message, Origin
+from stsd.revocation.messages import Batch, Checkpoint, Delta, Digest, Head, Message, Origin, PeerNews, Sent
 from stsd.revocation.replica import DIGEST_INTERVAL_S
 from stsd.revocation.revocation_set import EPSILON_MS
 
@@ -45,7 +54,10 @@ class Invariants:
     def __init__(self, world: World) -> None:
         self._world = world
         self.contents: dict[tuple[Origin, int], bytes] = {}
-        self.acknowledged: dict[Origin, list[Request]] = {}
+        self.acknowledged: dict[Origin, list[tuple[float, int, Request]]] = {}
+        """When, sequence and request, in the order of the answers."""
+        self._told: dict[tuple[str, float], list[dict[Origin, int]]] = {}
+        """The heads that members told a node that has not caught up yet, by name and start."""
         self._chains: dict[tuple[Origin, int], bytes] = {}
         self._checked_heads: dict[tuple[str, float, Origin], int] = {}
         self._checked_acks: dict[tuple[str, float, Origin], int] = {}
@@ -58,7 +70,7 @@ class Invariants:
         chain = self._chains.setdefault((batch.origin, batch.last), batch.chain)
         self._require(chain == batch.chain, 8, name, lambda: f"a place of {batch.origin} has two histories")
 
-    def sends(self, node: SimNode, message: Message) -> None:
+    def sends(self, node: SimNode, message: Sent) -> None:
         """A message leaves a node (8)."""
         if isinstance(message, Delta):
             for batch in message.batches:
@@ -69,6 +81,9 @@ class Invariants:
         """A message was taken in (4: enforced on arrival; 8)."""
         assert node.process is not None
         self._require(not node.process.replica.overtaken, 8, node.name, lambda: "others know more of its own log")
+        if isinstance(message, Digest) and not node.disk.joined:
+            heads = {origin: head.sequence for origin, head in message.heads.items()}
+            self._told.setdefault((node.name, node.process.started_at), []).append(heads)
         if not isinstance(message, Delta):
             return
         for batch in filter(node.process.replica.has, message.batches):
@@ -77,16 +92,31 @@ class Invariants:
                     node.process.known.add(entry)
                     self._enforced(node, self._world.requests[entry])
                     self._world.arrived(node, self._world.requests[entry])
+            self._believed(node, batch)
 
-    def forged(self, node: SimNode, sender: str, message: Message, forgery: Message) -> None:
+    def _believed(self, node: SimNode, batch: Batch) -> None:
+        assert node.process is not None
+        limit = inf if batch.origin in node.origins else self._limit(node, batch.origin)
+        self._require(batch.last <= limit, 11, node.name, lambda: f"{batch.origin} is believed up to {batch.last}")
+
+    def _limit(self, node: SimNode, origin: Origin) -> float:
+        """How far a node should believe an origin, by the peer set that it knows."""
+        assert node.process is not None
+        key = next(each.origins[origin] for each in self._world.nodes.values() if origin in each.origins)
+        limit = node.process.membership.limit(origin, key)
+        return inf if limit is None else limit
+
+    def forged(self, node: SimNode, sender: str, message: Sent, forgery: Sent) -> None:
         """A relay's forgery arrives (11). What it could not touch, the heads, is news only once."""
         assert node.process is not None
         if isinstance(message, Digest):
-            node.act(node.process.replica.receive(sender, message, node.now))
+            node.receive(sender, message)
         before, refused = self._state(node), self._world.tally.refused
-        node.act(node.process.replica.receive(sender, forgery, node.now))
+        node.receive(sender, forgery)
         self._require(self._state(node) == before, 11, node.name, lambda: "a forgery changed something")
-        counted = self._world.tally.refused > refused or isinstance(message, Digest)
+        unread = bool(node.unknown_kinds) and isinstance(message, Checkpoint)
+        later = isinstance(message, PeerNews) and node.process.membership.busy
+        counted = self._world.tally.refused > refused or isinstance(message, Digest) or unread or later
         self._require(counted, 11, node.name, lambda: f"not refused: {forgery}")
 
     def restored(self, node: SimNode) -> None:
@@ -110,17 +140,20 @@ class Invariants:
             replica.overtaken,
             replica.forks(),
             floors,
+            node.process.membership.peers.digest(),
         )
 
     def acknowledges(self, node: SimNode, asked: Request, holders: tuple[str, ...]) -> None:
         """A client gets its answer (1: the copies are real; 4)."""
         self._world.tally.acknowledged += 1
-        asked.acked_at, asked.holders = self._world.scheduler.now, holders
+        now = self._world.scheduler.now
+        asked.acked_at = now if asked.acked_at is None else asked.acked_at
+        asked.holders = tuple(dict.fromkeys((*asked.holders, *holders)))
         for holder in map(self._world.nodes.__getitem__, holders):
-            real = asked.entry in holder.disk.entries or self._lost(holder, asked)
+            real = asked.on(holder.disk.entries) or self._lost(holder, asked)
             self._require(real, 1, node.name, lambda: "a copy was counted that is on no disk")
         if asked.origin is not None:
-            self.acknowledged.setdefault(asked.origin, []).append(asked)
+            self.acknowledged.setdefault(asked.origin, []).append((now, asked.sequence, asked))
         self._enforced(node, asked)
 
     def verified(self, node: SimNode, issued: Issued, at_least: Request | None) -> None:
@@ -157,20 +190,39 @@ class Invariants:
         for issued in self._world.sessions:
             issued.denied_at.discard(node.name)
 
+    def leaves(self, node: SimNode) -> None:
+        """The operator removes a node (1): from now on, whoever tells what it wrote keeps that for it."""
+        running = [each for each in self._world.nodes.values() if each.process is not None]
+        heads = {each.name: each.process.replica.heads() for each in running if each.process is not None}
+        for asked in self._world.requests.values():
+            if asked.acked_at is not None and asked.origin in node.origins:
+                others = (name for name, head in heads.items() if head.get(asked.origin, 0) >= asked.sequence)
+                asked.holders = tuple(dict.fromkeys((*asked.holders, *others)))
+
     def converged(self) -> None:
         """The last fault is over since a while (1, 3, 4)."""
-        nodes = list(self._world.nodes.values())
-        heads = [node.process.replica.chained_heads() if node.process else {} for node in nodes]
-        self._require(all(other == heads[0] for other in heads), 3, "all", lambda: f"heads differ: {heads}")
+        nodes = self._world.in_cluster
+        self._require(not self._world.operator.pending, 3, "all", lambda: "somebody was not let in, or not removed")
+        known = {node.process.membership.peers.digest() if node.process else b"" for node in nodes}
+        self._require(len(known) == 1, 3, "all", lambda: "peer sets differ")
+        members = {node.name for node in nodes}
+        for node in self._world.nodes.values():
+            if node.removed and node.process is not None and members.intersection(node.process.addresses.values()):
+                self._require(False, 3, node.name, lambda: "does not know that it was removed")
+        heads = [self._believed_heads(node) for node in nodes]
+        for origin in {origin for each in heads for origin in each}:
+            self._agree(origin, [each.get(origin, Head(0, b"")) for each in heads])
         for node in nodes:
             assert node.process is not None
             self._require(node.process.replica.joined, 3, node.name, lambda: "never joined")
+            for batch in node.process.replica.seen():
+                self._believed(node, batch)
             for asked in self._world.requests.values():
                 self._kept(node, asked)
 
     def fresh(self) -> None:
         """And a little later nobody is stale (5); a log whose author has a new disk needs one more digest for it."""
-        for node in self._world.nodes.values():
+        for node in self._world.in_cluster:
             assert node.process is not None
             stale_s = node.process.replica.oldest_staleness(node.now)
             fresh = stale_s <= STALE_S_MAX + 2 * self._world.skew_s_max
@@ -179,9 +231,39 @@ class Invariants:
     def _kept(self, node: SimNode, asked: Request) -> None:
         if asked.acked_at is None or all(self._lost(self._world.nodes[holder], asked) for holder in asked.holders):
             return
-        kept = asked.entry in node.disk.entries or self._over(node, asked.entry)
+        kept = asked.on(node.disk.entries) or self._over(node, asked.entry)
         self._require(kept, 1, node.name, lambda: f"lost: {asked.revocation}")
         self._enforced(node, asked)
+
+    def _agree(self, origin: Origin, places: Sequence[Head]) -> None:
+        """These are one place in one history, as far as the chain hash is known."""
+        one = len({place.sequence for place in places}) == 1 and len({place.chain for place in places} - {b""}) <= 1
+        self._require(one, 3, "all", lambda: f"heads of {origin} differ: {places}")
+
+    def _believed_heads(self, node: SimNode) -> dict[Origin, Head]:
+        """Where a log was pruned beyond its author's limit it ends there; what counts is the limit, of which the chain
+        hash is gone."""
+        assert node.process is not None
+        believed = {}
+        for origin, head in node.process.replica.chained_heads().items():
+            limit = self._limit(node, origin)
+            believed[origin] = head if head.sequence <= limit else Head(int(limit), b"")
+        return believed
+
+    def caught_up(self, node: SimNode) -> None:
+        """Who says so for the first time holds all that a member told it once, as far as it is believed."""
+        process = node.process
+        if process is None or node.disk.joined or not process.replica.joined:
+            return
+
+        def held(origin: Origin, head: int) -> bool:
+            believed = int(min(head, self._limit(node, origin)))
+            entries = (self.contents.get((origin, sequence)) for sequence in range(1, believed + 1))
+            return all(each is not None and (each in process.known or self._over(node, each)) for each in entries)
+
+        told = self._told.get((node.name, process.started_at), [])
+        reached = any(all(held(*place) for place in heads.items()) for heads in told)
+        self._require(reached or not process.addresses, 5, node.name, lambda: "says that it has caught up")
 
     def _over(self, node: SimNode, entry: bytes) -> bool:
         """Whether an entry may have been dropped at a node: over, by the latest that its clock may have said."""
@@ -192,7 +274,7 @@ class Invariants:
         """Whether a disk lost an entry that it had, or the way to it, by no fault of its node. What stands behind a
         gap is written anew by its author only, so with the author's disk gone too, two disks were hurt."""
         behind_damage = asked.node != node.name and asked.origin in node.disk.damaged_logs
-        return node.wiped or behind_damage or asked.entry in node.disk.damaged
+        return node.wiped or node.removed or behind_damage or asked.on(node.disk.damaged)
 
     def _enforced(self, node: SimNode, asked: Request) -> None:
         """The session that a revocation was meant for is refused, if it is still alive."""
@@ -207,6 +289,7 @@ class Invariants:
         for sequence in range(checked + 1, head + 1):
             entry = self.contents.get((origin, sequence))
             held = entry is not None and (entry in node.disk.entries or self._over(node, entry))
+            held = held or sequence > self._limit(node, origin)
             self._require(held, 2, node.name, lambda: f"head {head} of {origin} without an earlier entry")
         self._checked_heads[(node.name, started_at, origin)] = head
 
@@ -216,10 +299,10 @@ class Invariants:
         place = (node.name, started_at, origin)
         checked = self._checked_acks.get(place, 0)
         before = self._world.scheduler.now - stale_s - EPSILON_MS / 1000
-        while checked < len(acknowledged) and (acknowledged[checked].acked_at or 0.0) < before:
-            entry = acknowledged[checked].entry
-            applied = entry in process.known or self._over(node, entry)
-            claims = f"claims {stale_s:.1f} s for {origin} and lacks {acknowledged[checked].sequence}"
+        while checked < len(acknowledged) and acknowledged[checked][0] < before:
+            _, sequence, asked = acknowledged[checked]
+            applied = asked.on(process.known) or self._over(node, asked.entry)
+            claims = f"claims {stale_s:.1f} s for {origin} and lacks {sequence}"
             self._require(applied, 5, node.name, claims.__str__)
             checked += 1
         self._checked_acks[place] = checked

@@ -88,6 +88,8 @@ class Invariants:
             return
         for batch in filter(node.process.replica.has, message.batches):
             for entry in batch.entries:
+                asked_for = entry in self._world.requests
+                self._require(asked_for, 11, node.name, lambda: "applied what nobody has asked for")
                 if entry not in node.process.known:
                     node.process.known.add(entry)
                     self._enforced(node, self._world.requests[entry])

@@ -12,6 +12,7 @@ from random import Random
 
 from stsd.revocation.identity import SIGNATURE_BYTES, Identities, Signer, chain_of
 from stsd.revocation.messages import (
+    MAX_BATCH_BYTES,
     Announcement,
     Batch,
     Checkpoint,
@@ -28,12 +29,15 @@ from stsd.revocation.peer_set import DIGEST_BYTES
 
 OTHER_CLUSTER = Identities(b"another cluster".ljust(32, b"."))
 OWN_KEY = Signer(b"the relay's own key".ljust(32, b"."))
+OTHER_EPOCH = 0.1
 
 Tamper = Callable[[Random, Identities, Batch], Batch]
 
 
 def forged(chance: Random, identities: Identities, message: Sent) -> Sent | None:
     """A message made from this one that no node may believe; None if there is nothing in it to tamper with."""
+    if isinstance(message, Delta) and chance.random() < OTHER_EPOCH:
+        return replace(message, epoch=message.epoch + chance.randint(1, 9))
     if isinstance(message, Delta) and message.batches:
         batch = chance.choice(message.batches)
         return replace(message, batches=(chance.choice(TAMPERS)(chance, identities, batch),), identities=())
@@ -125,6 +129,10 @@ def _invents_an_origin(chance: Random, identities: Identities, batch: Batch) -> 
     return _signs_itself(chance, identities, replace(batch, origin=origin))
 
 
+def _swells_it(chance: Random, identities: Identities, batch: Batch) -> Batch:
+    return _signs_itself(chance, identities, replace(batch, entries=(*batch.entries, bytes(MAX_BATCH_BYTES))))
+
+
 def _signs_for_another_cluster(chance: Random, identities: Identities, batch: Batch) -> Batch:
     return _signs_itself(chance, OTHER_CLUSTER, batch)
 
@@ -136,5 +144,6 @@ TAMPERS: tuple[Tamper, ...] = (
     _signs_itself,
     _moves_it,
     _invents_an_origin,
+    _swells_it,
     _signs_for_another_cluster,
 )

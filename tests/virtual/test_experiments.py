@@ -313,7 +313,7 @@ def test_the_kinds_that_are_judged_exist():
 
 def test_a_region_that_turns_grey_while_it_gets_a_share_only_is_left_soon():
     one = judged(experiment_console.load_all()["brown-out"].shortened())
-    runs = run(one, seed=5)
+    runs = run(one)
     assert [verdict.name for verdict in judge(one.checks, runs, place(one).rtt) if not verdict.holds] == []
 
 

@@ -14,7 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from cluster import namespaces, packets, tun_router
@@ -106,7 +106,7 @@ class NamespaceLinks(Carrier):
                 going = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             going.setblocking(False)
             going.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await self._pipe(reader, writer, going, (there, port), answers=first)
+            await self._pipe(reader, writer, going, (there, port), answers=first, passed=way.answers())
 
         async def arrive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             near = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -125,27 +125,37 @@ class NamespaceLinks(Carrier):
         *,
         requests: str = "",
         answers: str = "",
+        passed: Callable[[bytes], bytes] = bytes,
     ) -> None:
         """One connection goes on from `onward`, until either side ends it. Where the network ends here, requests or
-        answers arrive in a region."""
+        answers arrive in a region, of the answers what is `passed`."""
         far_writer: asyncio.StreamWriter | None = None
         with self._connection(writer):
             try:
                 await asyncio.get_running_loop().sock_connect(onward, to)
                 far_reader, far_writer = await asyncio.open_connection(sock=onward)
                 async with asyncio.TaskGroup() as both:
-                    both.create_task(self._copy(reader, far_writer, requests))
-                    both.create_task(self._copy(far_reader, writer, answers))
+                    both.create_task(self._copy(reader, far_writer, requests, bytes))
+                    both.create_task(self._copy(far_reader, writer, answers, passed))
             except* OSError:
                 pass  # one side is gone: the other one is told by the end of its connection
             finally:
                 with contextlib.suppress(OSError):
                     (onward.close if far_writer is None else far_writer.transport.abort)()
 
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, arrives_in: str) -> None:
-        while piece := await reader.read(PIECE_BYTES):
-            writer.write(piece)
+    async def _copy(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        arrives_in: str,
+        passed: Callable[[bytes], bytes],
+    ) -> None:
+        piece = b"."
+        while piece:
+            piece = await reader.read(PIECE_BYTES)
+            going = passed(piece)
+            writer.write(going)
             if arrives_in:
-                self.received[arrives_in] += len(piece)
+                self.received[arrives_in] += len(going)
             await writer.drain()
         writer.write_eof()

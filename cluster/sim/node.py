@@ -313,7 +313,8 @@ class SimNode:
     def adopted(self, process: Process, batch: Batch) -> None:
         """It is ours now."""
         process.beyond.remove(batch)
-        self.disk.write((), lambda ok: None, gone=(batch,))
+        if not process.replica.has(batch):  # a higher limit may have made its row count again
+            self.disk.write((), lambda ok: None, gone=(batch,))
 
     def _stored(self, process: Process, ready: Ready, ok: bool) -> None:
         if ok:

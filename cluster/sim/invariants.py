@@ -29,6 +29,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from cluster.sim.client import Issued, Request, entry_over_at, refuses
+from stsd.revocation import revocation_token
 from stsd.revocation.messages import Batch, Checkpoint, Delta, Digest, Head, Message, Origin, PeerNews, Sent
 from stsd.revocation.replica import DIGEST_INTERVAL_S
 from stsd.revocation.revocation_set import EPSILON_MS
@@ -175,6 +176,9 @@ class Invariants:
             return
         if process.replica.fresh_enough(at_least.token) and refuses(at_least, session):
             self._require(denial is not None, 4, node.name, lambda: "a revocation token was honoured too early")
+        token = revocation_token.decode(at_least.token)
+        later = revocation_token.encode(token._replace(epoch=token.epoch + 1))
+        self._require(not process.replica.fresh_enough(later), 4, node.name, lambda: "fresh enough for a later epoch")
 
     def ticked(self, node: SimNode) -> None:
         """A second has passed at a node (2, 5)."""
@@ -182,6 +186,8 @@ class Invariants:
         assert process is not None
         for origin, head in process.replica.heads().items():
             self._prefix(node, process.started_at, origin, head)
+            applied, _ = process.replica.applied(origin)
+            self._require(applied >= head, 2, node.name, f"tells {head} of {origin} and applies {applied}".__str__)
         for origin, stale_s in process.replica.staleness(node.now).items():
             unheard = abs(stale_s - max(0.0, node.now - process.started_at)) < 1e-6
             if not unheard:
@@ -217,6 +223,7 @@ class Invariants:
         for node in nodes:
             assert node.process is not None
             self._require(node.process.replica.joined, 3, node.name, lambda: "never joined")
+            self._require(node.process.replica.all_told, 3, node.name, lambda: "applies what it has never stored")
             for batch in node.process.replica.seen():
                 self._believed(node, batch)
             for asked in self._world.requests.values():
@@ -229,6 +236,8 @@ class Invariants:
             stale_s = node.process.replica.oldest_staleness(node.now)
             fresh = stale_s <= STALE_S_MAX + 2 * self._world.skew_s_max
             self._require(fresh, 5, node.name, lambda: "still stale")
+            silent = node.process.replica.unheard(node.now)
+            self._require(not silent, 5, node.name, f"has never heard of {[*silent]}".__str__)
 
     def _kept(self, node: SimNode, asked: Request) -> None:
         if asked.acked_at is None or all(self._lost(self._world.nodes[holder], asked) for holder in asked.holders):

@@ -47,6 +47,8 @@ def cli() -> None:
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--metrics-listen", metavar="HOST:PORT", help="Serve /metrics here too; needed off loopback.")
 @click.option("--resource-server-keys", type=FILE, help="Keys of verifiers that are not on loopback, one a line.")
+@click.option("--drain-s", type=click.FloatRange(0, 3600), default=0.0, show_default=True, metavar="N",
+              help="After SIGTERM, serve so many seconds more, not ready; a second signal ends that.")  # fmt: skip
 @click.option(
     "--unsafe-test-hooks", is_flag=True, help="Let tests move the clock and forget everything. Loopback only."
 )

@@ -35,7 +35,8 @@ class Config:
     `cluster_key` None means `cluster.key` in the data directory. `issuer` None means the node's own URL.
     `backbone` names the NATS servers that carry replication, in the order in which they are tried; none means that
     nodes call each other. `metrics_listen` is an extra `host:port` for /metrics, needed when the node does not listen
-    on loopback.
+    on loopback. `drain_s` is how long it goes on serving after SIGTERM, in seconds: as long as those in front need to
+    see that it is not ready.
     """
 
     region: str = DEFAULT_REGION
@@ -52,6 +53,7 @@ class Config:
     log_format: Literal["text", "json"] = "text"
     metrics_listen: tuple[str, int] | None = None
     resource_server_keys: Path | None = None
+    drain_s: float = 0.0
     unsafe_test_hooks: bool = False
 
     @property

@@ -1,4 +1,4 @@
-"""What must hold in every world (design 5). Checked as things happen; `converged` after the last fault.
+"""What must hold in every world (design 5). Checked as things happen, and in the end (agreement).
 
 1. Durability: what was acknowledged is on every disk in the end, unless every disk that had it was lost. Removing a
    node takes its disk away like a loss: what it alone had is gone, since the operator said that nobody believes it any
@@ -24,44 +24,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from math import inf
 from typing import TYPE_CHECKING
 
-from cluster.sim.client import Issued, Request, entry_over_at, refuses
+from cluster.sim.agreement import Agreement
+from cluster.sim.client import Issued, Request, refuses
+from cluster.sim.judging import InvariantBroken as InvariantBroken
 from stsd.revocation import revocation_token
-from stsd.revocation.messages import Batch, Checkpoint, Delta, Digest, Head, Message, Origin, PeerNews, Sent
-from stsd.revocation.replica import DIGEST_INTERVAL_S
+from stsd.revocation.messages import Batch, Checkpoint, Delta, Digest, Message, Origin, PeerNews, Sent
 from stsd.revocation.revocation_set import EPSILON_MS
 
 if TYPE_CHECKING:
     from cluster.sim.node import SimNode
-    from cluster.sim.world import World
-
-STALE_S_MAX = 2 * DIGEST_INTERVAL_S
 
 
-class InvariantBroken(AssertionError):
-    """Check `number` failed; the text says where, when, and how to see it again."""
-
-    def __init__(self, number: int, text: str) -> None:
-        super().__init__(f"invariant {number} {text}")
-        self.number = number
-
-
-class Invariants:
+class Invariants(Agreement):
     """Watches one world."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self.contents: dict[tuple[Origin, int], bytes] = {}
-        self.acknowledged: dict[Origin, list[tuple[float, int, Request]]] = {}
-        """When, sequence and request, in the order of the answers."""
-        self._told: dict[tuple[str, float], list[dict[Origin, int]]] = {}
-        """The heads that members told a node that has not caught up yet, by name and start."""
-        self._chains: dict[tuple[Origin, int], bytes] = {}
-        self._checked_heads: dict[tuple[str, float, Origin], int] = {}
-        self._checked_acks: dict[tuple[str, float, Origin], int] = {}
 
     def persisted(self, name: str, batch: Batch) -> None:
         """A batch reached a platter (8)."""
@@ -96,18 +73,6 @@ class Invariants:
                     self._enforced(node, self._world.requests[entry])
                     self._world.arrived(node, self._world.requests[entry])
             self._believed(node, batch)
-
-    def _believed(self, node: SimNode, batch: Batch) -> None:
-        assert node.process is not None
-        limit = inf if batch.origin in node.origins else self._limit(node, batch.origin)
-        self._require(batch.last <= limit, 11, node.name, lambda: f"{batch.origin} is believed up to {batch.last}")
-
-    def _limit(self, node: SimNode, origin: Origin) -> float:
-        """How far a node should believe an origin, by the peer set that it knows."""
-        assert node.process is not None
-        key = next(each.origins[origin] for each in self._world.nodes.values() if origin in each.origins)
-        limit = node.process.membership.limit(origin, key)
-        return inf if limit is None else limit
 
     def forged(self, node: SimNode, sender: str, message: Sent, forgery: Sent) -> None:
         """A relay's forgery arrives (11). What it could not touch, the heads, is news only once."""
@@ -207,60 +172,6 @@ class Invariants:
                 others = (name for name, head in heads.items() if head.get(asked.origin, 0) >= asked.sequence)
                 asked.holders = tuple(dict.fromkeys((*asked.holders, *others)))
 
-    def converged(self) -> None:
-        """The last fault is over since a while (1, 3, 4)."""
-        nodes = self._world.in_cluster
-        self._require(not self._world.operator.pending, 3, "all", lambda: "somebody was not let in, or not removed")
-        known = {node.process.membership.peers.digest() if node.process else b"" for node in nodes}
-        self._require(len(known) == 1, 3, "all", lambda: "peer sets differ")
-        members = {node.name for node in nodes}
-        for node in self._world.nodes.values():
-            if node.removed and node.process is not None and members.intersection(node.process.addresses.values()):
-                self._require(False, 3, node.name, lambda: "does not know that it was removed")
-        heads = [self._believed_heads(node) for node in nodes]
-        for origin in {origin for each in heads for origin in each}:
-            self._agree(origin, [each.get(origin, Head(0, b"")) for each in heads])
-        for node in nodes:
-            assert node.process is not None
-            self._require(node.process.replica.joined, 3, node.name, lambda: "never joined")
-            self._require(node.process.replica.all_told, 3, node.name, lambda: "applies what it has never stored")
-            for batch in node.process.replica.seen():
-                self._believed(node, batch)
-            for asked in self._world.requests.values():
-                self._kept(node, asked)
-
-    def fresh(self) -> None:
-        """And a little later nobody is stale (5); a log whose author has a new disk needs one more digest for it."""
-        for node in self._world.in_cluster:
-            assert node.process is not None
-            stale_s = node.process.replica.oldest_staleness(node.now)
-            fresh = stale_s <= STALE_S_MAX + 2 * self._world.skew_s_max
-            self._require(fresh, 5, node.name, lambda: "still stale")
-            silent = node.process.replica.unheard(node.now)
-            self._require(not silent, 5, node.name, f"has never heard of {[*silent]}".__str__)
-
-    def _kept(self, node: SimNode, asked: Request) -> None:
-        if asked.acked_at is None or all(self._lost(self._world.nodes[holder], asked) for holder in asked.holders):
-            return
-        kept = asked.on(node.disk.entries) or self._over(node, asked.entry)
-        self._require(kept, 1, node.name, lambda: f"lost: {asked.revocation}")
-        self._enforced(node, asked)
-
-    def _agree(self, origin: Origin, places: Sequence[Head]) -> None:
-        """These are one place in one history, as far as the chain hash is known."""
-        one = len({place.sequence for place in places}) == 1 and len({place.chain for place in places} - {b""}) <= 1
-        self._require(one, 3, "all", lambda: f"heads of {origin} differ: {places}")
-
-    def _believed_heads(self, node: SimNode) -> dict[Origin, Head]:
-        """Where a log was pruned beyond its author's limit it ends there; what counts is the limit, of which the chain
-        hash is gone."""
-        assert node.process is not None
-        believed = {}
-        for origin, head in node.process.replica.chained_heads().items():
-            limit = self._limit(node, origin)
-            believed[origin] = head if head.sequence <= limit else Head(int(limit), b"")
-        return believed
-
     def caught_up(self, node: SimNode) -> None:
         """Who says so for the first time holds all that a member told it once, as far as it is believed."""
         process = node.process
@@ -275,25 +186,6 @@ class Invariants:
         told = self._told.get((node.name, process.started_at), [])
         reached = any(all(held(*place) for place in heads.items()) for heads in told)
         self._require(reached or not process.addresses, 5, node.name, lambda: "says that it has caught up")
-
-    def _over(self, node: SimNode, entry: bytes) -> bool:
-        """Whether an entry may have been dropped at a node: over, by the latest that its clock may have said."""
-        return entry_over_at(entry) <= node.now + 2 * self._world.skew_s_max
-
-    @staticmethod
-    def _lost(node: SimNode, asked: Request) -> bool:
-        """Whether a disk lost an entry that it had, or the way to it, by no fault of its node. What stands behind a
-        gap is written anew by its author only, so with the author's disk gone too, two disks were hurt."""
-        behind_damage = asked.node != node.name and asked.origin in node.disk.damaged_logs
-        return node.wiped or node.removed or behind_damage or asked.on(node.disk.damaged)
-
-    def _enforced(self, node: SimNode, asked: Request) -> None:
-        """The session that a revocation was meant for is refused, if it is still alive."""
-        if asked.revocation.kind in node.unknown_kinds:
-            return
-        if asked.target.expires_at > node.now and node.process is not None:
-            denied = node.verify(asked.target) is not None
-            self._require(denied, 4, node.name, lambda: f"not enforced: {asked.revocation}")
 
     def _prefix(self, node: SimNode, started_at: float, origin: Origin, head: int) -> None:
         checked = self._checked_heads.get((node.name, started_at, origin), 0)
@@ -317,12 +209,3 @@ class Invariants:
             self._require(applied, 5, node.name, claims.__str__)
             checked += 1
         self._checked_acks[place] = checked
-
-    def _require(self, holds: bool, number: int, where: str, what: Callable[[], str]) -> None:
-        if not holds:
-            world = self._world
-            raise InvariantBroken(
-                number,
-                f"at {where}, {world.scheduler.now:.3f} s: {what()}\n"
-                f"seed {world.seed}; to see it again: {world.replay}",
-            )

@@ -9,10 +9,9 @@ from typing import Any
 
 import click
 
-from cluster import command_line, data_dir, experiment_cli, fault_cli, local, router_cli
+from cluster import command_line, data_dir, experiment_cli, fault_cli, local, namespaces, router_cli
 from cluster.command_line import DATA, ask, check_name, find
 from cluster.data_dir import DataDir, Wanted, check_not_running
-from cluster.errors import ClusterError
 from cluster.supervisor import RunFlags, Supervisor, check_not_supervised, command
 from cluster.topology import BACKBONES, NETWORKS
 
@@ -78,7 +77,7 @@ def up(
 
     Example: python -m cluster up --topology two_continents --base-port 9700 --data-dir /tmp/two --backbone nats
     """
-    _check_network(network)
+    namespaces.check(network)
     data = _prepare(data_dir, Wanted(topology, base_port, world, backbone), policy)
     check_not_running(data)
     local.check_ports(data.ports.named())
@@ -162,7 +161,7 @@ def links(data_dir: Path, seed: int | None, network: str) -> int:
     """
     from cluster.link_process import run
 
-    _check_network(network)
+    namespaces.check(network)
     return run(find(data_dir), seed, network)
 
 
@@ -242,15 +241,6 @@ def _prepare(path: Path, wanted: Wanted, policy: str | None) -> DataDir:
 
         brokers.write(data)
     return data
-
-
-def _check_network(network: str) -> None:
-    """Raises ClusterError where this machine cannot have it."""
-    if network == "netns":
-        from cluster import namespaces
-
-        if reason := namespaces.why_not():
-            raise ClusterError(f"--network netns: not possible here: {reason}; --network inproc works everywhere")
 
 
 if __name__ == "__main__":

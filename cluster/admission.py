@@ -9,6 +9,8 @@ A window lasts a second, or until ten calls were answered.
 Calls of the region's own clients come first: when all is in flight they wait, at most 50 ms. Calls that only come
 because their own region is ill or full get seven tenths of the limit and never wait. Who is refused gets a 503 with
 `Retry-After`, or is sent to the next region; the region did nothing.
+
+A region that refuses calls itself says that there are too many: the limit falls likewise, whatever the others took.
 """
 
 from __future__ import annotations
@@ -43,6 +45,8 @@ class Gate:
     took_s: list[float] = field(default_factory=list)
     most: int = 0
     """The most calls in flight since the last tick."""
+    refused: int = 0
+    """Calls that the region itself refused since the last tick."""
     _called: int = 0
     """Calls that were let in from the queue and have not begun yet."""
     _medians: deque[float] = field(default_factory=lambda: deque(maxlen=BEST_OF))
@@ -85,6 +89,11 @@ class Gate:
 
     def tick(self) -> None:
         """Sets the limit anew."""
+        if self.refused:
+            self.demand.limit = max(LIMIT_MIN, min(self.demand.limit, max(self.most, self.demand.in_flight)) * DECREASE)
+            self.took_s, self.most, self.refused = [], 0, 0
+            self._kept_to.clear()
+            return
         if len(self.took_s) < CALLS_MIN:
             return
         middle_s, most = median(self.took_s), max(self.most, self.demand.in_flight)

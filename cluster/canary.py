@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
 
 from cluster.upstream import Answer, Upstream, UpstreamError
 from loadtest.places import Key
@@ -28,21 +30,33 @@ ReadKey = Callable[[], Key]
 """Raises OSError or ValueError where there is no key."""
 
 
-async def check(upstream: Upstream, region: str, read_key: ReadKey) -> bool | None:
-    """Whether the region issues and verifies; None where nobody can tell."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Whether the region issues and verifies, None where nobody can tell; and how long each call took that it answered,
+    in seconds."""
+
+    good: bool | None
+    took_s: tuple[float, ...] = ()
+
+
+async def check(upstream: Upstream, region: str, read_key: ReadKey) -> Found:
+    """One check, at most TIMEOUT_S long."""
     try:
         key = await asyncio.to_thread(read_key)
     except (OSError, ValueError):
-        return None
+        return Found(None)
+    took_s: list[float] = []
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            return await _issue_and_verify(upstream, Signer(key, region, f"http://{upstream.host}:{upstream.port}"))
+            signer = Signer(key, region, f"http://{upstream.host}:{upstream.port}")
+            good = await _issue_and_verify(upstream, signer, took_s)
     except (UpstreamError, TimeoutError):
-        return False
+        good = False
+    return Found(good, tuple(took_s))
 
 
-async def _issue_and_verify(upstream: Upstream, signer: Signer) -> bool | None:
-    issued = await upstream.send(signer.request(BODY), b"")
+async def _issue_and_verify(upstream: Upstream, signer: Signer, took_s: list[float]) -> bool | None:
+    issued = await _send(upstream, signer.request(BODY), took_s)
     if issued.status != 200:
         return _judged(issued)
     try:
@@ -50,14 +64,20 @@ async def _issue_and_verify(upstream: Upstream, signer: Signer) -> bool | None:
     except ValueError:
         return False
     fields = {"host": f"{upstream.host}:{upstream.port}", "content-type": "application/json"}
-    verified = await upstream.send(post("/v1/verify", fields, verify_body(token)), b"")
+    verified = await _send(upstream, post("/v1/verify", fields, verify_body(token)), took_s)
     return _accepted(verified.body) if verified.status == 200 else _judged(verified)
+
+
+async def _send(upstream: Upstream, request: bytes, took_s: list[float]) -> Answer:
+    began = monotonic()
+    answer = await upstream.send(request, b"")
+    took_s.append(monotonic() - began)
+    return answer
 
 
 def _judged(answer: Answer) -> bool | None:
     """An answer that is none of the good ones."""
-    overloaded = any(name.lower() == b"retry-after" for name, _ in answer.headers)
-    return None if answer.status < 500 or overloaded else False
+    return None if answer.status < 500 or answer.refuses else False
 
 
 def _accepted(body: bytes) -> bool | None:

@@ -143,6 +143,10 @@ class Experiment:
     finding: tuple[str, ...] = ()
     """Sentences of the answer; see `finding`."""
     verifiers: Verifiers | None = None
+    tied: str = ""
+    """Why it means nothing on another topology; empty where it does."""
+    elsewhere: bool = False
+    """Whether `topology` is another one than its own (see `elsewhere`)."""
     upgrade_from: str = ""
     """The commit of which every node is at first; empty for the code that runs the experiment."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from cluster.topology import BACKBONES
+from cluster.topology import BACKBONES, NETWORKS
 
 DEFAULT_SEED = 1
 
@@ -41,11 +41,25 @@ def list_experiments() -> None:
               help="Of arrivals and latencies.")  # fmt: skip
 @click.option("--backbone", type=click.Choice(BACKBONES), default="http", show_default=True,
               help="What carries the replication.")  # fmt: skip
+@click.option("--topology", metavar="NAME|FILE",
+              help="Regions and distances instead of the experiment's own; fewer arrivals and revocations each, "
+              "so that the machine bears it. Requirements in milliseconds stay those of its own.")  # fmt: skip
+@click.option("--network", type=click.Choice(NETWORKS), default=NETWORKS[0], show_default=True,
+              help="What is between regions: delays in one process, or network namespaces and an IP router (needs "
+              "root). Clients have no namespace: what they are away from regions is the router's.")  # fmt: skip
 @click.option("--simulate", is_flag=True, help="In virtual time: seconds, no process, the same numbers for a seed.")
 @click.option("--regions", type=click.IntRange(1, 33), help="With --simulate: on so many regions.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Where results go.")
 def run_experiments(
-    names: tuple[str, ...], quick: bool, seed: int, backbone: str, simulate: bool, regions: int | None, out: Path
+    names: tuple[str, ...],
+    quick: bool,
+    seed: int,
+    backbone: str,
+    topology: str | None,
+    network: str,
+    simulate: bool,
+    regions: int | None,
+    out: Path,
 ) -> int:
     """Run experiments by name or number; exit 0 only if all are valid and every check holds.
 
@@ -54,12 +68,16 @@ def run_experiments(
     from cluster import experiment_console
 
     if simulate:
+        if network != NETWORKS[0]:
+            raise click.UsageError(f"--network {network}: processes have it; virtual time has a network of its own")
         return experiment_console.simulate_all(
-            names, quick=quick, seed=seed, out=out, backbone=backbone, regions=regions
+            names, quick=quick, seed=seed, out=out, backbone=backbone, topology=topology, regions=regions
         )
     if regions is not None:
         raise click.UsageError("--regions: give it with --simulate; processes run the topology of the experiment")
-    return experiment_console.run_all(names, quick=quick, seed=seed, out=out, backbone=backbone)
+    return experiment_console.run_all(
+        names, quick=quick, seed=seed, out=out, backbone=backbone, topology=topology, network=network
+    )
 
 
 @experiment.command("report")

@@ -20,15 +20,17 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from cluster import experiment_file
+from cluster import elsewhere, experiment_file, namespaces
 from cluster.errors import ClusterError
 from cluster.experiment import Experiment, ExperimentError, select
 from cluster.files import read_text, write_whole
 from cluster.history import labelled
 from cluster.interrupts import Interrupts
+from cluster.own_cluster import read_topology
 from cluster.report import console as report_console
 from cluster.result import encoded, result, shown
 from cluster.runner import Progress, Runner
+from cluster.topology import NETWORKS
 
 EXPERIMENTS = Path(__file__).parent / "experiments"
 STOPPED = "stopped before its end"
@@ -48,21 +50,43 @@ def _folded(line: str, width: int | None) -> str:
     return line if width is None else textwrap.fill(line, width, subsequent_indent=" " * 5)
 
 
-def run_all(names: Iterable[str], *, quick: bool, seed: int, out: Path, backbone: str = "http") -> int:
+def run_all(
+    names: Sequence[str],
+    *,
+    quick: bool,
+    seed: int,
+    out: Path,
+    backbone: str = "http",
+    topology: str | None = None,
+    network: str = NETWORKS[0],
+) -> int:
     """Runs experiments one after the other; 0 if all are valid and every check held, else 1. Raises ClusterError."""
 
+    namespaces.check(network)
+    forms = placed(_formed(_chosen(names), quick, backbone), topology, every=_every(names))
+
     def run(one: Experiment, interrupts: Interrupts) -> dict[str, Any]:
-        return _run(one, quick, seed, backbone, interrupts)
+        return _run(one, quick, seed, backbone, network, interrupts)
 
-    return _each(_formed(_chosen(names), quick, backbone), out, run)
+    return _each(forms, out, run)
 
 
-def simulate_all(names: Sequence[str], *, quick: bool, seed: int, out: Path, backbone: str, regions: int | None) -> int:
+def simulate_all(
+    names: Sequence[str],
+    *,
+    quick: bool,
+    seed: int,
+    out: Path,
+    backbone: str,
+    regions: int | None,
+    topology: str | None = None,
+) -> int:
     """The same in virtual time. Raises ClusterError, also for an experiment that cannot be simulated."""
     from cluster.virtual import console
 
-    every = "all" in (name.lower() for name in names)
-    forms = console.possible(_formed(_chosen(names), quick, backbone), backbone, every=every, console=new_console())
+    every = _every(names)
+    able = console.possible(_formed(_chosen(names), quick, backbone), backbone, every=every, console=new_console())
+    forms = placed(able, topology, every=every)
     places = {one.name: console.place(one, regions) for one in forms}
 
     def run(one: Experiment, interrupts: Interrupts) -> dict[str, Any]:
@@ -73,6 +97,26 @@ def simulate_all(names: Sequence[str], *, quick: bool, seed: int, out: Path, bac
 
 def _formed(chosen: Iterable[Experiment], quick: bool, backbone: str) -> list[Experiment]:
     return [(one.shortened() if quick else one).on(backbone) for one in chosen]
+
+
+def _every(names: Iterable[str]) -> bool:
+    return "all" in (name.lower() for name in names)
+
+
+def placed(forms: Sequence[Experiment], asked: str | None, *, every: bool) -> Sequence[Experiment]:
+    """On the topology that is asked for, if one is; of `every` experiment those that mean nothing there are told and
+    left out, else they are a mistake. Raises ClusterError."""
+    if asked is None:
+        return forms
+    there = read_topology(asked)
+    faults = {one.name: elsewhere.refusals(one, there) for one in forms}
+    told = [f"--topology {asked}: {name}: {why}" for name, lines in faults.items() for why in lines]
+    kept = [one for one in forms if not faults[one.name]]
+    if told and (not every or not kept):
+        raise ClusterError(*told)
+    for line in told:
+        print(f"left out: {line}", file=sys.stderr)
+    return [elsewhere.moved(one, asked, there, read_topology(one.topology)) for one in kept]
 
 
 def new_console() -> Console:
@@ -119,11 +163,13 @@ def _chosen(names: Iterable[str]) -> list[Experiment]:
         raise ClusterError(*error.faults) from error
 
 
-def _run(one: Experiment, quick: bool, seed: int, backbone: str, interrupts: Interrupts) -> dict[str, Any]:
+def _run(
+    one: Experiment, quick: bool, seed: int, backbone: str, network: str, interrupts: Interrupts
+) -> dict[str, Any]:
     """The result of one experiment, also of one that did not come to its end."""
     started_at, version, broken = int(time.time()), commit(), None
     with progress_bar(one) as show_progress:
-        runner = Runner(one, seed, show_progress, backbone)
+        runner = Runner(one, seed, show_progress, backbone, network)
         try:
             asyncio.run(_until_stopped(runner, interrupts))
         except asyncio.CancelledError:
@@ -141,6 +187,7 @@ def _run(one: Experiment, quick: bool, seed: int, backbone: str, interrupts: Int
         seed=seed,
         quick=quick,
         backbone=backbone,
+        network=network,
         commit=version,
         started_at=started_at,
         broken=broken,

@@ -5,6 +5,7 @@
 | `number`, `name`, `question` | E1, its slug, and what is to be found out |
 | `latency` | true when its checks judge times: then idle CPU and generator lag decide whether a run is valid |
 | `topology`, `policies` | a topology of `cluster/topologies`; one cluster is started per router policy and seed |
+| `tied` | why it means nothing on another topology, if that is so: `run --topology` refuses it |
 | `[[variants]]` | what is compared, each on clusters of its own: `name`, `clients` (see `behaviour`), `verifiers` (see
   `crowd`), `engine` (one of `engines`), `without` (parts of the router, see `router_config`),
   `dns_ttl_s` (of its policy `dns`), `front` (what stands in the router's place, see `haproxy_files`; only on real
@@ -122,6 +123,7 @@ _SCHEMA = toml_shape.table(
         ),
     },
     {
+        "tied": TEXT,
         "upgrade_from": {"type": "string", "pattern": "^[0-9a-f]{7,40}$"},
         "finding": {"type": "array", "items": TEXT, "minItems": 1},
         "verifiers": toml_shape.table(_VERIFIERS),
@@ -303,6 +305,7 @@ def _build(document: Mapping[str, Any]) -> Experiment:
         cutoffs=_cutoffs(document["cutoffs"]) if "cutoffs" in document else None,
         revoking=Revoking(**document["revocations"]) if "revocations" in document else None,
         variants=variants,
+        tied=document.get("tied", ""),
         upgrade_from=document.get("upgrade_from", ""),
         finding=tuple(document.get("finding", ())),
     )

@@ -7,7 +7,6 @@ order.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import time
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from typing import Any
 
 from aiohttp.web_request import BaseRequest
 
-from cluster import admission, forwarding, health_checks, retry, route
+from cluster import admission, forwarding, health_checks, retry, route, shedding
 from cluster.admission import Gate
 from cluster.choice import Chooser
 from cluster.delay import Path
@@ -31,7 +30,7 @@ from cluster.shedding import Shedding
 from cluster.spare import Demand
 from cluster.upstream import Answer, Upstream, UpstreamError
 from stsd.errors import ServiceUnavailable
-from stsd.wire import forwarded, xml
+from stsd.wire import deadline, forwarded, xml
 
 GATEWAY_STATUSES = frozenset({502, 503, 504})
 NO_REGION = "No region can be reached."
@@ -80,17 +79,20 @@ class Forwarder:
     def begin(self) -> list[asyncio.Task[None]]:
         """Begins to check the regions and to judge what their calls took; the caller cancels the tasks."""
         config = self._config
-        tasks = health_checks.begin(self.upstreams, self.health, self.rng, config.read_key, config.without)
+        tasks = health_checks.begin(
+            self.upstreams, self.health, self.shedding, self.rng, config.read_key, config.without
+        )
         return [*tasks, asyncio.create_task(self._judge_forever(), name="judge")]
 
     async def _judge_forever(self) -> None:
-        for second in itertools.count(1):
+        while True:
             await asyncio.sleep(admission.EVERY_S)
-            for region, gate in self.gates.items():
+            for gate in self.gates.values():
                 gate.tick()
-                if second % 2 == 0:
-                    share = self.shedding[region].tick()
-                    self.health[region].shed(share if self._sheds else 1.0)
+            if self._sheds:
+                shedding.judge(self.shedding, monotonic())
+                for region, one in self.shedding.items():
+                    self.health[region].shed(one.share)
 
     async def respond(self, view: View, request: BaseRequest, target: str, body: bytes, arrived: float) -> Reply:
         """The answer for the client, counted."""
@@ -132,15 +134,24 @@ class Forwarder:
         if attempt.view.region:
             return None
         other, skipped = self.chooser.next(attempt.view.place, attempt.call, monotonic(), attempt.asked)
-        if other is None or not (isinstance(result, Full) or self._budget.take(self._all_in_flight)):
+        if other is None or not retry.in_time(attempt.left_s(monotonic()), self._needs_s(attempt, other)):
+            return None
+        if not (isinstance(result, Full) or self._budget.take(self._all_in_flight)):
             return None
         attempt.leave_out(skipped)
         return other
+
+    def _needs_s(self, attempt: Attempt, region: str) -> float:
+        """How long a call to a region usually takes, distance and service; the latter is nothing until it is known."""
+        view = attempt.view
+        far_ms = self._config.topology.rtt[view.place, region].p50_ms if region in view.paths else 0.0
+        return far_ms / 1000 + self.shedding[region].usual_s
 
     async def _again(self, attempt: Attempt, region: str, result: Result, other: str) -> tuple[str, Result, str]:
         """The second try. A region that answers 503 is still a better answer than no answer."""
         self._metrics.retries.labels("definite" if _is_definite(result) else "indefinite").inc()
         try:
+            await asyncio.sleep(retry.pause_s(self.rng, definite=_is_definite(result)))
             second = await self._attempt(attempt, other)
         finally:
             if not isinstance(result, Full):
@@ -229,13 +240,15 @@ class Forwarder:
         demand.begins(began)
         try:
             result = await self._exchange(attempt, region)
-            if attempt.path in TIMED and isinstance(result, Answer):
+            if isinstance(result, Answer) and result.refuses:
+                gate.refused += attempt.call == "sts"
+            elif attempt.path in TIMED and isinstance(result, Answer):
                 took_s = monotonic() - began
         finally:
             demand.ends()
             gate.ended(took_s)
         if took_s is not None:
-            self.shedding[region].add(took_s, failed=attempt.call == "sts" and _status(result) >= 500)
+            self.shedding[region].add(took_s, monotonic(), failed=attempt.call == "sts" and _status(result) >= 500)
         if self._breaks:
             self._note(region, attempt, result)
         return result
@@ -244,9 +257,10 @@ class Forwarder:
         request = attempt.request
         client_ip, binding = request.remote or "unknown", attempt.binding
         mark = forwarded.mark(self._key, attempt.view.endpoint, client_ip, request.secure, time.time(), binding)
-        head = forwarding.request_head(
-            request.method, attempt.target, request.raw_headers, len(attempt.body), (forwarded.HEADER, mark)
-        )
+        ours = [(forwarded.HEADER, mark)]
+        if (left_s := attempt.left_s(monotonic())) is not None:
+            ours.append((deadline.REMAINING_HEADER, str(max(0, int(left_s * 1000)))))
+        head = forwarding.request_head(request.method, attempt.target, request.raw_headers, len(attempt.body), *ours)
         try:
             wait_s = forwarding.asked_wait_s(request.method, attempt.path, attempt.body)
             upstream = self.upstreams[region]
@@ -255,12 +269,14 @@ class Forwarder:
             return error
 
     def _note(self, region: str, attempt: Attempt, result: Result) -> None:
-        """Passive detection. Only the Query API's errors count: a 503 under /v1/ may be what the caller asked for."""
+        """Passive detection. Only the Query API's errors count: a 503 under /v1/ may be what the caller asked for. Who
+        refuses because there is too much to do is well (see `admission`)."""
         health, now = self.health[region], monotonic()
         if isinstance(result, UpstreamError):
             health.request(now, attempt.call, gateway=True, silent=result.definite)
         elif attempt.call == "sts":
-            health.request(now, failed=result.status >= 500, gateway=result.status in GATEWAY_STATUSES)
+            failed = result.status >= 500 and not result.refuses
+            health.request(now, failed=failed, gateway=failed and result.status in GATEWAY_STATUSES)
         else:
             health.request(now, "v1")
 
@@ -320,13 +336,22 @@ class Attempt:
     late_s: float = 0.0
     steps: Skipped = field(default_factory=list)
     asked: set[str] = field(default_factory=set)
+    until: float | None = None
+    """When the client stops to wait (monotonic seconds), if it told."""
 
     @classmethod
     def of(cls, view: View, request: BaseRequest, target: str, body: bytes, arrived: float) -> Attempt:
         """A request that has just arrived."""
         path, _, query = target.partition("?")
         binding = request.headers.get("Authorization") or query
-        return cls(view, request, target, path, query, body, binding, "sts" if path == "/" else "v1", arrived)
+        attempt = cls(view, request, target, path, query, body, binding, "sts" if path == "/" else "v1", arrived)
+        told = deadline.read(request.headers.get(deadline.HEADER))
+        attempt.until = None if told is None else monotonic() + told - time.time()
+        return attempt
+
+    def left_s(self, now: float) -> float | None:
+        """Seconds until the client stops to wait; None when it did not tell."""
+        return None if self.until is None else self.until - now
 
     @property
     def asks(self) -> tuple[str, str, str, bytes]:
@@ -367,7 +392,7 @@ class Attempt:
 
 
 def _is_definite(result: Result) -> bool:
-    return isinstance(result, UpstreamError) and result.definite
+    return result.definite if isinstance(result, UpstreamError) else result.refuses
 
 
 def _status(result: Result) -> int:

@@ -66,12 +66,13 @@ def origin_form(target: str) -> str:
     return rest[cut:] if rest[cut : cut + 1] == "/" else "/" + rest[cut:]
 
 
-def request_head(method: str, target: str, headers: RawHeaders, body_length: int, mark: tuple[str, str]) -> bytes:
-    """The request line and header fields for a region."""
+def request_head(method: str, target: str, headers: RawHeaders, body_length: int, *ours: tuple[str, str]) -> bytes:
+    """The request line and header fields for a region; `ours` are those that the router adds."""
     kept, has_length = _kept(headers)
     start = f"{method} {target} HTTP/1.1\r\n".encode("utf-8", "surrogateescape")
     length = b"Content-Length: %d\r\n" % body_length if body_length and not has_length else b""
-    return start + kept + length + f"{mark[0]}: {mark[1]}\r\n\r\n".encode("utf-8", "surrogateescape")
+    added = "".join(f"{name}: {value}\r\n" for name, value in ours)
+    return start + kept + length + f"{added}\r\n".encode("utf-8", "surrogateescape")
 
 
 def response_fields(headers: RawHeaders) -> bytes:

@@ -11,6 +11,7 @@ from time import monotonic
 from cluster import canary
 from cluster.canary import ReadKey
 from cluster.outlier import Check, RegionHealth
+from cluster.shedding import Shedding
 from cluster.upstream import Upstream, UpstreamError
 
 INTERVAL_S = 1.0
@@ -42,21 +43,26 @@ async def check_forever(upstream: Upstream, health: RegionHealth, rng: Random, *
 
 
 async def check_deeply_forever(
-    upstream: Upstream, region: str, health: RegionHealth, rng: Random, read_key: ReadKey
+    upstream: Upstream, region: str, health: RegionHealth, shedding: Shedding, rng: Random, read_key: ReadKey
 ) -> None:
     """The deep checks of one region until cancelled; the first one comes at a random moment of the interval."""
-    await asyncio.sleep(canary.EVERY_S * rng.random())
+    next_at = monotonic() + canary.EVERY_S * rng.random()
     while True:
-        good = await canary.check(upstream, region, read_key)
-        if good is not None:
-            health.deep_check(good, monotonic())
-        interval_s = canary.AGAIN_S if good is False else canary.EVERY_S
-        await asyncio.sleep(interval_s * (1 + JITTER * (2 * rng.random() - 1)))
+        await asyncio.sleep(canary.AGAIN_S * (1 + JITTER * (2 * rng.random() - 1)))
+        if monotonic() < next_at and shedding.share >= 1.0:
+            continue
+        found, now = await canary.check(upstream, region, read_key), monotonic()
+        if found.good is not None:
+            health.deep_check(found.good, now)
+            for took_s in found.took_s:
+                shedding.add(took_s, now, failed=not found.good)
+        next_at = now + (0.0 if found.good is False else canary.EVERY_S)
 
 
 def begin(
     upstreams: Mapping[str, Upstream],
     healths: Mapping[str, RegionHealth],
+    shares: Mapping[str, Shedding],
     rng: Random,
     read_key: ReadKey | None,
     without: frozenset[str],
@@ -69,6 +75,6 @@ def begin(
         active = check_forever(upstream, healths[region], rng, counts=counts)
         tasks.append(asyncio.create_task(active, name=f"check {region}"))
         if deep is not None:
-            deeply = check_deeply_forever(upstream, region, healths[region], rng, deep)
+            deeply = check_deeply_forever(upstream, region, healths[region], shares[region], rng, deep)
             tasks.append(asyncio.create_task(deeply, name=f"deep check {region}"))
     return tasks

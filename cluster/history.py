@@ -136,6 +136,8 @@ class Crowd:
     workers: int
     reactions: Sequence[Reaction] = ()
     samples: Sequence[Sample] = ()
+    silent: Mapping[str, int] = field(default_factory=dict)
+    """How often a region's node did not tell what it had answered."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from cluster import namespaces, packets, tun_router
@@ -106,12 +106,12 @@ class NamespaceLinks(Carrier):
                 going = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             going.setblocking(False)
             going.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await self._pipe(reader, writer, going, (there, port))
+            await self._pipe(reader, writer, going, (there, port), answers=first, passed=way.answers())
 
         async def arrive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             near = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             near.setblocking(False)
-            await self._pipe(reader, writer, near, (HOST, way.upstream))
+            await self._pipe(reader, writer, near, (HOST, way.upstream), requests=second)
 
         self._servers.append(await asyncio.start_server(arrive, sock=arrival))
         self._servers.append(await asyncio.start_server(leave, HOST, way.port))
@@ -122,25 +122,40 @@ class NamespaceLinks(Carrier):
         writer: asyncio.StreamWriter,
         onward: socket.socket,
         to: tuple[str, int],
+        *,
+        requests: str = "",
+        answers: str = "",
+        passed: Callable[[bytes], bytes] = bytes,
     ) -> None:
-        """One connection goes on from `onward`, until either side ends it."""
+        """One connection goes on from `onward`, until either side ends it. Where the network ends here, requests or
+        answers arrive in a region, of the answers what is `passed`."""
         far_writer: asyncio.StreamWriter | None = None
         with self._connection(writer):
             try:
                 await asyncio.get_running_loop().sock_connect(onward, to)
                 far_reader, far_writer = await asyncio.open_connection(sock=onward)
                 async with asyncio.TaskGroup() as both:
-                    both.create_task(_copy(reader, far_writer))
-                    both.create_task(_copy(far_reader, writer))
+                    both.create_task(self._copy(reader, far_writer, requests, bytes))
+                    both.create_task(self._copy(far_reader, writer, answers, passed))
             except* OSError:
                 pass  # one side is gone: the other one is told by the end of its connection
             finally:
                 with contextlib.suppress(OSError):
                     (onward.close if far_writer is None else far_writer.transport.abort)()
 
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while piece := await reader.read(PIECE_BYTES):
-        writer.write(piece)
-        await writer.drain()
-    writer.write_eof()
+    async def _copy(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        arrives_in: str,
+        passed: Callable[[bytes], bytes],
+    ) -> None:
+        piece = b"."
+        while piece:
+            piece = await reader.read(PIECE_BYTES)
+            going = passed(piece)
+            writer.write(going)
+            if arrives_in:
+                self.received[arrives_in] += len(going)
+            await writer.drain()
+        writer.write_eof()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import permutations
 from random import Random
 from time import monotonic
@@ -24,6 +24,7 @@ from cluster.data_dir import HOST, DataDir
 from cluster.delay import sleep_until
 from cluster.errors import ClusterError
 from cluster.faults import FaultError, Links, Pair
+from cluster.gateway_gossip import WithoutGossip
 from cluster.topology import Ports
 
 PIECE_BYTES = 65_536
@@ -36,11 +37,17 @@ _Pieces = asyncio.Queue[tuple[float, bytes]]
 
 
 class Way(NamedTuple):
-    """What connects at `port` comes from pair[0], and goes on to `upstream`, a port in pair[1]."""
+    """What connects at `port` comes from pair[0], and goes on to `upstream`, a port in pair[1]: that of a node, or of a
+    NATS server's gateway."""
 
     pair: Pair
     port: int
     upstream: int
+    gateway: bool = False
+
+    def answers(self) -> Callable[[bytes], bytes]:
+        """For one connection: what of its answers arrives, piece by piece, an empty one at the end."""
+        return WithoutGossip().passed if self.gateway else bytes
 
 
 class Carrier:
@@ -49,6 +56,8 @@ class Carrier:
     def __init__(self, links: Links, ways: Iterable[Way]) -> None:
         self.links = links
         self.ways = list(ways)
+        self.received = dict.fromkeys(links.regions, 0)
+        """Bytes that each region got from others."""
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -65,14 +74,14 @@ class Carrier:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def obey(self, order: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer to an order, or to `status`."""
+        """The answer to an order, or to `status`: what is wrong now, and how much each region got."""
         if order.get("verb") != "status":
             try:
                 self.links.obey(order)
                 self._follow(order)
             except FaultError as error:
                 return {"ok": False, "fault": str(error)}
-        return {"ok": True, "faults": self.links.told()}
+        return {"ok": True, "faults": self.links.told(), "received": self.received}
 
     def _follow(self, order: Mapping[str, Any]) -> None:
         """Does what `links` has been told. Raises FaultError."""
@@ -96,8 +105,6 @@ class LinkProcess(Carrier):
 
     def __init__(self, links: Links, ways: Iterable[Way], seed: int | None) -> None:
         super().__init__(links, ways)
-        self.received = dict.fromkeys(links.regions, 0)
-        """Bytes that each region got from others."""
         self._rng = Random(seed)  # noqa: S311  latency is random, not secret
         self._open = {pair: asyncio.Event() for pair in permutations(links.regions, 2)}
         self._show()
@@ -112,11 +119,6 @@ class LinkProcess(Carrier):
             server = await asyncio.start_server(accept, HOST, way.port)
             self.ways[at] = way._replace(port=int(server.sockets[0].getsockname()[1]))
             self._servers.append(server)
-
-    def obey(self, order: Mapping[str, Any]) -> dict[str, Any]:
-        """The same, and how much each region got."""
-        answer = super().obey(order)
-        return answer | {"received": self.received} if answer["ok"] else answer
 
     def _follow(self, order: Mapping[str, Any]) -> None:
         self._show()
@@ -142,13 +144,13 @@ class LinkProcess(Carrier):
         requests: _Pieces = asyncio.Queue(PIECES_ON_THE_WAY)
         answers: _Pieces = asyncio.Queue(PIECES_ON_THE_WAY)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._read(there, reader, requests))
+            tasks.create_task(self._read(there, reader, requests, bytes))
             await self._arrival(there, self._due(there))
             far_reader, far_writer = await asyncio.open_connection(HOST, way.upstream)
             try:
                 async with asyncio.TaskGroup() as both:
                     both.create_task(self._write(there, requests, far_writer))
-                    both.create_task(self._read(back, far_reader, answers))
+                    both.create_task(self._read(back, far_reader, answers, way.answers()))
                     both.create_task(self._write(back, answers, writer))
             finally:
                 far_writer.transport.abort()
@@ -158,15 +160,17 @@ class LinkProcess(Carrier):
         now = monotonic()
         return now + self.links.delay_ms(*pair, self._rng, now) / 1000
 
-    async def _read(self, pair: Pair, reader: asyncio.StreamReader, pieces: _Pieces) -> None:
-        """Takes what arrives and says when it may go on; an empty piece is the end. Pieces never overtake."""
-        last = 0.0
-        while True:
+    async def _read(
+        self, pair: Pair, reader: asyncio.StreamReader, pieces: _Pieces, passed: Callable[[bytes], bytes]
+    ) -> None:
+        """Takes what arrives and says when what is passed goes on; an empty piece is the end. Pieces never overtake."""
+        last, piece = 0.0, b"."
+        while piece:
             piece = await reader.read(PIECE_BYTES)
             last = max(last, self._due(pair))
-            await pieces.put((last, piece))
-            if not piece:
-                return
+            if going := passed(piece):
+                await pieces.put((last, going))
+        await pieces.put((last, b""))
 
     async def _write(self, pair: Pair, pieces: _Pieces, writer: asyncio.StreamWriter) -> None:
         while True:
@@ -205,7 +209,7 @@ def run(data: DataDir, seed: int | None, network: str = "inproc") -> int:
 def ways(ports: Ports) -> Iterator[Way]:
     """From node to node, and from gateway to gateway."""
     yield from (Way(pair, port, ports.regions[pair[1]]) for pair, port in ports.links.items())
-    yield from (Way(pair, port, ports.nats[pair[1]].gateway) for pair, port in ports.gateways.items())
+    yield from (Way(pair, port, ports.nats[pair[1]].gateway, gateway=True) for pair, port in ports.gateways.items())
 
 
 async def _serve(data: DataDir, process: Carrier) -> None:

@@ -17,6 +17,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from cluster.errors import ClusterError
+
 FOLDER = Path("/run/netns")
 TUN = Path("/dev/net/tun")
 NAME = re.compile(r"stsd-([0-9]+)-([0-9]+)-([0-9]+|probe)")
@@ -48,6 +50,12 @@ def why_not() -> str:
     except (NamespaceError, OSError) as error:
         return str(error)
     return ""
+
+
+def check(network: str) -> None:
+    """Raises ClusterError where this machine cannot have that network (one of NETWORKS)."""
+    if network == "netns" and (reason := why_not()):
+        raise ClusterError(f"--network netns: not possible here: {reason}; --network inproc works everywhere")
 
 
 def own_name(what: object) -> str:

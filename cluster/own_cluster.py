@@ -116,12 +116,15 @@ async def node_counts(data: DataDir) -> dict[str, NodeCounts]:
     }
 
 
-async def node_metrics_texts(data: DataDir) -> list[str]:
-    """The expositions of all nodes; to be understood later, for whoever has no time now. One that is silent is left
-    out."""
+async def node_metrics_texts(data: DataDir) -> dict[str, str | None]:
+    """The exposition of each region's node, None of one that is silent; to be understood later, for whoever has no time
+    now."""
     regions = data.topology.regions
     answers = await asyncio.gather(*(probe.get(f"{data.url(region)}/metrics", timeout_s=5) for region in regions))
-    return [answer[1].decode() for answer in answers if answer is not None and answer[0] == 200]
+    return {
+        region: None if answer is None or answer[0] != 200 else answer[1].decode()
+        for region, answer in zip(regions, answers, strict=True)
+    }
 
 
 async def heads_are_equal(data: DataDir) -> bool:

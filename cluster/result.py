@@ -19,7 +19,7 @@ from cluster.crowd import checks as crowd_checks
 from cluster.distributions import quantile
 from cluster.experiment import Cutoffs, Experiment, Load, Variant, Verifiers
 from cluster.history import Crowd, Exchange, Run, percentile
-from cluster.topology import Topology
+from cluster.topology import NETWORKS, Topology
 
 P999_SAMPLES_MIN = 20_000
 GROUP = "policy location endpoint region"
@@ -37,6 +37,7 @@ def result(
     started_at: int,
     broken: str | None = None,
     backbone: str = "http",
+    network: str = NETWORKS[0],
 ) -> dict[str, Any]:
     """The content of `result.json`. `broken` says why the experiment did not come to its end, None when it did."""
     reasons = [broken] if broken else []
@@ -56,7 +57,7 @@ def result(
             "home": topology.home,
             "locations": list(topology.locations),
         },
-        "parameters": parameters(experiment, quick, backbone),
+        "parameters": parameters(experiment, quick, backbone, network),
         "checks": [asdict(verdict) for verdict in verdicts],
         "series": [*series(runs), *_switch_series(experiment, runs)],
     }
@@ -111,12 +112,14 @@ def shown(measured: float | None) -> str:
     return "nothing" if measured is None else f"{measured:.4g}"
 
 
-def parameters(experiment: Experiment, quick: bool, backbone: str) -> dict[str, Any]:
+def parameters(experiment: Experiment, quick: bool, backbone: str, network: str = NETWORKS[0]) -> dict[str, Any]:
     """Everything that shaped the run; times in seconds."""
     return {
         "form": "quick" if quick else "full",
         "simulated": False,
         "backbone": backbone,
+        "network": network,
+        **({"topology": experiment.topology} if experiment.elsewhere else {}),
         "policies": list(experiment.policies),
         "seeds": experiment.seeds,
         "variants": [_variant(one) for one in experiment.variants if one.name],
@@ -207,6 +210,8 @@ def _crowd_series(runs: Sequence[Run]) -> Iterable[dict[str, Any]]:
     yield _table("asked", columns, (row for run, crowd in crowds for row in _asked(run, crowd)))
     columns = "policy seed moment at_s workers calls refused answered_s fetches_of_one_worker_max fetches_of_all"
     yield _table("moments", columns, (row for run, crowd in crowds for row in _reactions(run, crowd)))
+    silent = ([run.label, run.seed, *told] for run, crowd in crowds for told in sorted(crowd.silent.items()))
+    yield _table("silent nodes", "policy seed region readings_missing", silent)
 
 
 def _asked(run: Run, crowd: Crowd) -> Iterable[Row]:

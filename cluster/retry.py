@@ -15,6 +15,7 @@ nothing; an MFA code counts once. Another region is possible at the global endpo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from random import Random
 from urllib.parse import parse_qsl
 
 REPEATABLE_ACTIONS = frozenset({"AssumeRole", "GetAccessKeyInfo", "GetCallerIdentity", "GetSessionToken"})
@@ -29,6 +30,8 @@ REPEATABLE_POSTS = frozenset({"/v1/verify", "/v1/revocations"})
 REPEATABLE_GETS = ("/v1/", "/.well-known/")
 ONE_TIME_PARAMETERS = frozenset({"TokenCode"})
 FORM_FIELDS_MAX = 10_000
+JITTER_S = 0.02
+"""Calls that one region broke off all at once arrive at the next one spread over so long."""
 
 
 def repeatable(method: str, path: str, query: str, body: bytes) -> bool:
@@ -39,6 +42,17 @@ def repeatable(method: str, path: str, query: str, body: bytes) -> bool:
 def hedgeable(method: str, path: str, query: str, body: bytes) -> bool:
     """Whether two regions may be asked at once; what is not understood may not."""
     return _allowed(HEDGEABLE_ACTIONS, method, path, query, body)
+
+
+def pause_s(rng: Random, *, definite: bool) -> float:
+    """Seconds until a retry begins. Where nothing was done, no connection or a refusal, calls come as clients make
+    them, and none has to wait."""
+    return 0.0 if definite else rng.uniform(0, JITTER_S)
+
+
+def in_time(left_s: float | None, needs_s: float) -> bool:
+    """Whether what takes `needs_s` ends before the client stops to wait; `left_s` is None for one that told nothing."""
+    return left_s is None or needs_s < left_s
 
 
 def _allowed(actions: frozenset[str], method: str, path: str, query: str, body: bytes) -> bool:

@@ -42,6 +42,7 @@ from cluster.observer import Observer, journal_bytes
 from cluster.own_cluster import OwnCluster
 from cluster.revocation_load import Revoker
 from cluster.revocation_preload import preload
+from cluster.topology import NETWORKS
 from loadtest.places import DataDirError, read_key, read_places, read_role
 
 TICK_S = 0.2
@@ -54,10 +55,12 @@ Progress = Callable[[float, str], None]
 class Runner:
     """One experiment with one seed to begin from. `runs` is what was recorded so far."""
 
-    def __init__(self, experiment: Experiment, seed: int, progress: Progress, backbone: str = "http") -> None:
+    def __init__(
+        self, experiment: Experiment, seed: int, progress: Progress, backbone: str = "http", network: str = NETWORKS[0]
+    ) -> None:
         self.experiment = experiment
         self.seed = seed
-        self.backbone = backbone
+        self.backbone, self.network = backbone, network
         self.topology = own_cluster.read_topology(experiment.topology)
         self.runs: list[Run] = []
         self._progress = progress
@@ -99,7 +102,14 @@ class Runner:
         engine = ENGINES[variant.engine] if variant.engine else Engine(self.backbone)
         if engine.program:
             environment = environment | {brokers.PROGRAM: engine.program}
-        flags = ["--backbone", engine.backbone, *_hooks(self.experiment.faults), *_router(variant, front)]
+        flags = [
+            "--backbone",
+            engine.backbone,
+            "--network",
+            self.network,
+            *_hooks(self.experiment.faults),
+            *_router(variant, front),
+        ]
         return OwnCluster(self.experiment.topology, policy, seed, *flags, environment=environment)
 
     async def _load(

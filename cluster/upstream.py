@@ -46,6 +46,11 @@ class Answer:
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
 
+    @property
+    def refuses(self) -> bool:
+        """Whether the region did nothing because it has too much to do: 503 that says when to come again."""
+        return self.status == 503 and any(name.lower() == b"retry-after" for name, _ in self.headers)
+
 
 class Upstream:
     """One region's address. `connect_timeout_s` bounds connecting, `answer_timeout_s` every wait for bytes."""

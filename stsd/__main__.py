@@ -49,6 +49,8 @@ def cli() -> None:
 @click.option("--resource-server-keys", type=FILE, help="Keys of verifiers that are not on loopback, one a line.")
 @click.option("--quota", "quota_per_s", type=click.IntRange(min=1), metavar="N", envvar="STSD_QUOTA",
               help="Requests a second of each account (AWS: 600). Default: $STSD_QUOTA, else no limit.")  # fmt: skip
+@click.option("--drain-s", type=click.FloatRange(0, 3600), default=0.0, show_default=True, metavar="N",
+              help="After SIGTERM, serve so many seconds more, not ready; a second signal ends that.")  # fmt: skip
 @click.option(
     "--unsafe-test-hooks", is_flag=True, help="Let tests move the clock and forget everything. Loopback only."
 )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
-import signal
 import socket
 import ssl
 import sys
@@ -36,6 +34,7 @@ from stsd.server.backbone.sealing import Sealing
 from stsd.server.backbone.snapshot_files import SnapshotFiles
 from stsd.server.changes import Changes, PeerCalls
 from stsd.server.clock import Clock, entropy
+from stsd.server.ending import Ending
 from stsd.server.gateway import Gateway
 from stsd.server.http import HttpServer
 from stsd.server.journal import Journal
@@ -61,14 +60,18 @@ DEFAULT_LIMITS = Limits()
 
 
 def run(settings: Config, limits: Limits = DEFAULT_LIMITS) -> None:
-    """Serve until SIGINT or SIGTERM; `limits` say what is stale. Raises ConfigError when settings cannot be used."""
+    """Serve until SIGINT, or until `drain_s` after SIGTERM; `limits` say what is stale.
+
+    Raises ConfigError when settings cannot be used.
+    """
     if not hasattr(http_parser, "HttpRequestParserC"):
         print("stsd: aiohttp's C parser is missing: expect half the speed", file=sys.stderr)
     uvloop.run(_serve(settings, limits))
 
 
 async def _serve(settings: Config, limits: Limits) -> None:
-    stop = _told_to_stop()
+    ending = Ending()
+    ending.listen()
     secure = tls.serving(settings)
     keys_file = settings.resource_server_keys
     resource_server_keys = config.read_resource_server_keys(keys_file) if keys_file else ()
@@ -169,8 +172,10 @@ async def _serve(settings: Config, limits: Limits) -> None:
             directory.write_profiles(url, settings.region)
         _settle_memory()
         _announce(settings, directory, url)
-        await stop.wait()
+        await ending.told.wait()
         probes.draining = True
+        server.drain()
+        await ending.drained(settings.drain_s)
 
 
 def _view(settings: Config, directory: DataDirectory, clock: Clock, limits: Limits) -> View:
@@ -255,11 +260,3 @@ def _settle_memory() -> None:
     """Requests leave no cycles behind, so the collector has little to find and need not look at what start-up made."""
     gc.collect()
     gc.freeze()
-
-
-def _told_to_stop() -> asyncio.Event:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    return stop

@@ -37,6 +37,8 @@ class Config:
     `backbone` names the NATS servers that carry replication, in the order in which they are tried; none means that
     nodes call each other. `metrics_listen` is an extra `host:port` for /metrics, needed when the node does not listen
     on loopback. `quota_per_s` is how many requests a second each account may make here; None is without limit.
+    `drain_s` is how long it goes on serving after SIGTERM, in seconds: as long as those in front need to see that it is
+    not ready.
     """
 
     region: str = DEFAULT_REGION
@@ -54,6 +56,7 @@ class Config:
     metrics_listen: tuple[str, int] | None = None
     resource_server_keys: Path | None = None
     quota_per_s: int | None = None
+    drain_s: float = 0.0
     unsafe_test_hooks: bool = False
 
     @property

@@ -7,7 +7,8 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 
 from cluster import node_metrics, own_cluster
@@ -31,7 +32,7 @@ class Herd:
     def __init__(self, data: DataDir, settings: Verifiers, kind: str, token: str, begin: float) -> None:
         self._data, self._settings, self._kind = data, settings, kind
         self._token, self._begin = token, begin
-        self._samples: list[tuple[float, list[str]]] = []
+        self._samples: list[tuple[float, dict[str, str | None]]] = []
         self._result = data.path / "crowd-result.json"
 
     async def run(self, duration_s: float) -> None:
@@ -56,8 +57,7 @@ class Herd:
         """What was recorded so far; the process of the crowd tells at its end, also when it was stopped."""
         told = json.loads(self._result.read_text()) if self._result.exists() else {"reactions": []}
         reactions = [Reaction(**{**one, "fetches": _by_number(one["fetches"])}) for one in told["reactions"]]
-        samples = [Sample(at_s, node_metrics.answered(texts)) for at_s, texts in self._samples]
-        return Crowd(self._settings.count, reactions, samples)
+        return Crowd(self._settings.count, reactions, *counted(self._samples))
 
     def _orders(self, duration_s: float) -> Orders:
         settings = self._settings
@@ -81,6 +81,19 @@ class Herd:
             texts = await own_cluster.node_metrics_texts(self._data)
             self._samples.append((time.monotonic() - self._begin, texts))
             at_s += INTERVAL_S
+
+
+def counted(readings: Iterable[tuple[float, Mapping[str, str | None]]]) -> tuple[list[Sample], dict[str, int]]:
+    """What all nodes together had answered at each moment, and how often each one was silent. A moment at which one was
+    is no sample: the sum of the others would look as if answers had been taken back."""
+    samples: list[Sample] = []
+    silent: Counter[str] = Counter()
+    for at_s, texts in readings:
+        told = [text for text in texts.values() if text is not None]
+        silent.update(region for region, text in texts.items() if text is None)
+        if len(told) == len(texts):
+            samples.append(Sample(at_s, node_metrics.answered(told)))
+    return samples, dict(silent)
 
 
 def _by_number(fetches: Mapping[str, int]) -> dict[int, int]:

@@ -14,15 +14,22 @@ REPORT = "report.html"
 
 
 def read(where: Path, numbers: Mapping[str, str]) -> tuple[list[Record], list[str]]:
-    """The results of a folder, of one experiment's folder or of one file, and a line for each that cannot be read.
-    Raises ClusterError when there is none at all."""
+    """The results of a folder, of one experiment's folder or of one file, and a line for each that cannot be read, or
+    that is of an experiment of which there is one already: both would be drawn to the same files. Raises ClusterError
+    when there is none at all."""
     paths = found(where)
     if not paths:
         raise ClusterError(f"{where}: no result here: give a folder that `experiment run --out` has filled")
-    records, faults = [], []
+    records: list[Record] = []
+    faults: list[str] = []
+    first: dict[str, Path] = {}
     for path in paths:
         try:
-            records.append(parse(read_text(path, "result"), numbers))
+            record = parse(read_text(path, "result"), numbers)
+            if first.setdefault(record.name, path) != path:
+                faults.append(f"{path}: {record.name} is in {first[record.name]} already: move one to another folder")
+                continue
+            records.append(record)
         except RecordError as error:
             faults.append(f"{path}: {error}")
         except ClusterError as error:

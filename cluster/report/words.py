@@ -49,6 +49,7 @@ OTHER_COMMANDS: Mapping[str, str] = {
 TOLD = {
     *("form", "backbone", "policies", "seeds", "variants", "load", "faults", "revocations", "cutoffs"),
     *("quick_checks", "quick_leaves_out", "simulated", "not_judged"),
+    *("topology", "network"),
 }
 """Parameters that the sentences below tell."""
 
@@ -72,6 +73,7 @@ def done(record: Record) -> Iterator[tuple[str, str]]:
         ("Load", _load(record.parameters.get("load"))),
         ("Revocations", _revocations(record.parameters.get("revocations"))),
         ("Cut-offs", _cutoffs(record.parameters.get("cutoffs"))),
+        ("Network", _network(record.parameters)),
         ("Faults", _faults(record.parameters.get("faults"))),
         ("Form", _form(record.parameters)),
         ("Time", _virtual(record.parameters)),
@@ -138,6 +140,12 @@ def _cutoffs(settings: Any) -> str:
         f"Every {settings.get('every_s', 0):g} s a session in each region, which one region after the other cuts off,"
         f" and more sessions {moments} s later; every region says of each whether it accepts it."
     )
+
+
+def _network(parameters: Mapping[str, Any]) -> str:
+    if parameters.get("network") != "netns":
+        return ""
+    return "A namespace for each region and an IP router between them; what clients are away is the failover router's."
 
 
 def _faults(faults: Any) -> str:
@@ -211,8 +219,16 @@ def command(record: Record, out: str = "out/") -> str:
     words += ["--seed", str(record.seed)]
     backbone = record.parameters.get("backbone", "http")
     words += [] if backbone == "http" else ["--backbone", shlex.quote(str(backbone))]
+    words += _asked(record.parameters)
     words += ["--simulate"] if record.parameters.get("simulated") else []
     return " ".join([*words, "--out", out])
+
+
+def _asked(parameters: Mapping[str, Any]) -> list[str]:
+    """The options for where it was run, if that is another place than the experiment's own."""
+    network = parameters.get("network", "inproc")
+    words = ["--topology", shlex.quote(str(parameters["topology"]))] if parameters.get("topology") else []
+    return words if network == "inproc" else [*words, "--network", shlex.quote(str(network))]
 
 
 def when(instant: int) -> str:

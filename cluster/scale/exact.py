@@ -6,7 +6,7 @@ only peer. A head's shell passes on at once what it applies, as a tree needs; th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
@@ -16,12 +16,15 @@ from cluster.scale.tree import LAN_S_MEAN, LAN_S_MIN
 from cluster.sim import client
 from cluster.sim.client import Request
 from cluster.sim.disk import Disk
+from cluster.sim.membership import Membership
 from cluster.sim.network import Network
 from cluster.sim.node import Process, SimNode
+from cluster.sim.operator import ROOT
 from cluster.sim.world import Kinds, World
 from cluster.virtual.calls import ENVELOPE_S
 from cluster.virtual.replication import SYNC_S, session
-from stsd.revocation.messages import Delta, Message, Ready
+from stsd.revocation.messages import Delta, Origin, Ready, Sent
+from stsd.revocation.peer_set import PeerSet
 from stsd.revocation.revocation_set import Revocation
 
 NODES_MAX = 500
@@ -31,12 +34,6 @@ SETTLE_S = 4.0
 
 class TreeNode(SimNode):
     """A node of the tree. Members write nothing, so they need no heartbeat: they tell their head what they hold."""
-
-    def start(self) -> None:
-        """With the peers of its place."""
-        super().start()
-        assert self.process is not None
-        self.process.replica.regroup(self._tree.peers(self.name), self.now)
 
     @property
     def _tree(self) -> TreeWorld:
@@ -52,6 +49,9 @@ class TreeNode(SimNode):
             push = Delta(process.replica.epoch, came, "push", process.replica.digest().identities)
             self.world.network.send(self.name, below, push)
 
+    def tell_what_it_knows(self, process: Process) -> None:
+        """Nobody comes or leaves."""
+
     def _tick(self, process: Process) -> None:
         if self.name in self._tree.members:
             super()._tick(process)
@@ -61,6 +61,21 @@ class TreeNode(SimNode):
             self.world.scheduler.after(1.0, partial(self._tick, process))
 
 
+class _Place(Membership):
+    """The peers of a node's place in the tree, where whoever has the cluster key is believed."""
+
+    def believes(self, machine: SimNode) -> bool:
+        """Everybody."""
+        return True
+
+    def limit(self, origin: Origin, public_key: bytes) -> None:
+        """None."""
+
+    def addresses(self) -> dict[str, str]:
+        """By name."""
+        return {name: name for name in cast("TreeWorld", self._node.world).peers(self._node.name)}
+
+
 class _Wires(Network):
     """Every message by itself, with the delays of its two nodes' regions."""
 
@@ -68,7 +83,7 @@ class _Wires(Network):
         super().__init__(world.scheduler, world._deliver, lambda *_: None, encoded=False)
         self._links = links
 
-    def send(self, sender: str, receiver: str, message: Message) -> None:
+    def send(self, sender: str, receiver: str, message: Sent) -> None:
         """Hand a message to the link."""
         chance, pair = self._scheduler.random, (region_of(sender), region_of(receiver))
         if pair[0] == pair[1]:
@@ -105,6 +120,15 @@ class TreeWorld(World):
         if name not in self.members:
             return (f"{region_of(name)}/0",)
         return (*(head for head in self.members if head != name), *self.members[name])
+
+    def found(self) -> None:
+        """All are there from the start."""
+        for node in self.nodes.values():
+            node.disk.joined = True
+
+    def membership(self, node: SimNode, changed: Callable[[], None]) -> Membership:
+        """The place in the tree."""
+        return _Place(node, PeerSet(ROOT.public_key), changed, lambda _: None)
 
     def new_disk(self, name: str) -> Disk:
         """One that nothing is wrong with."""

@@ -6,7 +6,7 @@ revocation is kept. The allowance for skew is the real one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 from random import Random
@@ -35,7 +35,8 @@ KINDS = {"access_key": 10, "key": 1, "session": 4, "source_identity": 2, "role":
 
 @dataclass(slots=True)
 class Request:
-    """A revocation that a client asked `node` for. `acked_at` stays None without an answer."""
+    """A revocation that a client asked the machine `node` for. `acked_at` stays None without an answer. `holders` are
+    the machines that had it when it was answered, or when one of them was removed."""
 
     revocation: Revocation
     entry: bytes
@@ -48,6 +49,12 @@ class Request:
     acked_at: float | None = None
     holders: tuple[str, ...] = ()
     token: str = ""
+    anew: frozenset[bytes] = frozenset()
+    """The entries with which others have said it anew."""
+
+    def on(self, entries: Container[bytes]) -> bool:
+        """Whether it is among these, in one form or another."""
+        return self.entry in entries or any(entry in entries for entry in self.anew)
 
 
 @dataclass(slots=True)
@@ -121,6 +128,11 @@ def request(revocation: Revocation, node: str, asked_at: float, target: Session)
     return Request(revocation, encode_revocation(revocation), node, asked_at, target)
 
 
+def region_of(machine: str) -> str:
+    """A region's first machine is called as it, those that come later have a number behind a dot."""
+    return machine.partition(".")[0]
+
+
 def refuses(asked: Request, session: Session) -> bool:
     """The meaning of a revocation, said a second time and without shortcuts, to judge the revocation set by."""
     revocation, principal = asked.revocation, session.principal
@@ -128,7 +140,7 @@ def refuses(asked: Request, session: Session) -> bool:
 
     def cutoff_ms(region: str) -> int:
         """The cut-off for what a node of `region` issued, by its own clock."""
-        return revocation.issued_before_ms + (0 if region == asked.node else EPSILON_MS)
+        return revocation.issued_before_ms + (0 if region == region_of(asked.node) else EPSILON_MS)
 
     before = session.issued_at_ms < cutoff_ms(session.region)
     match revocation.kind:

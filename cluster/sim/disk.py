@@ -31,6 +31,7 @@ class _Write:
     done: Done
     gone: tuple[Batch, ...]
     checkpoint: Checkpoint | None
+    records: tuple[bytes, ...]
 
 
 class Disk:
@@ -56,7 +57,11 @@ class Disk:
         """The logs in which something was."""
         self.checkpoint: Checkpoint | None = None
         self.seed = b""
+        self.records: tuple[bytes, ...] = ()
+        """The peer set; with the seed it is in the node's directory, beside the journal."""
         self.incarnation = ""
+        self.joined = False
+        """Whether the node has noted that it caught up once."""
         self.identities: tuple[Announcement, ...] = ()
         self.forks: tuple[Fork, ...] = ()
         self.slow = False
@@ -73,9 +78,10 @@ class Disk:
         *,
         gone: Sequence[Batch] = (),
         checkpoint: Checkpoint | None = None,
+        records: tuple[bytes, ...] = (),
     ) -> None:
         """Write and sync; `done` hears whether it worked, and nothing if the node crashes before."""
-        write = _Write(tuple(rows), done, tuple(gone), checkpoint)
+        write = _Write(tuple(rows), done, tuple(gone), checkpoint, records)
         self._flying.append(write)
         self._begin(write)
 
@@ -102,11 +108,11 @@ class Disk:
         self._busy_until = 0.0
 
     def empty(self) -> None:
-        """A new disk."""
+        """A new disk for the journal; the directory is on another one."""
         self.rows.clear()
         self.entries.clear()
         self.checkpoint = None
-        self.seed, self.incarnation, self.identities, self.forks = b"", "", (), ()
+        self.incarnation, self.joined, self.identities, self.forks = "", False, (), ()
 
     def drop(self, batch: Batch) -> None:
         """Remove a row that was found damaged."""
@@ -156,6 +162,7 @@ class Disk:
             if self.rows.pop((batch.origin, batch.first), None) is not None:
                 self._count(batch, -1)
         self.checkpoint = write.checkpoint or self.checkpoint
+        self.records = write.records or self.records
 
     def _keep(self, batch: Batch) -> None:
         self._persisted(batch)

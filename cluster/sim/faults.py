@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from cluster.sim.world import World
 
 Undo = Callable[[], None]
+MEMBERS_LEFT = 2
+"""No fault leaves fewer."""
+REMOVED_AFTER_S = 1.5
+"""How long two nodes are cut off before one of them is removed, on average."""
 SWIZZLE_S = 1.0
 """Between two steps of a swizzle, on average."""
 
@@ -73,8 +77,10 @@ def crash_while_writing(world: World, node: SimNode) -> Undo | None:
 
 
 def lose_disk(world: World, node: SimNode) -> Undo | None:
-    """A crash that takes the disk with it; once in a world."""
-    if node.process is None or any(other.wiped for other in world.nodes.values()):
+    """A crash that takes the disk with the journal; once in a world, and never the last disk that has caught up. The
+    machine goes on with its identity key."""
+    once = not node.removed and not any(other.wiped for other in world.nodes.values())
+    if node.process is None or not once or not any(other.serving for other in world.in_cluster if other is not node):
         return None
     node.crash()
     node.disk.empty()
@@ -161,6 +167,63 @@ def stale_snapshot(world: World, node: SimNode) -> Undo | None:
     return partial(world.network.stale_for.remove, node.name)
 
 
+def remove(world: World, node: SimNode) -> Undo | None:
+    """The operator removes a node, whatever it can reach; some time later the machine is switched off."""
+    return _remove(world, node) if node.removed or len(world.operator.members) > MEMBERS_LEFT else None
+
+
+def remove_while_cut_off(world: World, node: SimNode) -> Undo | None:
+    """Two nodes are cut off from the others, and hear each other; then one of them is removed, and perhaps once more
+    by the side that has heard more of it. What it told the other one meanwhile is beyond its limit."""
+    if node.removed or len(world.operator.members) <= MEMBERS_LEFT:
+        return None
+    companion = world.other(node)
+    pair, others = (node.name, companion), [name for name in world.names if name not in (node.name, companion)]
+    mend = world.cut([link for name in others for one in pair for link in ((name, one), (one, name))])
+    switch_off: list[Undo] = []
+
+    def leave() -> None:
+        undo = remove(world, node) if world.troubled and not node.retired else None
+        if undo is not None:
+            switch_off.append(undo)
+
+    for _ in range(2):
+        world.scheduler.after(world.scheduler.soon(REMOVED_AFTER_S), leave)
+
+    def end() -> None:
+        mend()
+        for undo in switch_off:
+            undo()
+
+    return end
+
+
+def _remove(world: World, node: SimNode) -> Undo | None:
+    if not world.operator.remove(node):
+        return None
+    if not node.removed:
+        node.removed = True
+        world.checks.leaves(node)
+    return partial(world.retire, node)
+
+
+def join(world: World, node: SimNode) -> Undo | None:
+    """A machine joins, with an empty disk, for a region that has none."""
+    free = [name for name in world.regions if name not in world.operator.members]
+    if not free:
+        return None
+    world.operator.invite(world.scheduler.random.choice(free))
+    return lambda: None
+
+
+def replace(world: World, node: SimNode) -> Undo | None:
+    """A region's node is removed, and at once a new machine joins in its place."""
+    undo = None if node.removed else _remove(world, node)
+    if undo is not None:
+        world.operator.invite(node.region)
+    return undo
+
+
 FAULTS: tuple[Callable[[World, SimNode], Undo | None], ...] = (
     cut_one_way,
     cut_both_ways,
@@ -176,4 +239,8 @@ FAULTS: tuple[Callable[[World, SimNode], Undo | None], ...] = (
     step_clock,
     older_version,
     stale_snapshot,
+    remove,
+    remove_while_cut_off,
+    join,
+    replace,
 )

@@ -1,54 +1,44 @@
-"""What must hold in every world (design 5). Checked as things happen; `converged` after the last fault.
+"""What must hold in every world (design 5). Checked as things happen, and in the end (agreement).
 
-1. Durability: what was acknowledged is on every disk in the end, unless every disk that had it was lost.
-2. Prefix: a head is never ahead of what its node has on disk without a gap.
-3. Convergence: soon after the last fault all nodes hold the same.
+1. Durability: what was acknowledged is on every disk in the end, unless every disk that had it was lost. Removing a
+   node takes its disk away like a loss: what it alone had is gone, since the operator said that nobody believes it any
+   more. What another node tells of its log at that moment, or gave a receipt for, is not.
+2. Prefix: a head is never ahead of what its node has on disk without a gap. Of a node that left this counts up to its
+   limit: a log that was pruned beyond that cannot end before its floor, and what is not over is said anew elsewhere.
+3. Convergence: soon after the last fault all nodes hold the same, and know the same peer set. A change of that is a
+   fault which ends when the last node has heard of it, in SETTLES_WITHIN_S. Who was removed, and reaches a member,
+   knows it. Of a node that left, logs count up to its limit (2).
 4. Safety: what was acknowledged is refused at its node at once; at any node that is fresh enough for its token.
    Enforcement does not wait for a gap to close.
-5. Honesty: a node that reports staleness s has applied all that was acknowledged more than s and the skew ago.
+5. Honesty: a node that reports staleness s has applied all that was acknowledged more than s and the skew ago. One that
+   says it has caught up holds all that a member has told it at once, as far as that is believed.
 6. No resurrection: what a node refused because of something on its disk, it refuses until it expires, whatever it
    prunes meanwhile. What is over may be gone from a disk, and only that (1, 2).
-7. No false denial: every refusal is explained by a revocation that arrived there.
+7. No false denial: every refusal is explained by a revocation that arrived there. What is said anew refuses what it
+   refused in the region where it was asked for, to the millisecond.
 8. Monotone sequence: origin and sequence never name two contents or two histories, and are never told before they
    are stored.
-11. Forgery: what is unsigned, wrongly signed or of another cluster changes nothing, and neither does a damaged row.
+11. Forgery: what is unsigned, wrongly signed or of another cluster changes nothing, and neither does a damaged row. Who
+   left is believed up to its limit, by everybody who has heard of it but itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from cluster.sim.client import Issued, Request, entry_over_at, refuses
-from stsd.revocation.messages import Batch, Delta, Digest, Message, Origin
-from stsd.revocation.replica import DIGEST_INTERVAL_S
+from cluster.sim.agreement import Agreement
+from cluster.sim.client import Issued, Request, refuses
+from cluster.sim.judging import InvariantBroken as InvariantBroken
+from stsd.revocation import revocation_token
+from stsd.revocation.messages import Batch, Checkpoint, Delta, Digest, Message, Origin, PeerNews, Sent
 from stsd.revocation.revocation_set import EPSILON_MS
 
 if TYPE_CHECKING:
     from cluster.sim.node import SimNode
-    from cluster.sim.world import World
-
-STALE_S_MAX = 2 * DIGEST_INTERVAL_S
 
 
-class InvariantBroken(AssertionError):
-    """Check `number` failed; the text says where, when, and how to see it again."""
-
-    def __init__(self, number: int, text: str) -> None:
-        super().__init__(f"invariant {number} {text}")
-        self.number = number
-
-
-class Invariants:
+class Invariants(Agreement):
     """Watches one world."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self.contents: dict[tuple[Origin, int], bytes] = {}
-        self.acknowledged: dict[Origin, list[Request]] = {}
-        self._chains: dict[tuple[Origin, int], bytes] = {}
-        self._checked_heads: dict[tuple[str, float, Origin], int] = {}
-        self._checked_acks: dict[tuple[str, float, Origin], int] = {}
 
     def persisted(self, name: str, batch: Batch) -> None:
         """A batch reached a platter (8)."""
@@ -58,7 +48,7 @@ class Invariants:
         chain = self._chains.setdefault((batch.origin, batch.last), batch.chain)
         self._require(chain == batch.chain, 8, name, lambda: f"a place of {batch.origin} has two histories")
 
-    def sends(self, node: SimNode, message: Message) -> None:
+    def sends(self, node: SimNode, message: Sent) -> None:
         """A message leaves a node (8)."""
         if isinstance(message, Delta):
             for batch in message.batches:
@@ -69,24 +59,32 @@ class Invariants:
         """A message was taken in (4: enforced on arrival; 8)."""
         assert node.process is not None
         self._require(not node.process.replica.overtaken, 8, node.name, lambda: "others know more of its own log")
+        if isinstance(message, Digest) and not node.disk.joined:
+            heads = {origin: head.sequence for origin, head in message.heads.items()}
+            self._told.setdefault((node.name, node.process.started_at), []).append(heads)
         if not isinstance(message, Delta):
             return
         for batch in filter(node.process.replica.has, message.batches):
             for entry in batch.entries:
+                asked_for = entry in self._world.requests
+                self._require(asked_for, 11, node.name, lambda: "applied what nobody has asked for")
                 if entry not in node.process.known:
                     node.process.known.add(entry)
                     self._enforced(node, self._world.requests[entry])
                     self._world.arrived(node, self._world.requests[entry])
+            self._believed(node, batch)
 
-    def forged(self, node: SimNode, sender: str, message: Message, forgery: Message) -> None:
+    def forged(self, node: SimNode, sender: str, message: Sent, forgery: Sent) -> None:
         """A relay's forgery arrives (11). What it could not touch, the heads, is news only once."""
         assert node.process is not None
         if isinstance(message, Digest):
-            node.act(node.process.replica.receive(sender, message, node.now))
+            node.receive(sender, message)
         before, refused = self._state(node), self._world.tally.refused
-        node.act(node.process.replica.receive(sender, forgery, node.now))
+        node.receive(sender, forgery)
         self._require(self._state(node) == before, 11, node.name, lambda: "a forgery changed something")
-        counted = self._world.tally.refused > refused or isinstance(message, Digest)
+        unread = bool(node.unknown_kinds) and isinstance(message, Checkpoint)
+        later = isinstance(message, PeerNews) and node.process.membership.busy
+        counted = self._world.tally.refused > refused or isinstance(message, Digest) or unread or later
         self._require(counted, 11, node.name, lambda: f"not refused: {forgery}")
 
     def restored(self, node: SimNode) -> None:
@@ -110,17 +108,20 @@ class Invariants:
             replica.overtaken,
             replica.forks(),
             floors,
+            node.process.membership.peers.digest(),
         )
 
     def acknowledges(self, node: SimNode, asked: Request, holders: tuple[str, ...]) -> None:
         """A client gets its answer (1: the copies are real; 4)."""
         self._world.tally.acknowledged += 1
-        asked.acked_at, asked.holders = self._world.scheduler.now, holders
+        now = self._world.scheduler.now
+        asked.acked_at = now if asked.acked_at is None else asked.acked_at
+        asked.holders = tuple(dict.fromkeys((*asked.holders, *holders)))
         for holder in map(self._world.nodes.__getitem__, holders):
-            real = asked.entry in holder.disk.entries or self._lost(holder, asked)
+            real = asked.on(holder.disk.entries) or self._lost(holder, asked)
             self._require(real, 1, node.name, lambda: "a copy was counted that is on no disk")
         if asked.origin is not None:
-            self.acknowledged.setdefault(asked.origin, []).append(asked)
+            self.acknowledged.setdefault(asked.origin, []).append((now, asked.sequence, asked))
         self._enforced(node, asked)
 
     def verified(self, node: SimNode, issued: Issued, at_least: Request | None) -> None:
@@ -140,6 +141,9 @@ class Invariants:
             return
         if process.replica.fresh_enough(at_least.token) and refuses(at_least, session):
             self._require(denial is not None, 4, node.name, lambda: "a revocation token was honoured too early")
+        token = revocation_token.decode(at_least.token)
+        later = revocation_token.encode(token._replace(epoch=token.epoch + 1))
+        self._require(not process.replica.fresh_enough(later), 4, node.name, lambda: "fresh enough for a later epoch")
 
     def ticked(self, node: SimNode) -> None:
         """A second has passed at a node (2, 5)."""
@@ -147,6 +151,8 @@ class Invariants:
         assert process is not None
         for origin, head in process.replica.heads().items():
             self._prefix(node, process.started_at, origin, head)
+            applied, _ = process.replica.applied(origin)
+            self._require(applied >= head, 2, node.name, f"tells {head} of {origin} and applies {applied}".__str__)
         for origin, stale_s in process.replica.staleness(node.now).items():
             unheard = abs(stale_s - max(0.0, node.now - process.started_at)) < 1e-6
             if not unheard:
@@ -157,56 +163,36 @@ class Invariants:
         for issued in self._world.sessions:
             issued.denied_at.discard(node.name)
 
-    def converged(self) -> None:
-        """The last fault is over since a while (1, 3, 4)."""
-        nodes = list(self._world.nodes.values())
-        heads = [node.process.replica.chained_heads() if node.process else {} for node in nodes]
-        self._require(all(other == heads[0] for other in heads), 3, "all", lambda: f"heads differ: {heads}")
-        for node in nodes:
-            assert node.process is not None
-            self._require(node.process.replica.joined, 3, node.name, lambda: "never joined")
-            for asked in self._world.requests.values():
-                self._kept(node, asked)
+    def leaves(self, node: SimNode) -> None:
+        """The operator removes a node (1): from now on, whoever tells what it wrote keeps that for it."""
+        running = [each for each in self._world.nodes.values() if each.process is not None]
+        heads = {each.name: each.process.replica.heads() for each in running if each.process is not None}
+        for asked in self._world.requests.values():
+            if asked.acked_at is not None and asked.origin in node.origins:
+                others = (name for name, head in heads.items() if head.get(asked.origin, 0) >= asked.sequence)
+                asked.holders = tuple(dict.fromkeys((*asked.holders, *others)))
 
-    def fresh(self) -> None:
-        """And a little later nobody is stale (5); a log whose author has a new disk needs one more digest for it."""
-        for node in self._world.nodes.values():
-            assert node.process is not None
-            stale_s = node.process.replica.oldest_staleness(node.now)
-            fresh = stale_s <= STALE_S_MAX + 2 * self._world.skew_s_max
-            self._require(fresh, 5, node.name, lambda: "still stale")
-
-    def _kept(self, node: SimNode, asked: Request) -> None:
-        if asked.acked_at is None or all(self._lost(self._world.nodes[holder], asked) for holder in asked.holders):
+    def caught_up(self, node: SimNode) -> None:
+        """Who says so for the first time holds all that a member told it once, as far as it is believed."""
+        process = node.process
+        if process is None or node.disk.joined or not process.replica.joined:
             return
-        kept = asked.entry in node.disk.entries or self._over(node, asked.entry)
-        self._require(kept, 1, node.name, lambda: f"lost: {asked.revocation}")
-        self._enforced(node, asked)
 
-    def _over(self, node: SimNode, entry: bytes) -> bool:
-        """Whether an entry may have been dropped at a node: over, by the latest that its clock may have said."""
-        return entry_over_at(entry) <= node.now + 2 * self._world.skew_s_max
+        def held(origin: Origin, head: int) -> bool:
+            believed = int(min(head, self._limit(node, origin)))
+            entries = (self.contents.get((origin, sequence)) for sequence in range(1, believed + 1))
+            return all(each is not None and (each in process.known or self._over(node, each)) for each in entries)
 
-    @staticmethod
-    def _lost(node: SimNode, asked: Request) -> bool:
-        """Whether a disk lost an entry that it had, or the way to it, by no fault of its node. What stands behind a
-        gap is written anew by its author only, so with the author's disk gone too, two disks were hurt."""
-        behind_damage = asked.node != node.name and asked.origin in node.disk.damaged_logs
-        return node.wiped or behind_damage or asked.entry in node.disk.damaged
-
-    def _enforced(self, node: SimNode, asked: Request) -> None:
-        """The session that a revocation was meant for is refused, if it is still alive."""
-        if asked.revocation.kind in node.unknown_kinds:
-            return
-        if asked.target.expires_at > node.now and node.process is not None:
-            denied = node.verify(asked.target) is not None
-            self._require(denied, 4, node.name, lambda: f"not enforced: {asked.revocation}")
+        told = self._told.get((node.name, process.started_at), [])
+        reached = any(all(held(*place) for place in heads.items()) for heads in told)
+        self._require(reached or not process.addresses, 5, node.name, lambda: "says that it has caught up")
 
     def _prefix(self, node: SimNode, started_at: float, origin: Origin, head: int) -> None:
         checked = self._checked_heads.get((node.name, started_at, origin), 0)
         for sequence in range(checked + 1, head + 1):
             entry = self.contents.get((origin, sequence))
             held = entry is not None and (entry in node.disk.entries or self._over(node, entry))
+            held = held or sequence > self._limit(node, origin)
             self._require(held, 2, node.name, lambda: f"head {head} of {origin} without an earlier entry")
         self._checked_heads[(node.name, started_at, origin)] = head
 
@@ -216,19 +202,10 @@ class Invariants:
         place = (node.name, started_at, origin)
         checked = self._checked_acks.get(place, 0)
         before = self._world.scheduler.now - stale_s - EPSILON_MS / 1000
-        while checked < len(acknowledged) and (acknowledged[checked].acked_at or 0.0) < before:
-            entry = acknowledged[checked].entry
-            applied = entry in process.known or self._over(node, entry)
-            claims = f"claims {stale_s:.1f} s for {origin} and lacks {acknowledged[checked].sequence}"
+        while checked < len(acknowledged) and acknowledged[checked][0] < before:
+            _, sequence, asked = acknowledged[checked]
+            applied = asked.on(process.known) or self._over(node, asked.entry)
+            claims = f"claims {stale_s:.1f} s for {origin} and lacks {sequence}"
             self._require(applied, 5, node.name, claims.__str__)
             checked += 1
         self._checked_acks[place] = checked
-
-    def _require(self, holds: bool, number: int, where: str, what: Callable[[], str]) -> None:
-        if not holds:
-            world = self._world
-            raise InvariantBroken(
-                number,
-                f"at {where}, {world.scheduler.now:.3f} s: {what()}\n"
-                f"seed {world.seed}; to see it again: {world.replay}",
-            )

@@ -8,12 +8,12 @@ from random import Random
 
 from cluster.sim.relay import forged
 from cluster.sim.scheduler import Scheduler
-from stsd.revocation.codec import decode_message, encode_message
+from stsd.revocation.codec import decode_sent, encode_message
 from stsd.revocation.identity import Identities
-from stsd.revocation.messages import Checkpoint, Delta, Message
+from stsd.revocation.messages import Checkpoint, Delta, Sent
 
-Deliver = Callable[[str, str, Message], None]
-Forged = Callable[[str, str, Message, Message], None]
+Deliver = Callable[[str, str, Sent], None]
+Forged = Callable[[str, str, Sent, Sent], None]
 Delay = Callable[[Random, str, str], float]
 """How long one message takes from one region to another, in seconds, instead of the weather's delay."""
 TAMPERED = 0.3
@@ -52,8 +52,8 @@ class Network:
         self.weather = USUAL
         self.evil = False
         self._forged = forged
-        self._said: list[tuple[str, Message]] = []
-        self._checkpoints: list[tuple[str, Message]] = []
+        self._said: list[tuple[str, Sent]] = []
+        self._checkpoints: list[tuple[str, Sent]] = []
         self.stale_for: list[str] = []
         """Nodes to which somebody repeats checkpoints that were sent before."""
         self._scheduler = scheduler
@@ -61,7 +61,7 @@ class Network:
         self._encoded = encoded
         self._cuts: dict[tuple[str, str], int] = {}
 
-    def send(self, sender: str, receiver: str, message: Message) -> None:
+    def send(self, sender: str, receiver: str, message: Sent) -> None:
         """Hand a message to the link. Nobody is told if it is lost."""
         chance = self._scheduler.random
         if (sender, receiver) in self._cuts or chance.random() < self.weather.loss:
@@ -74,9 +74,20 @@ class Network:
             return
         if self.evil and chance.random() < TAMPERED:
             self._tamper(sender, receiver, message)
-        carried = decode_message(encode_message(message)) if self._encoded else message
+        carried = decode_sent(encode_message(message)) if self._encoded else message
         for _ in range(1 + (chance.random() < self.weather.duplicates)):
             self._scheduler.after(self._takes_s(sender, receiver), lambda: self._arrive(sender, receiver, carried))
+
+    def carry(self, sender: str, receiver: str, arrive: Callable[[], None]) -> None:
+        """A request or an answer that is no message between nodes; whoever waits for it asks again."""
+        if (sender, receiver) in self._cuts or self._scheduler.random.random() < self.weather.loss:
+            return
+
+        def arrives() -> None:
+            if (sender, receiver) not in self._cuts:
+                arrive()
+
+        self._scheduler.after(self._takes_s(sender, receiver), arrives)
 
     def _takes_s(self, sender: str, receiver: str) -> float:
         if self._delay_s is not None:
@@ -101,7 +112,7 @@ class Network:
         self.weather, self.evil = FAIR, False
         self.stale_for.clear()
 
-    def _tamper(self, sender: str, receiver: str, message: Message) -> None:
+    def _tamper(self, sender: str, receiver: str, message: Sent) -> None:
         chance = self._scheduler.random
         forgery = forged(chance, SIGNED_FOR, message)
         if forgery is not None:
@@ -111,12 +122,12 @@ class Network:
         if self._said:
             self._repeat(receiver, self._said)
 
-    def _repeat(self, receiver: str, said: list[tuple[str, Message]]) -> None:
+    def _repeat(self, receiver: str, said: list[tuple[str, Sent]]) -> None:
         before, again = self._scheduler.random.choice(said)
         if before != receiver:
             self._scheduler.after(self._scheduler.random.random(), lambda: self._arrive(before, receiver, again))
 
-    def _arrive(self, sender: str, receiver: str, message: Message) -> None:
+    def _arrive(self, sender: str, receiver: str, message: Sent) -> None:
         # A cut also loses what is on its way, as a broken connection does.
         if (sender, receiver) not in self._cuts:
             self._deliver(sender, receiver, message)

@@ -11,11 +11,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cluster.sim import client
-from cluster.sim.client import Request
+from cluster.sim.client import Request, region_of
+from cluster.sim.membership import Membership
 from stsd.principal import Session
-from stsd.revocation.entries import decode_revocation
+from stsd.revocation.entries import decode_revocation, said_anew
 from stsd.revocation.identity import SEED_BYTES, Signer
-from stsd.revocation.messages import Batch, Checkpoint, Message, Origin, Ready, new_incarnation
+from stsd.revocation.messages import Batch, Checkpoint, ClockReading, Origin, PeerNews, Ready, Sent, new_incarnation
 from stsd.revocation.pruning import Pruned
 from stsd.revocation.replica import DIGEST_INTERVAL_S, Replica, fault_of_checkpoint, whole
 from stsd.revocation.revocation_set import Denial, RevocationSet
@@ -43,21 +44,38 @@ class Process:
 
     replica: Replica
     revoked: RevocationSet
+    membership: Membership
     started_at: float
     known: set[bytes] = field(default_factory=set)
-    queue: list[Request] = field(default_factory=list)
+    queue: list[bytes] = field(default_factory=list)
     saving: list[Request] = field(default_factory=list)
     waiting: list[_Waiting] = field(default_factory=list)
+    addresses: dict[str, str] = field(default_factory=dict)
+    """The machine of each other region, as the peer set says."""
+    beyond: list[Batch] = field(default_factory=list)
+    """What nodes that left had said beyond their limit, to be said anew."""
+    adopting: Batch | None = None
+    """The one of them that is being stored."""
 
 
 class SimNode:
-    """One node. `known` (in its process) is the world's own record of which entries arrived here."""
+    """One machine and what runs on it; its name is its address. `known` (in its process) is the world's own record of
+    which entries arrived here."""
 
     def __init__(self, world: World, name: str, skew_s: float) -> None:
         self.world, self.name, self.skew_s = world, name, skew_s
+        self.region = region_of(name)
         self.disk = world.new_disk(name)
+        self.disk.seed = world.scheduler.random.randbytes(SEED_BYTES)
         self.process: Process | None = None
         self.wiped = False
+        self.removed = False
+        """The operator has removed it, whoever knows that already."""
+        self.retired = False
+        """It was switched off for good."""
+        self.origins: dict[Origin, bytes] = {}
+        """Under which it has written, and with which key."""
+        self._signer: tuple[bytes, Signer] | None = None
         self.unknown_kinds: frozenset[str] = frozenset()
         """Kinds of revocations that a node of an earlier version does not know; nor does it know checkpoints."""
 
@@ -69,29 +87,40 @@ class SimNode:
     @property
     def serving(self) -> Process | None:
         """The process, if it answers clients."""
-        return self.process if self.process and self.process.replica.joined else None
+        process = self.process
+        return process if process and process.replica.joined and not process.membership.left else None
+
+    @property
+    def signer(self) -> Signer:
+        """This machine's identity key."""
+        if self._signer is None or self._signer[0] != self.disk.seed:
+            self._signer = self.disk.seed, Signer(self.disk.seed)
+        return self._signer[1]
 
     def start(self) -> None:
-        """Begin a process from what is on the disk."""
-        joined = bool(self.disk.incarnation) or not self.wiped
+        """Begin a process from what is on the disk; one that knows that it was removed does not begin."""
         disk, entropy = self.disk, self.world.scheduler.random.randbytes
-        disk.seed = disk.seed or entropy(SEED_BYTES)
+        membership = self.world.membership(self, lambda: self._regroup(process))
+        if membership is None:
+            return
         disk.incarnation = disk.incarnation or new_incarnation(entropy)
-        identities = self.world.kinds.identities(CLUSTER_KEY)
+        identities = self.world.kinds.identities(CLUSTER_KEY, 0, membership.limit, left=membership.has_left)
         identities.restore(disk.identities)
-        origin = Origin(self.name, "n1", disk.incarnation)
-        peers = [name for name in self.world.names if name != self.name]
+        origin = Origin(self.region, "n1", disk.incarnation)
+        self.origins[origin] = self.signer.public_key
+        addresses = membership.addresses()
         replica = self.world.kinds.replica(
             origin,
-            peers,
+            list(addresses),
             self.now,
-            joined=joined,
-            signer=Signer(disk.seed),
+            joined=disk.joined,
+            signer=self.signer,
             identities=identities,
             pruning=self.world.kinds.pruning(client.entry_over_at, client.TAIL_S),
         )
         rules = {kind: rule for kind, rule in client.RULES.items() if kind not in self.unknown_kinds}
-        self.process = process = Process(replica, self.world.kinds.revocations(rules), self.now)
+        revoked = self.world.kinds.revocations(rules)
+        self.process = process = Process(replica, revoked, membership, self.now, addresses=addresses)
         damaged_rows = self.damaged_rows()
         for batch in damaged_rows:
             disk.drop(batch)
@@ -99,6 +128,7 @@ class SimNode:
         if disk.checkpoint is not None and fault_of_checkpoint(identities, disk.checkpoint):
             disk.checkpoint, damaged = None, True
         self.apply(replica.restore(list(disk.rows.values()), disk.forks, disk.checkpoint, damaged=damaged))
+        process.beyond += replica.regroup(list(addresses), self.now)
         process.known.update(disk.entries)
         self.world.checks.restored(self)
         if damaged or self.unknown_kinds:
@@ -119,31 +149,36 @@ class SimNode:
             return
         self.disk.incarnation = new_incarnation(self.world.scheduler.random.randbytes)
         process.replica.renew(self.disk.incarnation)
+        self.origins[process.replica.origin] = self.signer.public_key
 
     def write_anew(self, process: Process) -> None:
         """What former incarnations wrote and others may never get goes first."""
-        queued = {asked.entry for asked in process.queue}
         orphans = [entry for batch in process.replica.orphans(self.now) for entry in batch.entries]
-        process.queue[:0] = [self.world.requests[entry] for entry in orphans if entry not in queued]
+        process.queue[:0] = [entry for entry in orphans if entry not in process.queue]
 
     def crash(self) -> None:
         """Stop at once."""
         self.process = None
         self.disk.crash()
 
-    def receive(self, sender: str, message: Message) -> None:
-        """A message has arrived."""
+    def receive(self, sender: str, message: Sent) -> None:
+        """A message has arrived from a machine."""
         process = self.process
         if process is None or (self.unknown_kinds and isinstance(message, Checkpoint)):
             return  # a node of an earlier version refuses what it cannot read
-        self.act(process.replica.receive(sender, message, self.now))
+        if isinstance(message, PeerNews):
+            self._hear(process, sender, message)
+            return
+        if isinstance(message, ClockReading):
+            return  # nobody asks for one here
+        self.act(process.replica.receive(region_of(sender), message, self.now))
         self.world.checks.received(self, message)
         self._answer_waiting(process)
 
     def revoke(self, asked: Request) -> None:
         """A client asks; the answer comes when it is stored, and has a second copy or has waited for one."""
-        if self.process is not None:
-            self.process.queue.append(asked)
+        if self.process is not None and not self.process.membership.left:
+            self.process.queue.append(asked.entry)
             self.flush(self.process)
 
     def verify(self, session: Session) -> Denial | None:
@@ -159,8 +194,9 @@ class SimNode:
         self.write_anew(process)
         if not process.queue:
             return
-        process.saving, process.queue = process.queue, []
-        batch = process.replica.append([asked.entry for asked in process.saving], self.now)
+        entries, process.queue = process.queue, []
+        process.saving = [self.world.requests[entry] for entry in entries]
+        batch = process.replica.append(entries, self.now)
         self.save_own(process, batch)
 
     def save_own(self, process: Process, batch: Batch) -> None:
@@ -170,10 +206,14 @@ class SimNode:
     def stored_own(self, process: Process, batch: Batch, ok: bool) -> None:
         """The disk answered about our own batch."""
         requests, process.saving = process.saving, []
+        adopted, process.adopting = process.adopting, None
         if ok:
             self.act(process.replica.committed(batch, self.now))
             process.known.update(batch.entries)
             self._number(process, requests, batch)
+            if adopted is not None:
+                self.adopted(process, adopted)
+                self.adopt(process)
         else:
             process.replica.abandon(batch)
         self.flush(process)
@@ -225,9 +265,56 @@ class SimNode:
 
     def send(self, ready: Ready) -> None:
         """Hand messages to the network."""
+        assert self.process is not None
         for peer, message in ready.send:
+            self.tell(self.process.addresses.get(peer), message)
+
+    def tell(self, machine: str | None, message: Sent) -> None:
+        """Hand a message for a machine to the network; what is for nobody is dropped."""
+        if machine is not None:
             self.world.checks.sends(self, message)
-            self.world.network.send(self.name, peer, message)
+            self.world.network.send(self.name, machine, message)
+
+    # The peer set.
+
+    def _hear(self, process: Process, sender: str, news: PeerNews) -> None:
+        def answer() -> None:
+            if process is self.process:
+                self.tell(sender, process.membership.news(whole=True))
+
+        process.membership.hear(news, answer)
+
+    def _regroup(self, process: Process) -> None:
+        """The peer set grew: all are told at once, even who left, or whom we left."""
+        if process is not self.process:
+            return
+        before, process.addresses = process.addresses, process.membership.addresses()
+        news = process.membership.news(whole=True)
+        for machine in dict.fromkeys((*before.values(), *process.addresses.values())):
+            self.tell(machine, news)
+        process.beyond += process.replica.regroup(list(process.addresses), self.now)
+        self.world.regrouped(self)
+        self._answer_waiting(process)
+
+    def tell_what_it_knows(self, process: Process) -> None:
+        """Each second, of the peer set."""
+        for machine in process.addresses.values():
+            self.tell(machine, process.membership.news())
+
+    def adopt(self, process: Process) -> None:
+        """Say ourselves what a node that left had said beyond its limit, and nobody else may believe any more."""
+        if process.beyond and not process.saving and not process.membership.left:
+            batch = process.adopting = process.beyond[0]
+            process.saving = [self.world.requests[entry] for entry in batch.entries]
+            entries = [said_anew(entry, batch.origin.region, self.region) for entry in batch.entries]
+            self.world.says_anew(zip(process.saving, entries, strict=True))
+            self.save_own(process, process.replica.append(entries, self.now))
+
+    def adopted(self, process: Process, batch: Batch) -> None:
+        """It is ours now."""
+        process.beyond.remove(batch)
+        if not process.replica.has(batch):  # a higher limit may have made its row count again
+            self.disk.write((), lambda ok: None, gone=(batch,))
 
     def _stored(self, process: Process, ready: Ready, ok: bool) -> None:
         if ok:
@@ -239,7 +326,12 @@ class SimNode:
         if process is not self.process:
             return
         self.act(process.replica.tick(self.now))
+        self.world.checks.caught_up(self)
+        self.disk.joined = self.disk.joined or process.replica.joined
+        self.tell_what_it_knows(process)
         process.revoked.forget(self.now)
+        self.renew(process)
+        self.adopt(process)
         self.flush(process)
         self.world.checks.ticked(self)
         self.world.scheduler.after(DIGEST_INTERVAL_S, lambda: self._tick(process))
@@ -262,6 +354,7 @@ class SimNode:
                 self.acknowledge(waiting.requests, process.replica.holders(waiting.sequence))
 
     def acknowledge(self, requests: Sequence[Request], holders: tuple[str, ...]) -> None:
-        """Answer clients."""
+        """Answer clients; `holders` are the regions that have it too."""
+        machines = self.process.addresses if self.process else {}
         for asked in requests:
-            self.world.checks.acknowledges(self, asked, (self.name, *holders))
+            self.world.checks.acknowledges(self, asked, (self.name, *map(machines.__getitem__, holders)))

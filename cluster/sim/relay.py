@@ -10,17 +10,34 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
-from stsd.revocation.identity import Identities, Signer, chain_of
-from stsd.revocation.messages import Announcement, Batch, Checkpoint, Delta, Digest, Floor, Head, Message, Origin
+from stsd.revocation.identity import SIGNATURE_BYTES, Identities, Signer, chain_of
+from stsd.revocation.messages import (
+    MAX_BATCH_BYTES,
+    Announcement,
+    Batch,
+    Checkpoint,
+    Delta,
+    Digest,
+    Floor,
+    Head,
+    Origin,
+    PeerNews,
+    Sent,
+)
+from stsd.revocation.peer_records import MAX_RECORD_BYTES, Left, sign_left
+from stsd.revocation.peer_set import DIGEST_BYTES
 
 OTHER_CLUSTER = Identities(b"another cluster".ljust(32, b"."))
 OWN_KEY = Signer(b"the relay's own key".ljust(32, b"."))
+OTHER_EPOCH = 0.1
 
 Tamper = Callable[[Random, Identities, Batch], Batch]
 
 
-def forged(chance: Random, identities: Identities, message: Message) -> Message | None:
+def forged(chance: Random, identities: Identities, message: Sent) -> Sent | None:
     """A message made from this one that no node may believe; None if there is nothing in it to tamper with."""
+    if isinstance(message, Delta) and chance.random() < OTHER_EPOCH:
+        return replace(message, epoch=message.epoch + chance.randint(1, 9))
     if isinstance(message, Delta) and message.batches:
         batch = chance.choice(message.batches)
         return replace(message, batches=(chance.choice(TAMPERS)(chance, identities, batch),), identities=())
@@ -34,7 +51,31 @@ def forged(chance: Random, identities: Identities, message: Message) -> Message 
         return replace(message, heartbeats=later, identities=())
     if isinstance(message, Checkpoint):
         return chance.choice(CHECKPOINT_TAMPERS)(chance, identities, message)
+    if isinstance(message, PeerNews) and message.records:
+        record = chance.choice(RECORD_TAMPERS)(chance, chance.choice(message.records))
+        return replace(message, digest=chance.randbytes(DIGEST_BYTES), records=(record,))
     return None
+
+
+def _signs_a_record_itself(chance: Random, record: bytes) -> bytes:
+    return OWN_KEY.sign(record[SIGNATURE_BYTES:]) + record[SIGNATURE_BYTES:]
+
+
+def _changes_a_record(chance: Random, record: bytes) -> bytes:
+    changed = bytearray(record)
+    changed[chance.randrange(len(changed))] ^= 1 << chance.randrange(8)
+    return bytes(changed)
+
+
+def _removes_somebody(chance: Random, record: bytes) -> bytes:
+    return sign_left(OWN_KEY, OWN_KEY.public_key, Left({}, 0))
+
+
+def _pads_a_record(chance: Random, record: bytes) -> bytes:
+    return record + bytes(MAX_RECORD_BYTES)
+
+
+RECORD_TAMPERS = (_signs_a_record_itself, _changes_a_record, _removes_somebody, _pads_a_record)
 
 
 def _raises_a_floor(chance: Random, identities: Identities, checkpoint: Checkpoint) -> Checkpoint:
@@ -88,6 +129,10 @@ def _invents_an_origin(chance: Random, identities: Identities, batch: Batch) -> 
     return _signs_itself(chance, identities, replace(batch, origin=origin))
 
 
+def _swells_it(chance: Random, identities: Identities, batch: Batch) -> Batch:
+    return _signs_itself(chance, identities, replace(batch, entries=(*batch.entries, bytes(MAX_BATCH_BYTES))))
+
+
 def _signs_for_another_cluster(chance: Random, identities: Identities, batch: Batch) -> Batch:
     return _signs_itself(chance, OTHER_CLUSTER, batch)
 
@@ -99,5 +144,6 @@ TAMPERS: tuple[Tamper, ...] = (
     _signs_itself,
     _moves_it,
     _invents_an_origin,
+    _swells_it,
     _signs_for_another_cluster,
 )

@@ -6,7 +6,8 @@ CONVERGES_WITHIN_S all nodes agree. Time is virtual seconds; nodes see Unix seco
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -15,12 +16,15 @@ from cluster.sim.client import Issued, Request
 from cluster.sim.disk import Disk
 from cluster.sim.faults import FAULTS, Undo
 from cluster.sim.invariants import Invariants
+from cluster.sim.membership import Membership
 from cluster.sim.network import FAIR, MAX_ROUND_TRIP_S, Delay, Network
 from cluster.sim.node import SimNode
+from cluster.sim.operator import ROOT, Operator
 from cluster.sim.scheduler import Scheduler
 from stsd.principal import Session
 from stsd.revocation.identity import Identities
-from stsd.revocation.messages import Message
+from stsd.revocation.messages import PeerNews, Sent
+from stsd.revocation.peer_set import PeerSet
 from stsd.revocation.pruning import Pruning
 from stsd.revocation.replica import DIGEST_INTERVAL_S, Replica
 from stsd.revocation.revocation_set import RevocationSet
@@ -28,6 +32,9 @@ from stsd.revocation.revocation_set import RevocationSet
 STARTED_AT = 1_795_435_200.0
 CONVERGES_WITHIN_S = 2 * DIGEST_INTERVAL_S + 2 * MAX_ROUND_TRIP_S
 """From the last fault to equal heads (design 5, number 3)."""
+SETTLES_WITHIN_S = CONVERGES_WITHIN_S + 2.0
+"""From the last fault until everybody has come who was invited, and all know the same peer set."""
+SETTLING_STEP_S = 0.1
 BETWEEN_REQUESTS_S = 0.25
 BETWEEN_FAULTS_S = 2.0
 FAULT_S_MEAN = 5.0
@@ -43,6 +50,7 @@ class Kinds:
     revocations: type[RevocationSet] = RevocationSet
     identities: type[Identities] = Identities
     pruning: type[Pruning] = Pruning
+    peer_set: type[PeerSet] = PeerSet
 
 
 @dataclass(slots=True)
@@ -86,17 +94,27 @@ class World:
         self.checks = Invariants(self)
         encoded = seed % 8 == 0 and delay_s is None
         self.network = Network(self.scheduler, self._deliver, self._forged, encoded=encoded, delay_s=delay_s)
-        self.names = tuple(regions) or NAMES[:size]
         self.arrived: Callable[[SimNode, Request], None] = lambda node, asked: None
         """Hears when a node enforces what another one stored."""
         self.history: list[tuple[float, str, str]] = []
         self.sessions: list[Issued] = []
         self.requests: dict[bytes, Request] = {}
+        """By entry, also by those with which they were said anew."""
         self.tally = Tally()
         self._undo: list[Undo] = []
         self.clogs: dict[str, list[Undo]] = {}
         self.troubled = True
-        self.nodes = {name: self._make_node(name) for name in self.names}
+        self.changed_at = 0.0
+        """When the last node learned of a change of the peer set."""
+        self.operator = Operator(self)
+        self.regions = tuple(regions) or NAMES
+        """Where nodes can be."""
+        self._machines: Counter[str] = Counter()
+        self.nodes: dict[str, SimNode] = {}
+        """Every machine that there ever was, by its name."""
+        for region in tuple(regions) or NAMES[:size]:
+            self._add(region)
+        self.found()
         for node in self.nodes.values():
             node.start()
             if not lonely:
@@ -110,6 +128,44 @@ class World:
     def unix_now(self) -> float:
         """True time in Unix seconds."""
         return STARTED_AT + self.scheduler.now
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The machines that are there."""
+        return tuple(name for name, node in self.nodes.items() if not node.retired)
+
+    @property
+    def in_cluster(self) -> list[SimNode]:
+        """The machines that belong to the cluster, as the operator has it."""
+        return [self.nodes[name] for name in self.operator.members.values()]
+
+    def found(self) -> None:
+        """Let the first nodes know each other."""
+        self.operator.found(self.nodes)
+
+    def membership(self, node: SimNode, changed: Callable[[], None]) -> Membership | None:
+        """What a node that starts knows of the peer set; None for one that knows that it was removed."""
+        peers = self.kinds.peer_set(ROOT.public_key, node.disk.records)
+        if not peers.is_member(node.region, node.signer.public_key):
+            return None
+        return Membership(node, peers, changed, self._refused)
+
+    def new_machine(self, region: str) -> SimNode:
+        """A machine with an empty disk; its clients come when it serves."""
+        node = self._add(region)
+        self.scheduler.after(self.scheduler.soon(BETWEEN_REQUESTS_S), partial(self._client, node))
+        return node
+
+    def retire(self, node: SimNode) -> None:
+        """Switch a machine off for good."""
+        node.retired = True
+        if node.process is not None:
+            node.crash()
+
+    def regrouped(self, node: SimNode) -> None:
+        """A node has learned of a change of the peer set."""
+        self.changed_at = self.scheduler.now
+        self._note(node.name, "regrouped")
 
     def new_disk(self, name: str) -> Disk:
         """A disk that the checks watch."""
@@ -129,36 +185,72 @@ class World:
         self.network.heal()
         for node in self.nodes.values():
             node.disk.recover()
-            if node.process is None:
-                self.start(node)
+            self.start(node)
+        self.changed_at = self.scheduler.now
         self._note("all", "healed")
 
     def eventually_all_agree(self) -> None:
         """Let the stated time pass, then everything that must hold in the end must hold. Raises InvariantBroken."""
-        self.run(self.scheduler.now + CONVERGES_WITHIN_S)
+        settled_by = self.scheduler.now + SETTLES_WITHIN_S
+        while (self.operator.pending or not self._know_the_same()) and self.scheduler.now < settled_by:
+            self.run(self.scheduler.now + SETTLING_STEP_S)
+        self.run(self.changed_at + CONVERGES_WITHIN_S)
         self.checks.converged()
         self.run(self.scheduler.now + 2 * DIGEST_INTERVAL_S)
         self.checks.fresh()
+
+    def _know_the_same(self) -> bool:
+        running = [node.process for node in self.in_cluster]
+        return len({process.membership.peers.digest() if process else b"" for process in running}) == 1
+
+    def _add(self, region: str) -> SimNode:
+        """A machine; it starts when it is told to."""
+        self._machines[region] += 1
+        number = self._machines[region]
+        name = region if number == 1 else f"{region}.{number}"
+        self.nodes[name] = self._make_node(name)
+        return self.nodes[name]
 
     def _make_node(self, name: str) -> SimNode:
         skew_s = self.scheduler.random.uniform(-self.skew_s_max, self.skew_s_max)
         return self.kinds.node(self, name, skew_s)
 
+    def says_anew(self, said: Iterable[tuple[Request, bytes]]) -> None:
+        """A node says again, with these entries, what others were asked for."""
+        for asked, entry in said:
+            asked.anew |= {entry} - {asked.entry}
+            self.requests[entry] = asked
+
+    def _refused(self, reason: str) -> None:
+        self.tally.refused += 1
+
     def _note(self, where: str, what: str) -> None:
         self.history.append((self.scheduler.now, where, what))
 
-    def _deliver(self, sender: str, receiver: str, message: Message) -> None:
-        self._note(receiver, f"{type(message).__name__} from {sender}")
-        self.nodes[receiver].receive(sender, message)
+    def _deliver(self, sender: str, receiver: str, message: Sent) -> None:
+        if self._opens(sender, receiver, message):
+            self._note(receiver, f"{type(message).__name__} from {sender}")
+            self.nodes[receiver].receive(sender, message)
 
-    def _forged(self, sender: str, receiver: str, message: Message, forgery: Message) -> None:
-        if self.nodes[receiver].process is not None:
+    def _opens(self, sender: str, receiver: str, message: Sent) -> bool:
+        """Whether a node takes what a machine sends: it comes in an envelope that the machine has signed, and from who
+        is no member of the peer set, as the receiver knows it, nothing is taken but the records, which prove
+        themselves (stsd.server.backbone.sealing)."""
+        process = self.nodes[receiver].process
+        return process is not None and (
+            isinstance(message, PeerNews) or process.membership.believes(self.nodes[sender])
+        )
+
+    def _forged(self, sender: str, receiver: str, message: Sent, forgery: Sent) -> None:
+        if self._opens(sender, receiver, message):
             self.tally.forged += 1
             self.checks.forged(self.nodes[receiver], sender, message, forgery)
 
     # Clients.
 
     def _client(self, node: SimNode) -> None:
+        if node.retired:
+            return
         self.scheduler.after(self.scheduler.soon(BETWEEN_REQUESTS_S), partial(self._client, node))
         if node.serving is None:
             return
@@ -176,7 +268,7 @@ class World:
         if parent is not None and (node.verify(parent.session) or len(parent.session.ancestors) > client.CHAIN_MAX):
             return
         number = len(self.sessions)
-        session = client.issue(chance, node.name, node.now, number, parent.session if parent else None)
+        session = client.issue(chance, node.region, node.now, number, parent.session if parent else None)
         self.sessions.append(Issued(session, self.scheduler.now))
 
     def _verify(self, node: SimNode) -> None:
@@ -256,6 +348,6 @@ class World:
 
     def start(self, node: SimNode) -> None:
         """A crashed node comes back."""
-        if node.process is None:
+        if node.process is None and not node.retired and node.disk.records:
             self._note(node.name, "start")
             node.start()

@@ -15,7 +15,7 @@ from cluster.faults import Links
 from cluster.link_process import GIVE_UP_S
 from cluster.sim.network import Deliver, Network
 from cluster.sim.scheduler import Scheduler
-from stsd.revocation.messages import Delta, Digest, Message
+from stsd.revocation.messages import Delta, Digest, PeerNews, Sent
 
 CALLS_AT_ONCE = 4
 CALL_TIMEOUT_S = 2.0
@@ -35,8 +35,8 @@ class _Call:
     """One call and what it is answered."""
 
     pair: Pair
-    messages: tuple[Message, ...]
-    answers: list[Message] = field(default_factory=list)
+    messages: tuple[Sent, ...]
+    answers: list[Sent] = field(default_factory=list)
     over: bool = False
 
 
@@ -48,14 +48,14 @@ class Calls(Network):
         self.links = links
         self.made = 0
         """Calls that left a node."""
-        self._waiting: defaultdict[Pair, list[Message]] = defaultdict(list)
+        self._waiting: defaultdict[Pair, list[Sent]] = defaultdict(list)
         self._calling: defaultdict[Pair, int] = defaultdict(int)
         self._answering: dict[Pair, _Call] = {}
         """By who answers whom: the call whose answer has not left yet."""
         self._ending = False
         self._held: defaultdict[Pair, list[tuple[float, Callable[[], None]]]] = defaultdict(list)
 
-    def send(self, sender: str, receiver: str, message: Message) -> None:
+    def send(self, sender: str, receiver: str, message: Sent) -> None:
         """Queue a message for a peer; a full queue takes nothing more."""
         pair = sender, receiver
         if pair in self._answering and _answers(message):
@@ -64,7 +64,7 @@ class Calls(Network):
             waiting.append(message)
             self._next(pair)
 
-    def answer(self, sender: str, receiver: str, message: Message) -> None:
+    def answer(self, sender: str, receiver: str, message: Sent) -> None:
         """Say something in the answer to the call that is being taken in; nothing where there is none."""
         if not self._ending and (sender, receiver) in self._answering:
             self._answering[sender, receiver].answers.append(message)
@@ -129,6 +129,7 @@ class Calls(Network):
             then()
 
 
-def _answers(message: Message) -> bool:
-    """Whether it is said because of what came; pushes and the heads of each second are not."""
-    return not isinstance(message, Digest) and not (isinstance(message, Delta) and message.part == "push")
+def _answers(message: Sent) -> bool:
+    """Whether it is said because of what came; pushes, and the heads and digests of each second, are not."""
+    each_second = isinstance(message, Digest) or (isinstance(message, PeerNews) and not message.records)
+    return not each_second and not (isinstance(message, Delta) and message.part == "push")

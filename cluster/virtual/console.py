@@ -118,7 +118,12 @@ def _repeatable(real: Mapping[str, Any], path: Path) -> Experiment | None:
     if why:
         print(f"{path}: not compared: {'; '.join(why)}", file=sys.stderr)
         return None
-    return (one.shortened() if parameters["form"] == "quick" else one).on(parameters["backbone"])
+    form = (one.shortened() if parameters["form"] == "quick" else one).on(parameters["backbone"])
+    try:
+        return experiment_console.placed([form], parameters.get("topology"), every=False)[0]
+    except ClusterError as error:
+        print(f"{path}: not compared: {'; '.join(error.faults)}", file=sys.stderr)
+        return None
 
 
 def _calibrated(compared: Sequence[calibration.Compared], first: Mapping[str, Any]) -> dict[str, Any]:

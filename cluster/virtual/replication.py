@@ -19,7 +19,7 @@ from cluster.sim.node import Process, SimNode
 from cluster.sim.world import Kinds, World
 from cluster.virtual.calls import Calls
 from stsd.principal import Principal, Session
-from stsd.revocation.messages import Batch, Digest, Message
+from stsd.revocation.messages import Batch, Digest, Sent
 from stsd.revocation.revocation_set import Revocation
 
 SYNC_S = 0.001
@@ -45,9 +45,9 @@ class LabNode(SimNode):
     def __init__(self, world: World, name: str, skew_s: float) -> None:
         super().__init__(world, name, skew_s)
         self.paused = False
-        self._frozen: list[tuple[str, Message]] = []
+        self._frozen: list[tuple[str, Sent]] = []
 
-    def receive(self, sender: str, message: Message) -> None:
+    def receive(self, sender: str, message: Sent) -> None:
         """A paused node reads nothing until it goes on."""
         if self.paused:
             self._frozen.append((sender, message))
@@ -128,11 +128,11 @@ class Replication(World):
 
     def lose_disk(self, region: str, *, journal_only: bool) -> None:
         """What a killed node had stored is gone; its identity too, unless the journal alone is lost."""
-        node, seed = self.nodes[region], self.nodes[region].disk.seed
+        node = self.nodes[region]
         node.disk.empty()
         node.wiped = True
-        if journal_only:
-            node.disk.seed = seed
+        if not journal_only:
+            self.operator.renew(node)
         self.checks.starts_anew(node)
 
     def counts(self) -> dict[str, NodeCounts]:

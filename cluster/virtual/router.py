@@ -1,15 +1,14 @@
 """The failover router in virtual time; what it decides is decided by `choice`, `outlier`, `retry`, `hedging`,
-`shedding` and `admission`. Deep checks are not modelled."""
+`shedding` and `admission`. A deep check asks for a token and then for its verification, as `canary` does."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 
-from cluster import admission, dns, latency, retry
+from cluster import admission, canary, dns, latency, retry, shedding
 from cluster.admission import Gate
 from cluster.choice import Chooser
 from cluster.forwarder import GATEWAY_STATUSES
@@ -21,7 +20,7 @@ from cluster.shedding import Shedding
 from cluster.sim.scheduler import Scheduler
 from cluster.spare import Demand
 from cluster.topology import Topology
-from cluster.virtual.service import BROKEN, Service, handling_s
+from cluster.virtual.service import BROKEN, OK, Refusal, Service, direct_s, handling_s
 from cluster.virtual.tasks import Later, Steps, Wait, spawn
 
 ANSWER_TIMEOUT_S = 5.0
@@ -55,6 +54,8 @@ class Answered:
 
     full: bool = False
     """The region may have no more calls in flight, and was not asked."""
+    refused: bool = False
+    """The region has too much to do, says so and did nothing."""
 
     @property
     def broken(self) -> bool:
@@ -94,6 +95,8 @@ class VirtualRouter:
         self._in_flight = 0
         for region in topology.regions:
             spawn(scheduler, self._check(region))
+            if "deep-checks" not in self._without:
+                spawn(scheduler, self._check_deeply(region))
         spawn(scheduler, self._judge())
 
     def respond(self, call: Call) -> Steps:
@@ -108,7 +111,8 @@ class VirtualRouter:
         else:
             result = yield from self._attempt(call, region)
         other = self._next(call, asked) if self._may_retry(result, call.operation) else None
-        if other is not None and (result.full or self._budget.take(self._in_flight)):
+        if other is not None and self._is_in_time(call, other) and (result.full or self._budget.take(self._in_flight)):
+            yield retry.pause_s(self._rng, definite=result.definite or result.refused)
             second: Answered = yield from self._attempt(call, other)
             if not result.full:
                 self._budget.done()
@@ -149,6 +153,11 @@ class VirtualRouter:
             return None
         return self._chooser.next(call.location, _class(call.operation), self._scheduler.now, asked)[0]
 
+    def _is_in_time(self, call: Call, region: str) -> bool:
+        left_s = None if call.deadline is None else call.deadline - self._scheduler.now
+        needs_s = self._topology.rtt[call.location, region].p50_ms / 1000 + self._shedding[region].usual_s
+        return retry.in_time(left_s, needs_s)
+
     def _spare(self) -> Mapping[str, tuple[float, float]]:
         now = self._scheduler.now
         return {region: demand.spare(now, self.health[region].share) for region, demand in self._demand.items()}
@@ -180,10 +189,12 @@ class VirtualRouter:
         self._demand[region].begins(began)
         result: Answered = yield from self._exchange(call, region)
         self._demand[region].ends()
-        took_s = None if result.broken else self._scheduler.now - began
+        took_s = None if result.broken or result.refused else self._scheduler.now - began
+        self._gates[region].refused += result.refused and call.operation != "verify"
         self._gates[region].ended(took_s)
         if took_s is not None:
-            self._shedding[region].add(took_s, failed=call.operation != "verify" and result.status >= 500)
+            failed = call.operation != "verify" and result.status >= 500
+            self._shedding[region].add(took_s, self._scheduler.now, failed=failed)
         if "breakers" not in self._without:
             self._note(region, call.operation, result)
         return result
@@ -195,7 +206,7 @@ class VirtualRouter:
         if answer is None:
             return Answered(BROKEN, definite=True)
         status = yield Wait(answer, ANSWER_TIMEOUT_S)
-        return Answered(status or BROKEN, region if status else "")
+        return Answered(status or BROKEN, region if status else "", refused=isinstance(status, Refusal))
 
     def _note(self, region: str, operation: str, result: Answered) -> None:
         health, now = self.health[region], self._scheduler.now
@@ -204,7 +215,8 @@ class VirtualRouter:
         elif operation == "verify":
             health.request(now, "v1")
         else:
-            health.request(now, failed=result.status >= 500, gateway=result.status in GATEWAY_STATUSES)
+            failed = result.status >= 500 and not result.refused
+            health.request(now, failed=failed, gateway=failed and result.status in GATEWAY_STATUSES)
 
     def _may_retry(self, result: Answered, operation: str) -> bool:
         if "retries" in self._without:
@@ -231,15 +243,45 @@ class VirtualRouter:
             interval_s = INTERVAL_S if health.ever_good else FIRST_INTERVAL_S
             yield interval_s * (1 + JITTER * (2 * self._rng.random() - 1))
 
+    def _check_deeply(self, region: str) -> Steps:
+        """Deep checks, for ever: one in ten seconds, or one a second of a region that failed one or gets a share."""
+        health, share, next_at = self.health[region], self._shedding[region], canary.EVERY_S * self._rng.random()
+        while True:
+            yield canary.AGAIN_S * (1 + JITTER * (2 * self._rng.random() - 1))
+            if self._scheduler.now < next_at and share.share >= 1.0:
+                continue
+            good, took_s = yield from self._issue_and_verify(region)
+            if good is not None:
+                health.deep_check(good, self._scheduler.now)
+                for each_s in took_s:
+                    share.add(each_s, self._scheduler.now, failed=not good)
+            next_at = self._scheduler.now + (0.0 if good is False else canary.EVERY_S)
+
+    def _issue_and_verify(self, region: str) -> Steps:
+        """Whether a region issues and verifies, None where nobody can tell; and what its answers took."""
+        took_s: list[float] = []
+        until = self._scheduler.now + canary.TIMEOUT_S
+        for operation in ("GetSessionToken", "verify"):
+            began = self._scheduler.now
+            yield direct_s(self._rng)
+            answer = self._services[region].ask(operation)
+            status = None if answer is None else (yield Wait(answer, max(0.0, until - self._scheduler.now)))
+            if status:
+                took_s.append(self._scheduler.now - began)
+            if status != OK:
+                return None if isinstance(status, Refusal) else False, took_s
+        return True, took_s
+
     def _judge(self) -> Steps:
         """Limits and shares, for ever."""
-        for second in itertools.count(1):
+        while True:
             yield admission.EVERY_S
-            for region, gate in self._gates.items():
+            for gate in self._gates.values():
                 gate.tick()
-                if second % 2 == 0:
-                    share = self._shedding[region].tick()
-                    self.health[region].shed(1.0 if "shedding" in self._without else share)
+            if "shedding" not in self._without:
+                shedding.judge(self._shedding, self._scheduler.now)
+                for region, one in self._shedding.items():
+                    self.health[region].shed(one.share)
 
 
 def _class(operation: str) -> CallClass:

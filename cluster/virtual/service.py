@@ -19,6 +19,7 @@ from stsd.capacity import Capacity
 SERVICE_S: Mapping[str, float] = {
     "AssumeRole": 0.00013,
     "GetCallerIdentity": 0.00005,
+    "GetSessionToken": 0.00013,
     "verify": 0.00012,
     "readyz": 0.0001,
 }
@@ -31,7 +32,13 @@ DIRECT_S_MEAN = 0.0005
 BROKEN = 0
 """The status of a request whose connection broke."""
 OK = 200
-OVERLOADED = 503
+
+
+class Refusal(int):
+    """The status of a node that did nothing because it has too much to do, and says when to come again."""
+
+
+OVERLOADED = Refusal(503)
 State = Literal["up", "killed", "paused"]
 
 
@@ -60,7 +67,7 @@ class Illness:
 
 
 WELL = Illness()
-ISSUING = frozenset({"AssumeRole"})
+ISSUING = frozenset({"AssumeRole", "GetSessionToken"})
 
 
 @dataclass(slots=True)

@@ -57,16 +57,24 @@ def everybody(origin: Origin, public_key: bytes) -> None:
 
 class Identities(Mapping[Origin, bytes]):
     """The public key of every origin known, in one cluster and epoch, and for one kind of log: `log` is its name, at
-    most 16 bytes; that of the revocations is empty. `limit` is the peer set's word on them."""
+    most 16 bytes; that of the revocations is empty. `limit` is the peer set's word on them, and `left` on whether the
+    node with a key was removed: one that is not known yet may still become known, and is waited for."""
 
-    def __init__(self, cluster_key: bytes, epoch: int = 0, limit: Limit = everybody, log: str = "") -> None:
-        self._limit = limit
+    def __init__(
+        self,
+        cluster_key: bytes,
+        epoch: int = 0,
+        limit: Limit = everybody,
+        log: str = "",
+        left: Callable[[bytes], bool] = lambda public_key: False,
+    ) -> None:
+        self._limit, self._left = limit, left
         self._proof_key = blake2b(cluster_key, digest_size=32, person=b"stsd-identities").digest()
         cluster = blake2b(cluster_key, digest_size=16, salt=log.encode(), person=b"stsd-cluster").digest()
         self._scope = cluster + epoch.to_bytes(8, "big")
         self._announced: dict[Origin, Announcement] = {}
         self._not_believed: dict[Origin, bytes] = {}
-        """Of origins that were announced and are none of the peer set's: their keys, so that nobody waits for them."""
+        """Keys of origins that were announced when their nodes had left already, so that nobody waits for them."""
 
     def __getitem__(self, origin: Origin) -> bytes:
         return self._announced[origin].public_key
@@ -98,7 +106,7 @@ class Identities(Mapping[Origin, bytes]):
         if not self._is_proven(announced):
             return "bad_announcement"
         if self._limit(announced.origin, announced.public_key) == 0:
-            if len(self._not_believed) < MAX_NOT_BELIEVED:
+            if self._left(announced.public_key) and len(self._not_believed) < MAX_NOT_BELIEVED:
                 self._not_believed.setdefault(announced.origin, announced.public_key)
             return "not_a_peer"
         if known is not None:

@@ -206,7 +206,9 @@ class Log:
 
     def _set_floor(self, floor: Head) -> None:
         before, self.floor = self.floor, floor
-        self._forget_chain(before.sequence)
+        at = bisect_right(self._firsts, before.sequence)
+        if at == 0 or self._batches[self._firsts[at - 1]].last != before.sequence:  # the head may yet come by there
+            self._forget_chain(before.sequence)
         self._chains[floor.sequence] = floor.chain
 
     def _drop(self, first: int) -> Batch:

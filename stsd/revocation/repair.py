@@ -7,6 +7,7 @@ differs from ours is asked for its batches, which prove who is wrong.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from math import inf
 from typing import Any
 
 from stsd.revocation.log import Log
@@ -36,7 +37,7 @@ class Repair:
         self._goals: dict[str, Sequences] = {}
         self._doubted: dict[str, dict[Origin, int]] = {}
         self.asked: dict[Origin, tuple[str, float]] = {}
-        """Whom a log was asked of, and until when nobody else is."""
+        """Whom a log was asked of, and since when."""
 
     def regroup(self, peers: Iterable[str]) -> None:
         """From now on these are the peers."""
@@ -85,9 +86,9 @@ class Repair:
             log = self._log(origin)
             if log.fork is not None:
                 continue
-            if self._believed(origin, head) > log.applied and now >= self.asked.get(origin, ("", 0.0))[1]:
+            if self._believed(origin, head) > log.applied and not self._waits(origin, now):
                 lacking[origin] = log.lacks_after()
-                self.asked[origin] = (peer, now + FETCH_TIMEOUT_S)
+                self.asked[origin] = (peer, now)
         for origin, sequence in doubted.items():
             if self._log(origin).fork is None:
                 lacking[origin] = sequence
@@ -97,10 +98,14 @@ class Repair:
         """From a peer that we asked: while pages come nobody else is asked, after the last one anybody may be."""
         if part == "push":
             return
-        until = now + FETCH_TIMEOUT_S if part == "page" else 0.0
         for origin, (asked, _) in self.asked.items():
             if asked == peer:
-                self.asked[origin] = (peer, until)
+                self.asked[origin] = (peer, now if part == "page" else -inf)
+
+    def _waits(self, origin: Origin, now: float) -> bool:
+        """Whether somebody has just been asked. A clock that stepped back makes nobody wait until it is there again."""
+        _, since = self.asked.get(origin, ("", -inf))
+        return since <= now < since + FETCH_TIMEOUT_S
 
     # Catching up once.
 

@@ -5,7 +5,7 @@ to run such a service are compared:
 
 * without `queue_ms`: everybody is served in the end, also clients that gave up long ago, because a service that knows
   neither its queue nor its clients' deadlines cannot tell;
-* with `queue_ms`: who would wait longer, or beyond the deadline that it told (`amz-sdk-request: ttl=`), is refused at
+* with `queue_ms`: who would wait longer, or beyond the deadline that it told (`stsd.wire.deadline`), is refused at
   once with 503 and `Retry-After`. Refusing takes none of the capacity.
 
 Only calls of clients count (the Query API, `/v1/verify`); health checks and replication do not.
@@ -31,8 +31,7 @@ async def admit(capacity: Capacity, request: Request, wall_now: float) -> Respon
     """Waits for the call's turn; the refusal when there is none. `wall_now` in Unix seconds."""
     if request.path not in CALLS:
         return None
-    until = deadline.read(request.headers.get(deadline.HEADER))
-    done_in_s = capacity.turn(monotonic(), None if until is None else until - wall_now)
+    done_in_s = capacity.turn(monotonic(), deadline.left_s(request.headers, wall_now))
     if done_in_s is not None:
         await asyncio.sleep(done_in_s)
         return None

@@ -3,7 +3,8 @@
 aiohttp starts a task for every request. Most of ours arrive in one piece, are answered by a plain function and leave
 the connection open: those are answered without it, in the turn of the event loop in which they arrived, which costs
 less than half. Everything else goes aiohttp's way: bodies that are still coming, answers that must wait for the
-journal, clients that do not read, `Connection: close`, upgrades, malformed requests. Order is kept, because the
+journal, clients that do not read, `Connection: close`, all while the server drains, upgrades, malformed requests.
+Order is kept, because the
 straight path is taken only while none that the task was given is unanswered.
 
 The straight path relies on private members of aiohttp's RequestHandler; `STRAIGHT` is false when one of them is
@@ -136,6 +137,7 @@ class Connection(RequestHandler):
             or self._paused
             or self._buffer_paused
             or self._reading_paused
+            or self._turn.draining
             or type(message) is not RawRequestMessage
             or message.should_close
             or message.upgrade

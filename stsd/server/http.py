@@ -171,6 +171,10 @@ class HttpServer:
         assert self._listener is not None
         return int(self._listener.sockets[0].getsockname()[1])
 
+    def drain(self) -> None:
+        """Go on accepting and answering, but end each connection with its next answer (RFC 9112 section 9.6)."""
+        self._turn.draining = True
+
     async def stop(self) -> None:
         """Stop accepting, finish what is in flight, close."""
         if self._listener is not None and self._server is not None:
@@ -188,7 +192,8 @@ class HttpServer:
             return failure(408)
         except web.RequestPayloadError:
             return failure(400)
-        head = Head(request.method, request.raw_path, request.headers, request.remote or "", request.keep_alive)
+        keep_alive = request.keep_alive and not self._turn.draining
+        head = Head(request.method, request.raw_path, request.headers, request.remote or "", keep_alive)
         answer = await self._handler.in_time(head, body)
         return answer if isinstance(answer, Streamed) else Answer(answer, keep_alive=head.keep_alive)
 

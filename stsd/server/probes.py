@@ -52,6 +52,7 @@ class Probes:
             "region": self._view.region,
             "joined": replica.joined,
             "removed": self._membership.left,
+            "draining": self.draining,
             "origin": str(replica.origin),
             "epoch": replica.epoch,
             "keys": [{"kid": key.kid, "state": key.state} for key in self._view.keys.keys],

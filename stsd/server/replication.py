@@ -124,7 +124,8 @@ class Replicator:
             raise ConfigError(f"--region: the data directory is of region {meta['region']}, not {self._view.region}")
         self._told_joined = meta["joined"] == "1"
         incarnation, epoch = meta["incarnation"], int(meta["epoch"])
-        identities = Identities(self._cluster_key, epoch, self._membership.peers.limit)
+        peers = self._membership.peers
+        identities = Identities(self._cluster_key, epoch, peers.limit, left=peers.has_left)
         identities.restore(map(rows.announcement, await self._journal.identities()))
         own_key = identities.get(Origin(self._view.region, NODE_NAME, incarnation))
         if own_key not in (None, self._signer.public_key):
@@ -183,7 +184,8 @@ class Replicator:
             self._clock.offset_s = 0.0
             self.clocks.moved()
             self._writing.inherited.clear()
-            identities = Identities(self._cluster_key, epoch, self._membership.peers.limit)
+            peers = self._membership.peers
+            identities = Identities(self._cluster_key, epoch, peers.limit, left=peers.has_left)
             self._begin(incarnation, epoch, identities, joined=True, heard_at=self._clock.wall())
             await self._keeper.keep_identities(identities.announcements())
             self._writing.receipts.look()

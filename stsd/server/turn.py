@@ -25,14 +25,18 @@ class Waiting(Protocol):
 
 
 class Turn:
-    """Of one server: which connections have read what is not answered yet, and which answers are not written yet."""
+    """Of one server: which connections have read what is not answered yet, and which answers are not written yet.
 
-    __slots__ = ("_held", "_loop", "_waiting")
+    While `draining`, each answer ends its connection: none goes the straight path, which keeps them open.
+    """
+
+    __slots__ = ("_held", "_loop", "_waiting", "draining")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._waiting: list[Waiting] = []
         self._held: list[tuple[asyncio.Transport, bytes]] = []
+        self.draining = False
 
     def wait(self, connection: Waiting) -> None:
         """Have `connection` answer when everything that has arrived is read."""

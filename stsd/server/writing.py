@@ -126,6 +126,7 @@ class Writing:
             said = [entries.said_anew(entry, batch.origin.region, region) for entry in batch.entries]
             for group in groups(said):  # they may be longer now than one batch holds
                 await self._commit_alone(group)
-            await self._journal.drop([(str(batch.origin), batch.first)])
+            if not self._view.replica.has(batch):  # a higher limit may have made its row count again
+                await self._journal.drop([(str(batch.origin), batch.first)])
             self.inherited.pop(0)
             self._effects.report("revocations_adopted", origin=str(batch.origin), sequence=batch.first)

@@ -6,8 +6,10 @@ Each test leaves three regions that hold the same. The world is shared, so that 
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 from itertools import chain
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +25,13 @@ from tests.backbone.regions import World, eventually
 
 pytestmark = [pytest.mark.processes, pytest.mark.asyncio(loop_scope="module")]
 HOME, EUROPE, ASIA = "us-east-1", "eu-west-1", "ap-southeast-1"
+NOBODYS_PORT = 1
+"""What gateways advertise: see `nats_files`."""
+
+
+def called(log: Path, region: str) -> list[int]:
+    """The ports at which a core server has called a region's gateway."""
+    return [int(port) for port in re.findall(rf'explicit gateway "{region}" .*at 127\.0\.0\.1:(\d+)', log.read_text())]
 
 
 def own_log(world: World, name: str) -> list[bytes]:
@@ -323,3 +332,20 @@ async def test_the_region_whose_clock_is_wrong_knows_it_and_no_other_does(world)
     await wrong.replicator.move_clock(0)
     await eventually(lambda: len(wrong.replicator.clocks.offsets_s()) == 2, "the answers of both others", 10)
     assert wrong.view.clock_wrong_by_s is None
+
+
+async def test_gateways_call_each_other_through_the_links_of_their_own_pair_only(world):
+    """Others tell a server by which ports they reach a region, and those belong to their links."""
+    if world.engine == "http":
+        pytest.skip("no gateways")
+    callers = {name: world.data.log(f"core-{name}") for name in (HOME, ASIA)}
+    before = {name: len(called(log, EUROPE)) for name, log in callers.items()}
+    await world.kill_server(f"core-{EUROPE}")
+    for name, log in callers.items():
+        await eventually(lambda name=name, log=log: len(called(log, EUROPE)) >= before[name] + 2, "two calls")
+    await world.start_server(f"core-{EUROPE}")
+    await world.level()
+    for name in world.regions:
+        for other in world.regions.keys() - {name}:
+            own = {world.data.ports.gateways[name, other], NOBODYS_PORT}
+            assert set(called(world.data.log(f"core-{name}"), other)) <= own, f"{name} to {other}"

@@ -41,6 +41,8 @@ class Region:
     """False: it accepts and never answers."""
     drops: bool = False
     """True: it reads the request and closes the connection."""
+    refuses: bool = False
+    """True: it answers 503 and says when to come again."""
     delay_s: float = 0.0
     """How long it takes to answer anything but a health check."""
     now: float = 1000.0
@@ -80,6 +82,8 @@ class Region:
             assert request.transport is not None
             request.transport.close()
         await asyncio.sleep(self.delay_s)
+        if self.refuses:
+            return web.Response(status=503, headers=HEADERS | {"Retry-After": "1", "x-stsd-region": self.name})
         if request.path == "/_test/clock":
             return web.json_response({"now": self.now}, status=self.status)
         return web.Response(

@@ -118,3 +118,14 @@ def test_a_few_calls_change_nothing_until_there_are_enough_of_them():
     one.ended(1.0)
     one.tick()
     assert one.demand.limit < 64.0
+
+
+def test_a_region_that_refuses_lowers_its_limit_whatever_the_others_took():
+    one = gate(limit=64.0)
+    second(one, 0.01, 40)
+    one.refused = 3
+    assert second(one, 0.01, 40) == pytest.approx(28)
+    assert second(one, 0.01, 10) == pytest.approx(28)
+    one.refused, one.most = 1, 2
+    one.tick()
+    assert one.demand.limit == LIMIT_MIN

@@ -35,12 +35,14 @@ class Region:
 
 
 async def check(*answers: object, key: Key = KEY) -> bool | None:
-    return await canary.check(Region(*answers), "eu-west-1", lambda: key)  # type: ignore[arg-type]
+    return (await canary.check(Region(*answers), "eu-west-1", lambda: key)).good  # type: ignore[arg-type]
 
 
 async def test_a_token_that_was_issued_is_verified_and_signed_for_the_region():
     region = Region((200, ISSUED), (200, ACTIVE))
-    assert await canary.check(region, "eu-west-1", lambda: KEY) is True  # type: ignore[arg-type]
+    found = await canary.check(region, "eu-west-1", lambda: KEY)  # type: ignore[arg-type]
+    assert (found.good, len(found.took_s)) == (True, 2)
+    assert min(found.took_s) >= 0
     issue, verify = region.requests
     assert b"Action=GetSessionToken" in issue
     assert b"/eu-west-1/sts/aws4_request" in issue
@@ -85,5 +87,5 @@ async def test_without_a_key_nothing_is_sent():
         raise ValueError("no profile admin")
 
     region = Region()
-    assert await canary.check(region, "eu-west-1", no_key) is None  # type: ignore[arg-type]
+    assert await canary.check(region, "eu-west-1", no_key) == canary.Found(None)  # type: ignore[arg-type]
     assert region.requests == []

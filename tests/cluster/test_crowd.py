@@ -7,18 +7,21 @@ import time
 from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from aiohttp import web
 
+from cluster import own_cluster
 from cluster.checks import Check, judge
 from cluster.crowd import workers
+from cluster.crowd.herd import counted
 from cluster.crowd.naive import DISCOVERY, NaiveVerifier
 from cluster.crowd.workers import JWKS, Orders
 from cluster.experiment_file import parse
 from cluster.history import Crowd, Reaction, Run, Sample
 from cluster.node_metrics import answered
-from cluster.result import result
+from cluster.result import result, series
 from cluster.runner import Runner
 from cluster.virtual.runner import refusals
 from stsd.tokens import session_token
@@ -120,6 +123,30 @@ def test_the_busiest_worker_and_refused_calls_of_a_moment_count():
     assert measured("fetches_per_worker", run(1), since="later") is None
     assert measured("refused_calls", run(1), since="start") == 4
     assert measured("refused_calls", Run("p", 1, []), since="start") is None
+
+
+def test_a_moment_at_which_a_node_was_silent_is_no_sample_and_is_told():
+    text = 'stsd_requests_total{operation="jwks",code="200"} %d\n'
+    readings = [
+        (0.0, {"a": text % 5, "b": text % 1}),
+        (1.0, {"a": text % 7, "b": None}),
+        (2.0, {"a": text % 9, "b": text % 3}),
+    ]
+    samples, silent = counted(readings)
+    assert [(sample.at_s, sum(sample.answered.values())) for sample in samples] == [(0.0, 6), (2.0, 12)]
+    tables = {one["name"]: one["rows"] for one in series([Run("p", 1, [], crowd=Crowd(1, [], samples, silent))])}
+    assert tables["silent nodes"] == [["p", 1, "b", 1]]
+
+
+async def test_a_silent_node_is_named_among_the_expositions(monkeypatch):
+    data = SimpleNamespace(topology=SimpleNamespace(regions=("a", "b", "c")), url=lambda region: region)
+    answers = {"a/metrics": (200, b"told"), "b/metrics": None, "c/metrics": (503, b"later")}
+
+    async def get(url: str, timeout_s: float) -> tuple[int, bytes] | None:
+        return answers[url]
+
+    monkeypatch.setattr(own_cluster.probe, "get", get)
+    assert await own_cluster.node_metrics_texts(data) == {"a": "told", "b": None, "c": None}
 
 
 def test_answers_of_several_nodes_are_added_up():

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import UTC, datetime
 
 import pytest
 
 from cluster import routing
+from cluster.spare import AT_ONCE
 from tests.cluster.fake_regions import raw
 from tests.cluster.test_router import request
 
@@ -200,3 +202,40 @@ async def test_without_admission_a_full_region_is_sent_more(start):
     setup = await start(without=frozenset({"admission"}))
     fill(setup, "us-east-1")
     assert await setup.call() == (200, "us-east-1")
+
+
+async def test_a_region_that_refuses_is_not_ill_and_gets_fewer_calls_at_once(start):
+    setup = await start()
+    setup.regions["us-east-1"].refuses = True
+    for _ in range(12):
+        assert await setup.call() == (200, "eu-west-1")
+    assert setup.router.health["us-east-1"].available(time.monotonic())
+    gate = setup.router.forwarder.gates["us-east-1"]
+    assert gate.refused > 0 or gate.demand.limit < AT_ONCE
+
+
+def deadline_in(seconds: float) -> dict[str, str]:
+    told = datetime.fromtimestamp(time.time() + seconds, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    return {"amz-sdk-request": f"ttl={told}; attempt=1; max=3"}
+
+
+async def test_what_is_left_of_the_clients_time_is_passed_on_with_every_try(start):
+    setup = await start()
+    setup.regions["us-east-1"].drops = True
+    headers = deadline_in(60) | {"x-stsd-remaining-ms": "5"}
+    async with setup.client.post(setup.url(), data="Action=GetCallerIdentity", headers=headers) as answer:
+        assert answer.status == 200
+    first, second = (setup.regions[region].requests[0] for region in ("us-east-1", "eu-west-1"))
+    assert first.one("amz-sdk-request") == second.one("amz-sdk-request") == headers["amz-sdk-request"]
+    assert 50_000 < int(second.one("x-stsd-remaining-ms")) <= int(first.one("x-stsd-remaining-ms")) <= 60_000
+    assert await setup.call() == (200, "eu-west-1")
+    assert setup.regions["eu-west-1"].requests[-1].all("x-stsd-remaining-ms") == []
+
+
+async def test_a_second_try_that_the_client_would_not_wait_for_is_not_begun(start):
+    setup = await start()
+    setup.regions["us-east-1"].drops = True
+    async with setup.client.post(setup.url(), data="Action=GetCallerIdentity", headers=deadline_in(-1)) as answer:
+        assert answer.status == 503
+    assert setup.regions["eu-west-1"].requests == []
+    assert setup.router.forwarder._budget.active == 0

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
+from cluster import retry
 from cluster.retry import RetryBudget, hedgeable, repeatable
 
 
@@ -80,3 +83,15 @@ def test_a_long_outage_empties_the_bucket_and_successes_fill_it():
 )
 def test_only_what_reads_or_denies_goes_to_two_regions_at_once(method, path, body, hedged):
     assert hedgeable(method, path, "", body) == hedged
+
+
+def test_what_a_region_broke_off_is_spread_and_what_nobody_began_is_not():
+    pauses = [retry.pause_s(Random(seed), definite=False) for seed in range(200)]
+    assert 0 <= min(pauses) < 0.002
+    assert retry.JITTER_S * 0.9 < max(pauses) <= retry.JITTER_S
+    assert retry.pause_s(Random(1), definite=True) == 0.0
+
+
+@pytest.mark.parametrize(("left_s", "needs_s", "in_time"), [(None, 9.0, True), (0.2, 0.1, True), (0.1, 0.1, False)])
+def test_a_retry_has_to_end_before_the_client_stops_to_wait(left_s, needs_s, in_time):
+    assert retry.in_time(left_s, needs_s) is in_time

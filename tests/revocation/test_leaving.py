@@ -26,7 +26,7 @@ def peer_set(*origins: Origin) -> PeerSet:
 
 
 def node(own: Origin, peers: PeerSet, *others: Origin, joined: bool = True) -> Replica:
-    identities = Identities(CLUSTER_KEY, 0, peers.limit)
+    identities = Identities(CLUSTER_KEY, 0, peers.limit, left=peers.has_left)
     identities.restore(announced(*others))
     names = [other.region for other in others]
     return Replica(own, names, NOW, signer=signer(own), identities=identities, joined=joined)
@@ -208,3 +208,16 @@ def test_who_joins_is_not_stale_and_does_not_wait_because_of_one_that_others_sti
     assert (ready.send, [reason for reason, _ in ready.refused]) == ((), ["not_a_peer"])
     assert replica.joined
     assert C not in replica.staleness(NOW)
+
+
+def test_who_joins_waits_for_one_of_which_it_has_not_heard_yet():
+    """The others know that it came; the news of it is on its way."""
+    peers = peer_set(A, B)
+    replica = node(A, peers, B, joined=False)
+    told = Digest(0, B, {C: Head(2, history(C, 2)[1].chain)}, {}, announced(B, C))
+    assert [reason for reason, _ in replica.receive(B.region, told, NOW).refused] == ["not_a_peer"]
+    assert not replica.joined
+    peers.take(sign_peer(ROOT, ROOT.public_key, Peer(C.region, signer(C).public_key, "http://127.0.0.1:1", 0)))
+    replica.regroup([B.region, C.region], NOW)
+    take(replica, B.region, *history(C, 2), of=C)
+    assert replica.joined

@@ -7,6 +7,7 @@ import pytest
 
 from stsd.revocation import codec, entries, feed
 from stsd.revocation.identity import Identities
+from stsd.revocation.log import Log
 from stsd.revocation.messages import MAX_KEPT_RANGES, Batch, Checkpoint, Delta, Fetch, Floor, Head, Origin
 from stsd.revocation.pruning import Pruning
 from stsd.revocation.replica import Replica, fault_of_checkpoint
@@ -394,3 +395,19 @@ def test_another_kind_of_log_runs_on_the_same_machinery_and_believes_nothing_of_
     with pytest.raises(codec.CodecError, match="unknown_log"):
         codec.decode_message(encoded)
     assert codec.CodecError("unknown_log").reason in codec.LATER
+
+
+def test_a_head_comes_by_a_floor_that_was_passed_before_its_batches_were_stored():
+    identities = Identities(b"k" * 32)
+    log, batches = Log(A, identities.genesis(A)), []
+    for number in range(1, 5):
+        batch = Batch(A, number, (b"entry %d" % number,), NOW)
+        batches.append(signed(batch, batches[-1].chain if batches else None))
+    first, second, _, last = batches
+    log.claim(B, NOW, Floor(Head(2, second.chain), ((1, 2),)))
+    assert [log.take(first), log.take(second), log.adopt()] == ["new", "new", True]
+    log.claim(B, NOW + 1, Floor(Head(4, last.chain), ((1, 2), (4, 4))))
+    assert [log.take(last), log.adopt()] == ["new", True]
+    log.saved(first)
+    log.saved(second)
+    assert log.chained_head() == Head(2, second.chain)

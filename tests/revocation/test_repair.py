@@ -26,6 +26,12 @@ def test_only_one_peer_is_asked_at_a_time_and_another_one_when_it_is_silent():
     assert messages(node.receive(C, digest(origin(C), heads), NOW + FETCH_TIMEOUT_S), Fetch)
 
 
+def test_a_clock_that_steps_back_makes_nobody_wait_until_it_is_there_again():
+    node, heads = replica(B), {origin(A): 3}
+    assert messages(node.receive(A, digest(origin(A), heads), NOW), Fetch)
+    assert messages(node.receive(C, digest(origin(C), heads), NOW - 0.5), Fetch)
+
+
 def test_a_push_from_the_peer_that_was_asked_is_not_its_answer():
     writer, node = replica(A), replica(B)
     _, second = write(writer)[0], write(writer)[0]

@@ -69,3 +69,18 @@ async def test_what_is_no_call_never_waits():
 )
 def test_a_deadline_is_read_as_the_sdks_write_it(value, instant):
     assert deadline.read(value) == instant
+
+
+@pytest.mark.parametrize(
+    ("headers", "left_s"),
+    [
+        ({"amz-sdk-request": "ttl=20260921T141320Z"}, 20.0),
+        ({"amz-sdk-request": "ttl=20260921T141320Z", "x-stsd-remaining-ms": "1500"}, 1.5),
+        ({"amz-sdk-request": "ttl=20260921T141320Z", "x-stsd-remaining-ms": "-1"}, 20.0),
+        ({"x-stsd-remaining-ms": "9" * 5000}, None),
+        ({"x-stsd-remaining-ms": "0"}, 0.0),
+        ({}, None),
+    ],
+)
+def test_what_the_router_counted_wins_over_the_instant_that_the_client_told(headers, left_s):
+    assert deadline.left_s(CIMultiDict(headers), 1_789_999_980.0) == left_s

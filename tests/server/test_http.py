@@ -403,3 +403,20 @@ async def test_a_body_that_never_comes_ends_the_connection(monkeypatch):
         silent, quiet = await asyncio.open_connection("127.0.0.1", server.port)
         assert await asyncio.wait_for(silent.read(), 5) == b""
         quiet.close()
+
+
+async def test_while_it_drains_requests_are_answered_and_each_answer_ends_its_connection():
+    handler = Echo()
+    async with serving(handler) as (reader, writer, server):
+        writer.write(post("/", b"0"))
+        assert await answered(reader) == b"0"
+        server.drain()
+        writer.write(post("/", b"on an open connection"))
+        late, writer_of_late = await asyncio.open_connection("127.0.0.1", server.port)
+        writer_of_late.write(post("/", b"on a new one"))
+        for one, content in ((reader, b"on an open connection"), (late, b"on a new one")):
+            answer = await asyncio.wait_for(one.read(), 5)
+            assert b"\r\nConnection: close\r\n" in answer
+            assert answer.endswith(b"\r\n\r\nin time " + content)
+        writer_of_late.close()
+    assert handler.straight == 1

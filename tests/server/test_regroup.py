@@ -125,6 +125,24 @@ async def test_what_a_crash_kept_from_being_said_anew_is_said_after_the_next_sta
         assert revoked(view)
 
 
+async def test_what_counts_again_before_it_is_said_anew_stays_on_disk(tmp_path):
+    """A second record on who left raises its limit, and a peer brings again what was cut meanwhile."""
+    async with replicator(tmp_path, EU, AP) as (running, view, journal, _):
+        running._tasks[1].cancel()  # no tick comes between
+        await running.answer(EU, said(OTHER_KEY, KEY))
+        await running.answer(AP, news(left(EU, 1)))
+        assert view.replica.heads() == {FOREIGN: 1}
+        await running.answer(AP, news(left(EU, 2)))
+        await running.answer(AP, said(OTHER_KEY, KEY))
+        await running._writing.adopt()
+        told = view.replica.heads()
+        assert told[FOREIGN] == 2
+        assert {(origin, first) for origin, first, _ in await journal.rows()} >= {(str(FOREIGN), 1), (str(FOREIGN), 2)}
+    known = PeerSet(ROOT.public_key, (left(EU, 2),))
+    async with replicator(tmp_path, EU, AP, known=known) as (_, view, _, _):
+        assert view.replica.heads() == told
+
+
 async def test_a_peer_record_is_on_disk_before_it_counts(tmp_path, monkeypatch):
     async with replicator(tmp_path, EU, AP) as (running, view, _, _):
 

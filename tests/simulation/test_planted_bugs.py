@@ -14,6 +14,7 @@ from stsd.revocation.freshness import Freshness
 from stsd.revocation.identity import Identities, chain_of
 from stsd.revocation.log import Log
 from stsd.revocation.messages import Ack, Floor, Head, Ready
+from stsd.revocation.peer_set import PeerSet
 from stsd.revocation.pruning import Pruning
 from stsd.revocation.repair import pages
 from stsd.revocation.replica import Replica
@@ -127,7 +128,7 @@ class HasNoAntiEntropy(Replica):
 class AsksOnceForEver(Replica):
     def _ask(self, peer, now):
         asks = super()._ask(peer, now)
-        self._repair.asked = dict.fromkeys(self._repair.asked, (peer, now + 1e9))
+        self._repair._waits = lambda origin, now: origin in self._repair.asked
         return asks
 
 
@@ -295,9 +296,82 @@ class LosesWhatItCannotWriteAnew(Replica):
         return ()
 
 
+class StillBelievesWhoLeft(PeerSet):
+    """As if there were no limit; it is not called any more, and that is all."""
+
+    def limit(self, origin, public_key):
+        return None
+
+
+class FirstLeavingHeadsCount(PeerSet):
+    """A later record on who left changes nothing, whatever it knows."""
+
+    def take(self, record):
+        before = dict(self._left)
+        result = super().take(record)
+        self._left.update(before)
+        return result
+
+    def copy(self):
+        other = FirstLeavingHeadsCount(self.root_key)
+        other._records, other._peers, other._left = dict(self._records), dict(self._peers), dict(self._left)
+        return other
+
+
+class CutsNoLog(Replica):
+    def regroup(self, peers, now):
+        super().regroup(peers, now)
+        return ()
+
+
+class SaysNothingAnew(SimNode):
+    def adopt(self, process):
+        pass
+
+
+class ReadyBeforeItHasCaughtUp(Replica):
+    def __init__(self, origin, peers, now, **options):
+        super().__init__(origin, peers, now, **{**options, "joined": True})
+
+
+class ReadyWhenItHasHeardOfAnybody(Replica):
+    def _compare(self, peer, digest, now):
+        self.joined = True
+        return super()._compare(peer, digest, now)
+
+
+class JoinsUnderItsPredecessorsIncarnation(SimNode):
+    def start(self):
+        former = [node for node in self.world.nodes.values() if node.region == self.region and node is not self]
+        self.disk.incarnation = self.disk.incarnation or next((node.disk.incarnation for node in former), "")
+        super().start()
+
+
+class KeepsNoPeerSet(SimNode):
+    """After a crash it knows the peers that it had when it came."""
+
+    first: tuple[bytes, ...] = ()
+
+    def start(self):
+        self.first = self.first or self.disk.records
+        self.disk.records = self.first
+        super().start()
+
+
+class TellsNobodyOfThePeerSet(SimNode):
+    def tell_what_it_knows(self, process):
+        pass
+
+
+class WaitsForWhoLeft(Replica):
+    def __init__(self, origin, peers, now, **options):
+        super().__init__(origin, peers, now, **options)
+        self._freshness = Freshness(peers, now, lambda origin: False)
+
+
 BUGS = [
     (Kinds(node=AnswersBeforeSync), {1}),
-    (Kinds(node=SendsBeforeSync), {1, 2, 8}),
+    (Kinds(node=SendsBeforeSync), {1, 2, 3, 8}),
     (Kinds(node=PushesBeforeSync), {8}),
     (Kinds(node=TakesAFailedSaveForADoneOne), {8}),
     (Kinds(node=KeepsItsIncarnationOnAnEmptyDisk), {5, 8}),
@@ -326,7 +400,7 @@ BUGS = [
     (Kinds(pruning=ForgetsDescendants), {1, 2, 4, 5, 6}),
     (Kinds(pruning=ForgetsKeysThatLiveForEver), {1, 2, 4, 5, 6}),
     (Kinds(pruning=LooksAtTheFirstEntryOnly), {1, 2, 4, 5, 6}),
-    (Kinds(replica=with_log(AdoptsAFloorAtOnce)), {1, 2}),
+    (Kinds(replica=with_log(AdoptsAFloorAtOnce)), {1, 2, 5}),
     (Kinds(replica=with_log(CountsAnAdoptionBeforeItIsSaved)), {2, 3, 8}),
     (Kinds(replica=with_log(TellsNothingOfWhatItKeeps)), {3}),
     (Kinds(replica=BelievesAnyCheckpoint), {11}),
@@ -335,20 +409,34 @@ BUGS = [
     (Kinds(replica=NeverStoresWhatItAdopts), {3}),
     (Kinds(node=DeletesBeforeTheCheckpointIsStored), {2, 3, 5, 8}),
     (Kinds(replica=LosesWhatItCannotWriteAnew), {1}),
+    (Kinds(peer_set=StillBelievesWhoLeft), {3, 5, 11}),
+    (Kinds(peer_set=FirstLeavingHeadsCount), {3}),
+    (Kinds(replica=CutsNoLog), {1, 3, 11}),
+    (Kinds(node=SaysNothingAnew), {1}),
+    (Kinds(replica=ReadyBeforeItHasCaughtUp), {5}),
+    (Kinds(replica=ReadyWhenItHasHeardOfAnybody), {5}),
+    (Kinds(node=JoinsUnderItsPredecessorsIncarnation), {3, 5, 8}),
+    (Kinds(node=KeepsNoPeerSet), {3, 5}),
+    (Kinds(node=TellsNobodyOfThePeerSet), {3}),
+    (Kinds(replica=WaitsForWhoLeft), {5}),
 ]
+
+
+SIZES = {FirstLeavingHeadsCount: 5}
+"""Where a bug needs more nodes than usual: those that remove a node twice, while they do not hear each other."""
 
 
 def name(kinds) -> str:
     default = Kinds()
-    planted = [kinds.node, kinds.replica, kinds.revocations, kinds.identities, kinds.pruning]
-    usual = [default.node, default.replica, default.revocations, default.identities, default.pruning]
+    planted = [kinds.node, kinds.replica, kinds.revocations, kinds.identities, kinds.pruning, kinds.peer_set]
+    usual = [default.node, default.replica, default.revocations, default.identities, default.pruning, default.peer_set]
     return next(kind.__name__ for kind, known in zip(planted, usual, strict=True) if kind is not known)
 
 
 def first_broken(kinds: Kinds) -> InvariantBroken:
     """What the simulator says about these nodes."""
     for seed in range(SEEDS):
-        world = World(seed, kinds=kinds, replay="replay the seed")
+        world = World(seed, size=SIZES.get(kinds.peer_set, 3), kinds=kinds, replay="replay the seed")
         try:
             world.run(until=TROUBLED_S)
             world.heal()

@@ -23,6 +23,7 @@ from tests.running import NO_RETRIES, ROOT, sts_with
 PROFILES = {
     "credentials of a role": "role",
     "credentials of a chained role": "chained",
+    "credentials of a web identity token file": "web",
     "credentials of a process": "process",
 }
 

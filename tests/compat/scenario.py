@@ -7,24 +7,30 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
+from tests.oidc.issuing import claims, jwk, jwks, provider, rsa, signed, trust
 from tests.running import RunningNode, sts_with
 from tests.world.worlds import ACME, GLOBEX, account, allow, key, role, user, world
 
 REGION = "us-east-1"
 ALICE = f"arn:aws:iam::{ACME}:user/alice"
 ROLE, CHAINED = (f"arn:aws:iam::{ACME}:role/{name}" for name in ("deploy", "second"))
+WEB_ROLE = f"arn:aws:iam::{ACME}:role/web"
+WEB_TOKEN = signed(claims(iat=int(time.time()), exp=int(time.time()) + 3600))
 KEY = "AKIARTX3GSDSQAAAAAAA"
 WORLD = {
     **world(
         account(
             OutboundWebIdentityFederation=True,
+            OpenIDConnectProviders=[provider(Jwks=jwks(jwk(rsa())))],
             Users=[user("alice", Administrator=True, AccessKeys=[key(KEY)])],
             Roles=[
                 role("deploy", Policies={"all": allow("*")}),
                 role("second", ROLE, Policies={"all": allow("*")}),
+                {"RoleName": "web", "AssumeRolePolicyDocument": trust()},
             ],
         ),
         account(GLOBEX),
@@ -35,6 +41,7 @@ CALLER = {"AccessKeyId": KEY, "SecretAccessKey": "x" * 40}
 TASK = "arn:aws:iam::aws:policy/root-task/IAMAuditRootUserCredentials"
 CALLS: dict[str, dict[str, Any]] = {
     "AssumeRole": {"RoleArn": ROLE, "RoleSessionName": "one", "DurationSeconds": 900},
+    "AssumeRoleWithWebIdentity": {"RoleArn": WEB_ROLE, "RoleSessionName": "web", "WebIdentityToken": WEB_TOKEN},
     "AssumeRoot": {"TargetPrincipal": GLOBEX, "TaskPolicyArn": {"arn": TASK}},
     "DecodeAuthorizationMessage": {"EncodedMessage": "sealed by nobody"},
     "GetAccessKeyInfo": {"AccessKeyId": KEY},
@@ -47,6 +54,7 @@ CALLS: dict[str, dict[str, Any]] = {
 SESSION = f"arn:aws:sts::{ACME}:assumed-role"
 RESULTS = {
     "AssumeRole": f"{SESSION}/deploy/one",
+    "AssumeRoleWithWebIdentity": f"{SESSION}/web/web",
     "AssumeRoot": f"arn:aws:iam::{GLOBEX}:root",
     "GetAccessKeyInfo": ACME,
     "GetCallerIdentity": ALICE,
@@ -54,6 +62,7 @@ RESULTS = {
     "GetSessionToken": ALICE,
     "credentials of a role": f"{SESSION}/deploy/",
     "credentials of a chained role": f"{SESSION}/second/",
+    "credentials of a web identity token file": f"{SESSION}/web/",
     "credentials of a process": ALICE,
 }
 """What the answer names, or the identity that its credentials give; a provider's session name is its own choice."""
@@ -62,7 +71,12 @@ REFUSALS = {
     "GetDelegatedAccessToken": ("AccessDenied", "The trade-in token included in the request is invalid."),
 }
 """Calls that have to be refused: the code, and the message."""
-PROVIDERS = ("credentials of a role", "credentials of a chained role", "credentials of a process")
+PROVIDERS = (
+    "credentials of a role",
+    "credentials of a chained role",
+    "credentials of a web identity token file",
+    "credentials of a process",
+)
 RETRY = "retry after Throttling"
 ROWS = (*CALLS, *PROVIDERS, RETRY)
 
@@ -73,6 +87,7 @@ def write(node: RunningNode, busy: RunningNode, folder: Path) -> Path:
     issued = {"Version": 1, **session, "Expiration": session["Expiration"].strftime("%Y-%m-%dT%H:%M:%SZ")}
     (folder / "process.json").write_text(json.dumps(issued))
     common = f"region = {REGION}\nendpoint_url = {node.url}\n"
+    (folder / "web.jwt").write_text(WEB_TOKEN)
     (folder / "credentials").write_text(
         f"[alice]\naws_access_key_id = {KEY}\naws_secret_access_key = {CALLER['SecretAccessKey']}\n"
     )
@@ -80,10 +95,12 @@ def write(node: RunningNode, busy: RunningNode, folder: Path) -> Path:
         f"[profile alice]\n{common}\n"
         f"[profile role]\n{common}role_arn = {ROLE}\nsource_profile = alice\n\n"
         f"[profile chained]\n{common}role_arn = {CHAINED}\nsource_profile = role\n\n"
+        f"[profile web]\n{common}role_arn = {WEB_ROLE}\nweb_identity_token_file = {folder / 'web.jwt'}\n\n"
         f"[profile process]\n{common}credential_process = cat {folder / 'process.json'}\n"
     )
     file = folder / "scenario.json"
-    providers = {"role": ROLE, "chained": CHAINED, "profile": "process"}
+    providers = {"role": ROLE, "chained": CHAINED, "web_role": WEB_ROLE, "profile": "process"}
+    providers["token_file"] = str(folder / "web.jwt")
     content = {"region": REGION, "url": node.url, "busy_url": busy.url, "caller": CALLER, "calls": CALLS}
     file.write_text(json.dumps({**content, "providers": providers}))
     return file

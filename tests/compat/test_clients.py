@@ -27,6 +27,7 @@ NEWER = (
     "GetWebIdentityToken",
     "credentials of a role",
     "credentials of a chained role",
+    "credentials of a web identity token file",
 )
 """What a command line of before 2025 does not have; `endpoint_url` in its files is what role profiles need."""
 UNTRIED = (("aws", scenario.RETRY), ("aws of Debian", scenario.RETRY))

@@ -26,7 +26,11 @@ type scenario struct {
 	BusyURL     string `json:"busy_url"`
 	Caller      struct{ AccessKeyId, SecretAccessKey string }
 	Calls       map[string]json.RawMessage
-	Providers   struct{ Role, Chained, Profile string }
+	Providers   struct {
+		Role, Chained, Profile string
+		WebRole                string `json:"web_role"`
+		TokenFile              string `json:"token_file"`
+	}
 }
 
 var background = context.Background()
@@ -49,6 +53,9 @@ func main() {
 	second := stscreds.NewAssumeRoleProvider(s.client(first, s.URL, 1), s.Providers.Chained)
 	report("credentials of a role", func() (any, error) { return s.identity(first) })
 	report("credentials of a chained role", func() (any, error) { return s.identity(second) })
+	file := stscreds.IdentityTokenFile(s.Providers.TokenFile)
+	web := stscreds.NewWebIdentityRoleProvider(s.client(nil, s.URL, 1), s.Providers.WebRole, file)
+	report("credentials of a web identity token file", func() (any, error) { return s.identity(web) })
 	report("credentials of a process", func() (any, error) {
 		loaded, err := config.LoadDefaultConfig(background, config.WithSharedConfigProfile(s.Providers.Profile))
 		if err != nil {

@@ -3,7 +3,7 @@
 // raises it.
 import { readFileSync } from 'node:fs';
 import * as sts from '@aws-sdk/client-sts';
-import { fromProcess, fromTemporaryCredentials } from '@aws-sdk/credential-providers';
+import { fromProcess, fromTemporaryCredentials, fromTokenFile } from '@aws-sdk/credential-providers';
 
 const scenario = JSON.parse(readFileSync(process.argv[2], 'utf8'));
 const { region, url } = scenario;
@@ -36,7 +36,7 @@ for (const [operation, input] of Object.entries(scenario.calls)) {
   });
 }
 
-const { role, chained, profile } = scenario.providers;
+const { role, chained, web_role: webRole, token_file: webIdentityTokenFile, profile } = scenario.providers;
 const first = fromTemporaryCredentials({
   masterCredentials: keys(scenario.caller),
   params: { RoleArn: role, RoleSessionName: 'first' },
@@ -49,6 +49,9 @@ const second = fromTemporaryCredentials({
 });
 await report('credentials of a role', () => identity(first));
 await report('credentials of a chained role', () => identity(second));
+await report('credentials of a web identity token file', () =>
+  identity(fromTokenFile({ roleArn: webRole, roleSessionName: 'web', webIdentityTokenFile, clientConfig })),
+);
 await report('credentials of a process', () => identity(fromProcess({ profile })));
 await report('retry after Throttling', async () => {
   const busy = client(keys(scenario.caller), { endpoint: scenario.busy_url, maxAttempts: 6 });

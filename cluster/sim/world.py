@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from cluster.sim import client
 from cluster.sim.client import Issued, Request
+from cluster.sim.clients import Clients
 from cluster.sim.disk import Disk
 from cluster.sim.faults import FAULTS, Undo
 from cluster.sim.invariants import Invariants
@@ -21,7 +21,6 @@ from cluster.sim.network import FAIR, MAX_ROUND_TRIP_S, Delay, Network
 from cluster.sim.node import SimNode
 from cluster.sim.operator import ROOT, Operator
 from cluster.sim.scheduler import Scheduler
-from stsd.principal import Session
 from stsd.revocation.identity import Identities
 from stsd.revocation.messages import PeerNews, Sent
 from stsd.revocation.peer_set import PeerSet
@@ -35,7 +34,6 @@ CONVERGES_WITHIN_S = 2 * DIGEST_INTERVAL_S + 2 * MAX_ROUND_TRIP_S
 SETTLES_WITHIN_S = CONVERGES_WITHIN_S + 2.0
 """From the last fault until everybody has come who was invited, and all know the same peer set."""
 SETTLING_STEP_S = 0.1
-BETWEEN_REQUESTS_S = 0.25
 BETWEEN_FAULTS_S = 2.0
 FAULT_S_MEAN = 5.0
 NAMES = ("us-east-1", "eu-west-1", "ap-southeast-1", "sa-east-1", "af-south-1")
@@ -107,6 +105,7 @@ class World:
         self.changed_at = 0.0
         """When the last node learned of a change of the peer set."""
         self.operator = Operator(self)
+        self._clients = Clients(self)
         self.regions = tuple(regions) or NAMES
         """Where nodes can be."""
         self._machines: Counter[str] = Counter()
@@ -118,7 +117,7 @@ class World:
         for node in self.nodes.values():
             node.start()
             if not lonely:
-                self.scheduler.after(self.scheduler.soon(BETWEEN_REQUESTS_S), partial(self._client, node))
+                self._clients.arrive(node)
         if delay_s is None and not lonely:
             self.scheduler.after(self.scheduler.soon(BETWEEN_FAULTS_S), self._trouble)
         else:
@@ -153,7 +152,7 @@ class World:
     def new_machine(self, region: str) -> SimNode:
         """A machine with an empty disk; its clients come when it serves."""
         node = self._add(region)
-        self.scheduler.after(self.scheduler.soon(BETWEEN_REQUESTS_S), partial(self._client, node))
+        self._clients.arrive(node)
         return node
 
     def retire(self, node: SimNode) -> None:
@@ -165,7 +164,7 @@ class World:
     def regrouped(self, node: SimNode) -> None:
         """A node has learned of a change of the peer set."""
         self.changed_at = self.scheduler.now
-        self._note(node.name, "regrouped")
+        self.note(node.name, "regrouped")
 
     def new_disk(self, name: str) -> Disk:
         """A disk that the checks watch."""
@@ -187,7 +186,7 @@ class World:
             node.disk.recover()
             self.start(node)
         self.changed_at = self.scheduler.now
-        self._note("all", "healed")
+        self.note("all", "healed")
 
     def eventually_all_agree(self) -> None:
         """Let the stated time pass, then everything that must hold in the end must hold. Raises InvariantBroken."""
@@ -224,12 +223,13 @@ class World:
     def _refused(self, reason: str) -> None:
         self.tally.refused += 1
 
-    def _note(self, where: str, what: str) -> None:
+    def note(self, where: str, what: str) -> None:
+        """Something happened, for the history."""
         self.history.append((self.scheduler.now, where, what))
 
     def _deliver(self, sender: str, receiver: str, message: Sent) -> None:
         if self._opens(sender, receiver, message):
-            self._note(receiver, f"{type(message).__name__} from {sender}")
+            self.note(receiver, f"{type(message).__name__} from {sender}")
             self.nodes[receiver].receive(sender, message)
 
     def _opens(self, sender: str, receiver: str, message: Sent) -> bool:
@@ -246,71 +246,6 @@ class World:
             self.tally.forged += 1
             self.checks.forged(self.nodes[receiver], sender, message, forgery)
 
-    # Clients.
-
-    def _client(self, node: SimNode) -> None:
-        if node.retired:
-            return
-        self.scheduler.after(self.scheduler.soon(BETWEEN_REQUESTS_S), partial(self._client, node))
-        if node.serving is None:
-            return
-        choice = self.scheduler.random.random()
-        if choice < 0.35 or not self.sessions:
-            self._issue(node)
-        elif choice < 0.75 or not self.troubled:
-            self._verify(node)
-        else:
-            self._revoke(node)
-
-    def _issue(self, node: SimNode) -> None:
-        chance = self.scheduler.random
-        parent = self._living(node) if chance.random() < 0.3 else None
-        if parent is not None and (node.verify(parent.session) or len(parent.session.ancestors) > client.CHAIN_MAX):
-            return
-        number = len(self.sessions)
-        session = client.issue(chance, node.region, node.now, number, parent.session if parent else None)
-        self.sessions.append(Issued(session, self.scheduler.now))
-
-    def _verify(self, node: SimNode) -> None:
-        """Half of the time about a session that somebody revoked, with the token of that revocation."""
-        revoked = [asked for asked in self._recent_requests() if asked.token and asked.target.expires_at > node.now]
-        if revoked and self.scheduler.random.random() < 0.5:
-            asked = self.scheduler.random.choice(revoked)
-            self._judge(node, self._issued(asked.target), asked if asked.acked_at is not None else None)
-        elif (issued := self._living(node)) is not None:
-            self._judge(node, issued, None)
-
-    def _judge(self, node: SimNode, issued: Issued, at_least: Request | None) -> None:
-        self.tally.verified += 1
-        self.checks.verified(node, issued, at_least)
-        denied = node.verify(issued.session) is not None
-        self.tally.denied += denied
-        self._note(node.name, f"{issued.session.access_key_id} {'denied' if denied else 'accepted'}")
-
-    def _revoke(self, node: SimNode) -> None:
-        issued = self._living(node)
-        if issued is None:
-            return
-        # Its holder has used it here before, so a node whose clock is behind has not seen a time before its issue.
-        session = issued.session
-        now = max(node.now, session.issued_at_ms / 1000)
-        revocation = client.revocation_of(self.scheduler.random, session, now, len(self.requests))
-        asked = client.request(revocation, node.name, self.scheduler.now, session)
-        self.requests[asked.entry] = asked
-        self.tally.requests += 1
-        self._note(node.name, f"revoke {revocation.kind} {revocation.subject}")
-        node.revoke(asked)
-
-    def _living(self, node: SimNode) -> Issued | None:
-        recent = [issued for issued in self.sessions[-60:] if issued.session.expires_at > node.now]
-        return self.scheduler.random.choice(recent) if recent else None
-
-    def _recent_requests(self) -> list[Request]:
-        return list(self.requests.values())[-40:]
-
-    def _issued(self, session: Session) -> Issued:
-        return self.sessions[int(session.access_key_id[4:])]
-
     # Bad luck.
 
     def _trouble(self) -> None:
@@ -325,7 +260,7 @@ class World:
         if undo is None:
             return
         self._count_fault(fault.__name__)
-        self._note(node.name, fault.__name__)
+        self.note(node.name, fault.__name__)
         self._undo.append(undo)
         self.scheduler.after(self.scheduler.soon(FAULT_S_MEAN), partial(self._end, undo))
 
@@ -349,5 +284,5 @@ class World:
     def start(self, node: SimNode) -> None:
         """A crashed node comes back."""
         if node.process is None and not node.retired and node.disk.records:
-            self._note(node.name, "start")
+            self.note(node.name, "start")
             node.start()

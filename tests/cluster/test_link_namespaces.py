@@ -12,7 +12,6 @@ import time
 import pytest
 
 from cluster import namespaces
-from cluster.__main__ import _check_network
 from cluster.errors import ClusterError
 from cluster.faults import Links
 from cluster.link_namespaces import NamespaceLinks
@@ -26,8 +25,8 @@ TRIPS = {(A, B): RoundTrip(80, 80), (B, A): RoundTrip(80, 80)}
 def test_where_namespaces_are_not_possible_the_reason_is_told(monkeypatch):
     monkeypatch.setattr(namespaces.os, "geteuid", lambda: 1000)
     with pytest.raises(ClusterError, match="--network netns: not possible here: that needs root; --network inproc"):
-        _check_network("netns")
-    _check_network("inproc")
+        namespaces.check("netns")
+    namespaces.check("inproc")
 
 
 def made() -> set[str]:

@@ -63,11 +63,14 @@ def test_get_access_key_info(aws, cluster):
     assert json.loads(result.stdout) == {"Account": "444455556666"}
 
 
-def test_tags_are_refused_by_name_and_not_ignored(aws, cluster):
+def test_tags_are_refused_where_the_role_does_not_let_them_be_set(aws, cluster):
     result = call(
         aws, cluster, "assume-role", "--profile", "acme-bob", "--role-session-name", "demo",
         "--role-arn", "arn:aws:iam::111122223333:role/deploy", "--tags", "Key=Team,Value=blue",
     )  # fmt: skip
     assert result.returncode != 0
-    assert "(InvalidParameterValue)" in result.stderr
-    assert "Tags is not supported yet" in result.stderr
+    assert "(AccessDenied)" in result.stderr
+    assert (
+        "is not authorized to perform: sts:TagSession on resource: arn:aws:iam::111122223333:role/deploy"
+        in result.stderr
+    )

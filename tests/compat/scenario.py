@@ -13,24 +13,40 @@ from typing import Any
 
 from tests.oidc.issuing import claims, jwk, jwks, provider, rsa, signed, trust
 from tests.running import RunningNode, sts_with
+from tests.saml import idp
 from tests.world.worlds import ACME, GLOBEX, account, allow, key, role, user, world
 
 REGION = "us-east-1"
 ALICE = f"arn:aws:iam::{ACME}:user/alice"
 ROLE, CHAINED = (f"arn:aws:iam::{ACME}:role/{name}" for name in ("deploy", "second"))
 WEB_ROLE = f"arn:aws:iam::{ACME}:role/web"
-WEB_TOKEN = signed(claims(iat=int(time.time()), exp=int(time.time()) + 3600))
+STARTED = int(time.time())
+WEB_TOKEN = signed(claims(iat=STARTED, exp=STARTED + 3600))
+ASSERTION = idp.encoded(
+    now=STARTED, conditions="<saml:Conditions/>", not_on_or_after=idp.stamp(STARTED + 3600)
+)  # longer than usual, as the calls may come late in a run of all tests
 KEY = "AKIARTX3GSDSQAAAAAAA"
+SAML_TRUST = {
+    "Version": "2012-10-17",
+    "Statement": {
+        "Effect": "Allow",
+        "Principal": {"Federated": idp.PROVIDER},
+        "Action": "sts:AssumeRoleWithSAML",
+        "Condition": {"StringEquals": {"SAML:aud": idp.RECIPIENT}},
+    },
+}
 WORLD = {
     **world(
         account(
             OutboundWebIdentityFederation=True,
             OpenIDConnectProviders=[provider(Jwks=jwks(jwk(rsa())))],
+            SAMLProviders=[{"Name": "corp", "SAMLMetadataDocument": idp.metadata()}],
             Users=[user("alice", Administrator=True, AccessKeys=[key(KEY)])],
             Roles=[
                 role("deploy", Policies={"all": allow("*")}),
                 role("second", ROLE, Policies={"all": allow("*")}),
                 {"RoleName": "web", "AssumeRolePolicyDocument": trust()},
+                {"RoleName": "engineers", "AssumeRolePolicyDocument": SAML_TRUST},
             ],
         ),
         account(GLOBEX),
@@ -41,6 +57,7 @@ CALLER = {"AccessKeyId": KEY, "SecretAccessKey": "x" * 40}
 TASK = "arn:aws:iam::aws:policy/root-task/IAMAuditRootUserCredentials"
 CALLS: dict[str, dict[str, Any]] = {
     "AssumeRole": {"RoleArn": ROLE, "RoleSessionName": "one", "DurationSeconds": 900},
+    "AssumeRoleWithSAML": {"RoleArn": idp.ROLE, "PrincipalArn": idp.PROVIDER, "SAMLAssertion": ASSERTION},
     "AssumeRoleWithWebIdentity": {"RoleArn": WEB_ROLE, "RoleSessionName": "web", "WebIdentityToken": WEB_TOKEN},
     "AssumeRoot": {"TargetPrincipal": GLOBEX, "TaskPolicyArn": {"arn": TASK}},
     "DecodeAuthorizationMessage": {"EncodedMessage": "sealed by nobody"},
@@ -54,6 +71,7 @@ CALLS: dict[str, dict[str, Any]] = {
 SESSION = f"arn:aws:sts::{ACME}:assumed-role"
 RESULTS = {
     "AssumeRole": f"{SESSION}/deploy/one",
+    "AssumeRoleWithSAML": f"{SESSION}/engineers/alice",
     "AssumeRoleWithWebIdentity": f"{SESSION}/web/web",
     "AssumeRoot": f"arn:aws:iam::{GLOBEX}:root",
     "GetAccessKeyInfo": ACME,

@@ -12,6 +12,7 @@ from typing import Any
 import boto3
 import pytest
 
+from stsd.operations import OPERATIONS
 from tests.compat import clients, scenario, table
 from tests.compat.clients import Came
 from tests.compat.record import PINNED, Record, load
@@ -93,6 +94,10 @@ def program(client: str, path: str | None, needed: Path) -> str:
             pytest.fail(f"{client} is missing")
         pytest.skip(f"{client} is not installed; `make test` installs it where its language or package is there")
     return path
+
+
+def test_the_scenario_leaves_no_operation_out():
+    assert list(scenario.CALLS) == [action for service, action in OPERATIONS if service == "sts"]
 
 
 @pytest.mark.parametrize("client", PINNED)

@@ -129,6 +129,26 @@ def join(ticket: str, sponsor: str, url: str, data_dir: Path, ca: Path | None) -
 
 
 @cli.group()
+def mfa() -> None:
+    """MFA devices of the world's users."""
+
+
+@mfa.command("code", epilog="Example: stsd mfa code --serial arn:aws:iam::111122223333:mfa/frank --data-dir .stsd")
+@click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), default=Path(".stsd-node"),
+              show_default=True, help="Of a node or of a cluster.")  # fmt: skip
+@click.option("--serial", metavar="ARN", help="The device's serial number. Default: the only device there is.")
+def mfa_code(data_dir: Path, serial: str | None) -> None:
+    """Print a code that is good now and has not been used, in place of the device.
+
+    The seeds of MFA devices that the world leaves open are made at the first start and never leave the node; whoever
+    may open the node's operator socket may read codes.
+    """
+    from stsd.server import mfa_command
+
+    _exit(lambda: mfa_command.code(data_dir, serial))
+
+
+@cli.group()
 def peers() -> None:
     """Who belongs to the cluster: list them, let one join, remove one."""
 

@@ -42,6 +42,7 @@ from stsd.server.keeper import Report
 from stsd.server.log import EventLog
 from stsd.server.membership import Membership
 from stsd.server.metrics import Metrics
+from stsd.server.mfa_verbs import MFAVerbs
 from stsd.server.operator import OperatorSocket
 from stsd.server.peer_verbs import PeerVerbs
 from stsd.server.probes import MetricsListener, Probes
@@ -114,8 +115,8 @@ async def _serve(settings: Config, limits: Limits) -> None:
         metrics.clock_offsets = replicator.clocks.offsets_s
         replicator.on_refused = metrics.peer_message
         probes = Probes(view, metrics, replicator.staleness, clock, membership)
-        gateway = Gateway(node, clock, metrics, log, secure=secure is not None)
         changes = Changes(node, replicator, clock, metrics)
+        gateway = Gateway(node, clock, metrics, log, present=changes.present, secure=secure is not None)
         streams = Streams(view, clock)
         replicator.changed = streams.changed
         readers = Readers(node, Snapshots(view, clock), streams, clock)
@@ -164,7 +165,11 @@ async def _serve(settings: Config, limits: Limits) -> None:
             extra = HttpServer(MetricsListener(metrics))
             await _listen(extra, "--metrics-listen", "--metrics-listen", *settings.metrics_listen, None)
             closing.push_async_callback(extra.stop)
-        verbs = {"keys list": lambda _: _list_keys(view, clock), **PeerVerbs(membership, view).verbs()}
+        verbs = {
+            "keys list": lambda _: _list_keys(view, clock),
+            **PeerVerbs(membership, view).verbs(),
+            **MFAVerbs(view, clock).verbs(),
+        }
         operator = OperatorSocket(directory.path, verbs)
         await operator.start()
         closing.push_async_callback(operator.stop)

@@ -1,8 +1,8 @@
 """A regional node without sockets, disk or clock: bytes → caller → decision → token → bytes.
 
-`respond` answers everything that needs no storing. A revocation is decided by `decide_revocation`; the shell stores
-it, tells the replica and only then answers with `revocation_answer`. `now` is service time, which judges tokens and
-policies; `wall_now` is real time, which judges signatures (contract 8). Both are Unix seconds.
+`respond` answers everything that needs no storing. A revocation is decided by `decide_revocation`, an MFA code by
+`decide_code`; the shell stores what was decided, tells the replica and only then answers. `now` is service time, which
+judges tokens and policies; `wall_now` is real time, which judges signatures (contract 8). Both are Unix seconds.
 """
 
 from __future__ import annotations
@@ -12,13 +12,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hmac import compare_digest
 from ipaddress import ip_address
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 from stsd import operations, quota
 from stsd.authn.authenticate import authenticate
 from stsd.authn.sigv4 import SigningKeys
 from stsd.errors import AccessDenied, BareAnswer, InternalFailure, ServiceUnavailable, StsError
 from stsd.oidc.known_keys import KeysWanted
+from stsd.mfa import Verdict
+from stsd.operations import Result
+from stsd.operations.sts import mfa_code
+from stsd.operations.sts.mfa_code import Pending
 from stsd.operations.v1 import revocations, revoke, verify
 from stsd.operations.v1.revoke import Wanted
 from stsd.principal import ANYBODY, Caller
@@ -27,6 +31,7 @@ from stsd.tokens import web_identity
 from stsd.view import View
 from stsd.wire import forwarded, json_api, query, xml
 from stsd.wire.messages import Request, Response
+from stsd.wire.xml import Members
 
 KNOWN_ACTIONS = frozenset(action for _, action in operations.OPERATIONS)
 PREFLIGHT = Response(
@@ -46,6 +51,14 @@ PREFLIGHT = Response(
 """Browsers ask before they send a signed call (spec 1.1)."""
 
 
+class Presented(NamedTuple):
+    """An MFA code was judged: `verdict` is to be stored, then `finish` gives the answer; `refuse` if that failed."""
+
+    verdict: Verdict
+    finish: Callable[[], Response]
+    refuse: Callable[[StsError], Response]
+
+
 class Decided(NamedTuple):
     """A revocation to be recorded, and what its log event says of who asked for it."""
 
@@ -63,17 +76,27 @@ class Node:
     quota: Quota | None = None
     signing_keys: SigningKeys = field(default_factory=SigningKeys, repr=False)
 
-    def respond(self, request: Request, now: float, wall_now: float) -> Response:
-        """The answer to any request that changes nothing. Never raises: an internal failure is a denial."""
+    def respond(self, request: Request, now: float, wall_now: float) -> Response | None:
+        """The answer to any request that changes nothing; None for one with an MFA code, which `decide_code` takes.
+        Never raises: an internal failure is a denial."""
         self.view.look(wall_now)
         self._believe_router(request, wall_now)
         if request.path == "/":
-            return PREFLIGHT if request.method == "OPTIONS" else self._query(request, now, wall_now)
+            if request.method == "OPTIONS":
+                return PREFLIGHT
+            answer = self._query(request, now, wall_now, at_once=True)
+            return None if isinstance(answer, Presented) else answer
         route = ROUTES.get((request.method, request.path)) or _issuer_route(request, self.view)
         if route is None:
             wrong = query.wrong_path(request.path)
             return Response(wrong.bare_status, wrong.body, operation="unknown", code=wrong.reason)
         return self._json(route, request, now)
+
+    def decide_code(self, request: Request, now: float, wall_now: float) -> Presented | Response:
+        """What is to be stored of the MFA code in a request, or its answer if nothing is (spec 3.2.9)."""
+        self.view.look(wall_now)
+        self._believe_router(request, wall_now)
+        return self._query(request, now, wall_now)
 
     def decide_revocation(self, request: Request, now: float, wall_now: float) -> Decided | Response:
         """What POST /v1/revocations is to record, or the refusal (contract 6)."""
@@ -103,12 +126,20 @@ class Node:
         if told is not None:
             request.endpoint, request.source_ip, request.secure = told
 
-    def _query(self, request: Request, now: float, wall_now: float) -> Response:
-        """The Query API, in the dispatch order of spec 1.1.2."""
+    @overload
+    def _query(self, request: Request, now: float, wall_now: float) -> Presented | Response: ...
+    @overload
+    def _query(self, request: Request, now: float, wall_now: float, at_once: bool) -> Presented | Response | None: ...
+    def _query(
+        self, request: Request, now: float, wall_now: float, at_once: bool = False
+    ) -> Presented | Response | None:
+        """The Query API, in the dispatch order of spec 1.1.2; None `at_once` for what carries an MFA code."""
         action, caller = "unknown", None
         as_json = xml.wants_json(request.headers)
         try:
             call = query.parse(request)
+            if at_once and call.action in mfa_code.ACTIONS and mfa_code.CODE in call.parameters:
+                return None
             operation = operations.find(call, request.endpoint)
             action = call.action
             if operation.anonymous:
@@ -117,9 +148,10 @@ class Node:
                 caller = authenticate(request, self.view, self.signing_keys, now, wall_now)
                 if self.quota is not None and action in quota.COUNTED:
                     self.quota.take(caller.principal.account, request.endpoint, wall_now)
-            members = operation.run(call, caller, request, self.view, now).members()
-            render, content_type = (xml.render_json, "application/json") if as_json else (xml.render, "text/xml")
-            return Response(200, render(action, members, request.id), content_type, (), action, "", _event(caller))
+            result = operation.run(call, caller, request, self.view, now)
+            if isinstance(result, Pending):
+                return self._presented(result, request, action, caller, as_json)
+            return _granted(result.members(), request, action, caller, as_json)
         except KeysWanted as wanted:
             return Response(503, b"", operation=action, keys_wanted=wanted.provider)
         except BareAnswer as bare:
@@ -128,6 +160,22 @@ class Node:
             return self._refusal(error, request, action, caller, as_json)
         except Exception as error:
             return self._refusal(_internal(error), request, action, caller, as_json)
+
+    def _presented(
+        self, pending: Pending[Result], request: Request, action: str, caller: Caller, as_json: bool
+    ) -> Presented:
+        def refuse(error: StsError) -> Response:
+            return self._refusal(error, request, action, caller, as_json)
+
+        def finish() -> Response:
+            try:
+                return _granted(pending.finish().members(), request, action, caller, as_json)
+            except StsError as error:
+                return refuse(error)
+            except Exception as error:
+                return refuse(_internal(error))
+
+        return Presented(pending.verdict, finish, refuse)
 
     def _refusal(
         self, error: StsError, request: Request, action: str, caller: Caller | None, as_json: bool
@@ -230,6 +278,11 @@ def is_loopback(address: str) -> bool:
         return ip_address(address).is_loopback
     except ValueError:
         return False
+
+
+def _granted(members: Members, request: Request, action: str, caller: Caller, as_json: bool) -> Response:
+    render, content_type = (xml.render_json, "application/json") if as_json else (xml.render, "text/xml")
+    return Response(200, render(action, members, request.id), content_type, (), action, "", _event(caller))
 
 
 def _event(caller: Caller | None, reason: str = "") -> dict[str, Any]:

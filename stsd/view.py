@@ -13,6 +13,7 @@ from stsd import policy
 from stsd.directory import Directory, Holder
 from stsd.errors import ServiceUnavailable
 from stsd.oidc.known_keys import KnownKeys
+from stsd.mfa import UsedCodes
 from stsd.policy import NamedPolicy
 from stsd.principal import Caller, Principal, Session
 from stsd.revocation.instants import Instants
@@ -50,6 +51,7 @@ class View:
     entropy: Entropy = field(repr=False)
     limits: Limits = field(default_factory=Limits)
     instants: Instants = field(default_factory=Instants)
+    mfa: UsedCodes = field(default_factory=UsedCodes)
     message_key: bytes = field(default=b"", repr=False)
     provider_keys: KnownKeys = field(default_factory=KnownKeys, repr=False)
     staleness_s: float = field(init=False, default=0.0)

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 LAYERS = (
-    {"errors", "arn", "principal", "wildcards", "key_ids", "capacity", "regions", "tags", "quota", "saml"},
+    {"errors", "arn", "principal", "wildcards", "key_ids", "capacity", "regions", "tags", "quota", "saml", "mfa"},
     {"policy_values", "policy_variables", "policy_operators", "policy_principals", "policy_grammar", "policy"},
     {"directory"},
     {"oidc"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from stsd.errors import InvalidAction
 from stsd.operations.sts import (
@@ -20,6 +20,7 @@ from stsd.operations.sts import (
     get_session_token,
     get_web_identity_token,
 )
+from stsd.operations.sts.mfa_code import Pending
 from stsd.principal import Caller
 from stsd.view import View
 from stsd.wire import query
@@ -35,7 +36,7 @@ class Result(Protocol):
         """Name and value pairs for the renderer."""
 
 
-Run = Callable[[Call, Caller, Request, View, float], Result]
+Run = Callable[[Call, Caller, Request, View, float], Result | Pending[Any]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from stsd.revocation.codec import MAX_SEQUENCE
-from stsd.revocation.entries import decode_revocation
+from stsd.revocation.entries import decode_revocation, is_listed
 from stsd.revocation.messages import Origin
 from stsd.revocation.replica import Replica
 from stsd.revocation.revocation_set import EPSILON_MS, RULES, Revocation
@@ -50,7 +50,7 @@ def after(replica: Replica, cursor: str = "", limit: int = PAGE_ENTRIES) -> Page
         found.append(_as_json(origin, sequence, entry))
         heads[origin] = sequence
     else:  # all is told: what was pruned meanwhile is behind this reader too
-        heads |= {origin: max(head, heads.get(origin, 0)) for origin, head in replica.heads().items()}
+        heads |= {origin: max(last, heads.get(origin, 0)) for origin, last in _heads(replica).items()}
     following = _encode(replica.epoch, heads)
     digest = blake2b(f"{cursor} {following} {len(found)}".encode(), digest_size=16).hexdigest()
     return Page(found, following, f'"{digest}"')
@@ -58,7 +58,7 @@ def after(replica: Replica, cursor: str = "", limit: int = PAGE_ENTRIES) -> Page
 
 def cursor(replica: Replica) -> str:
     """The cursor of a reader that has heard all that this node has."""
-    return _encode(replica.epoch, replica.heads())
+    return _encode(replica.epoch, _heads(replica))
 
 
 def epoch(cursor: str) -> int:
@@ -87,11 +87,16 @@ def revocation_id(origin: Origin, sequence: int) -> str:
 
 
 def _entries(replica: Replica, heads: dict[Origin, int]) -> Iterator[tuple[Origin, int, bytes]]:
-    known = {origin: heads.get(origin, 0) for origin in replica.heads()}
+    known = {origin: heads.get(origin, 0) for origin, last in _heads(replica).items() if last > heads.get(origin, 0)}
     for batch in replica.after(known, max_entries=MAX_SEQUENCE):
         for sequence, entry in enumerate(batch.entries, batch.first):
-            if sequence > known[batch.origin]:
+            if sequence > known[batch.origin] and is_listed(entry):
                 yield batch.origin, sequence, entry
+
+
+def _heads(replica: Replica) -> dict[Origin, int]:
+    """How far each log goes in revocations; other entries move no cursor."""
+    return {origin: listed.last for origin, listed in replica.listed().items()}
 
 
 def _as_json(origin: Origin, sequence: int, entry: bytes) -> dict[str, Any]:

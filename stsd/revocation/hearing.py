@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from stsd.revocation.identity import Identities, Signer, chain_of
@@ -48,8 +48,9 @@ class Hearing(Knowledge):
         identities: Identities,
         epoch: int,
         joined: bool,
+        is_listed: Callable[[bytes], bool],
     ) -> None:
-        super().__init__(origin, peers, now, identities=identities, epoch=epoch, joined=joined)
+        super().__init__(origin, peers, now, identities=identities, epoch=epoch, joined=joined, is_listed=is_listed)
         self.overtaken = False
         self.refused: Counter[str] = Counter()
         self._signer = signer

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from stsd.revocation import revocation_token
 from stsd.revocation.freshness import Freshness
 from stsd.revocation.identity import Identities
+from stsd.revocation.listing import Listed, Listing
 from stsd.revocation.log import Log
 from stsd.revocation.messages import MAX_FETCH_ENTRIES, Batch, Digest, Fork, Head, Origin, Sequences
 from stsd.revocation.repair import Repair
@@ -32,6 +33,7 @@ class Knowledge:
         identities: Identities,
         epoch: int,
         joined: bool,
+        is_listed: Callable[[bytes], bool],
     ) -> None:
         self.origin = origin
         self.identities = identities
@@ -41,6 +43,8 @@ class Knowledge:
         self._started_at = now
         self._echoed_at = 0.0
         self._logs: dict[Origin, Log] = {}
+        self._is_listed = is_listed
+        self._listings: dict[Origin, Listing] = {}
         self._freshness = Freshness(peers, now, identities.has_left)
         self._repair = Repair(self._log, identities.limit)
 
@@ -61,6 +65,11 @@ class Knowledge:
     def heads(self) -> dict[Origin, int]:
         """How far each log is held durably and without a gap."""
         return {origin: log.head for origin, log in self._logs.items() if log.head}
+
+    def listed(self) -> dict[Origin, Listed]:
+        """The same, of the entries that are listed; logs without any are left out."""
+        found = {origin: self._listings[origin].listed() for origin, log in self._logs.items() if log.head}
+        return {origin: listed for origin, listed in found.items() if listed.last}
 
     def chained_heads(self) -> dict[Origin, Head]:
         """The same, each with its chain hash."""
@@ -146,5 +155,6 @@ class Knowledge:
 
     def _log(self, origin: Origin) -> Log:
         if origin not in self._logs:
-            self._logs[origin] = Log(origin, self.identities.genesis(origin))
+            log = self._logs[origin] = Log(origin, self.identities.genesis(origin))
+            self._listings[origin] = Listing(log, self._is_listed)
         return self._logs[origin]

@@ -15,19 +15,21 @@ Every node writes its own log and holds everybody's. The rules:
    from then on: an acknowledged entry is not lost, and every node's log of that origin ends at one place.
 10. What is old and over is pruned. Who asks for it gets the checkpoint that says so, then what is left; see pruning.
 
-The replica does not know what its entries mean: the shell applies them, and tells when one is over. Any grow-only log
+The replica does not know what its entries mean: the shell applies them, and tells when one is over and whether it is
+listed where revocations are told. Any grow-only log
 can run on this machinery; each kind of log has Identities of its own name. `now` is Unix seconds of this node's wall
 clock. A peer's name is its region, or `region/node`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from stsd.revocation.hearing import Hearing
 from stsd.revocation.hearing import fault_of_checkpoint as fault_of_checkpoint
 from stsd.revocation.identity import Identities, Signer, chain_of
+from stsd.revocation.listing import always
 from stsd.revocation.messages import MAX_BATCH_BYTES, Batch, Checkpoint, Delta, Fork, Heartbeat, Origin, Ready
 from stsd.revocation.pruning import PRUNE_BATCHES, Pruned, Pruning, has_room
 from stsd.revocation.revocation_token import TokenShapeError as TokenShapeError
@@ -55,8 +57,11 @@ class Replica(Hearing):
         epoch: int = 0,
         joined: bool = False,
         pruning: Pruning | None = None,
+        is_listed: Callable[[bytes], bool] = always,
     ) -> None:
-        super().__init__(origin, peers, now, signer=signer, identities=identities, epoch=epoch, joined=joined)
+        super().__init__(
+            origin, peers, now, signer=signer, identities=identities, epoch=epoch, joined=joined, is_listed=is_listed
+        )
         self._pruning = pruning or Pruning()
         self._undeleted: tuple[Batch, ...] = ()
         self._pending: Batch | None = None

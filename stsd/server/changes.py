@@ -27,6 +27,17 @@ class Changes:
     def __init__(self, node: Node, replicator: Replicator, clock: Clock, metrics: Metrics) -> None:
         self._node, self._replicator, self._clock, self._metrics = node, replicator, clock, metrics
 
+    async def present(self, request: Request) -> Response:
+        """An MFA code: that it was used, or that it failed, is durable here before the answer (spec 3.2.9)."""
+        decided = self._node.decide_code(request, *self._clock.read())
+        if isinstance(decided, Response):
+            return decided
+        try:
+            await self._replicator.keep_code(decided.verdict)
+        except StsError as error:
+            return decided.refuse(error)
+        return decided.finish()
+
     async def revoke(self, request: Request) -> Response:
         """POST /v1/revocations: durable here and effective here before the answer (contract 6)."""
         decided = self._node.decide_revocation(request, self._clock.service(), self._clock.wall())

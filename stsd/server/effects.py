@@ -24,11 +24,15 @@ class Effects:
 
     def apply(self, batches: Iterable[Batch]) -> None:
         """Enforce at once. An entry of a kind that this version does not know is kept, relayed and reported."""
-        now, revocations = self._clock.service(), self._view.revocations
+        now, revocations, codes = self._clock.service(), self._view.revocations, self._view.mfa
         for batch in batches:
             unknown = revocations.unknown
             for entry in batch.entries:
-                revocations.add(entries.decode_revocation(entry), batch.origin.region, now)
+                used = entries.decode_step(entry)
+                if used is None:
+                    revocations.add(entries.decode_revocation(entry), batch.origin.region, now)
+                else:
+                    codes.add(used, now, here=batch.origin.region == self._view.region)
             if revocations.unknown > unknown:
                 count = revocations.unknown - unknown
                 self.report("revocations_of_unknown_kind", origin=str(batch.origin), sequence=batch.first, count=count)

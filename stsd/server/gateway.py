@@ -1,6 +1,7 @@
 """From an HTTP request to the node and back: one plain function for everything that changes nothing.
 
-What must be stored or sent elsewhere (a revocation, a peer's message, a test hook) has its own coroutine in `routes`.
+What must be stored or sent elsewhere (a revocation, a peer's message, a test hook) has its own coroutine in `routes`;
+a request with an MFA code goes to `present`.
 Every answer carries the request id, the region and the staleness (contract 4), and `x-stsd-degraded` when that is
 too high; it is counted and is logged once.
 """
@@ -38,10 +39,11 @@ class Gateway:
         metrics: Metrics,
         log: EventLog,
         *,
+        present: AsyncRoute,
         secure: bool,
     ) -> None:
         self._node, self._clock, self._metrics, self._log = node, clock, metrics, log
-        self._secure = secure
+        self._present, self._secure = present, secure
         self._moment: tuple[int, float, str] | None = None
         self._starts: dict[tuple[int, str], str] = {}
         self.routes: dict[tuple[str, str], AsyncRoute] = {}
@@ -52,7 +54,8 @@ class Gateway:
         """Both set by test hooks."""
 
     def at_once(self, head: Head, body: bytes) -> bytes | None:
-        """Answer a request that changes nothing; None for those that wait for something (`routes`)."""
+        """Answer a request that changes nothing; None for those that wait for something (`routes`,
+        or an MFA code)."""
         started = perf_counter()
         path, _, query = head.target.partition("?")
         if (head.method, path) in self.routes or self.capacity is not None or self.faulty is not None:
@@ -60,7 +63,7 @@ class Gateway:
         request = self._request(head, path, query, body)
         now, wall_now = self._clock.read()
         response = self._node.respond(request, now, wall_now)
-        if response.keys_wanted is not None:
+        if response is None or response.keys_wanted is not None:
             return None
         answer = self._answer(head, request, response, wall_now)
         self._account(request, response, perf_counter() - started, wall_now)
@@ -87,12 +90,14 @@ class Gateway:
         limit = self.capacity
         refused = await capacity.admit(limit, request, self._clock.wall()) if limit is not None else None
         response = refused or self._node.respond(request, *self._clock.read())
+        if response is None:
+            return await self._present(request)
         if response.keys_wanted is None:
             return response
         if self.fetch_keys is not None:
             await self.fetch_keys(response.keys_wanted)
         request.waited_for_keys = True
-        return self._node.respond(request, *self._clock.read())
+        return self._node.respond(request, *self._clock.read()) or await self._present(request)
 
     def _request(self, head: Head, path: str, query: str, body: bytes) -> Request:
         return Request(head.method, path, query, head.headers, body, request_id(), head.remote, self._secure)

@@ -59,7 +59,7 @@ class GroupCommit:
                 first = await self._commit([waiting.entry for waiting in group])
             except Exception as error:
                 self._failed(error)
-                refusal = ServiceUnavailable("The revocation could not be stored: nothing changed", reason="journal")
+                refusal = ServiceUnavailable("The change could not be stored: nothing was changed", reason="journal")
                 _settle(group, refusal)
             else:
                 for number, waiting in enumerate(group):

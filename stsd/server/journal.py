@@ -16,13 +16,19 @@ from pathlib import Path
 import aiosqlite
 
 from stsd.config import ConfigError
+from stsd.mfa import Failed
 
-FORMAT = "3"
+FORMAT = "4"
 FORMAT_3 = """BEGIN;
 CREATE TABLE checkpoint (only INTEGER PRIMARY KEY CHECK (only = 1), body BLOB NOT NULL);
 UPDATE meta SET value = '3' WHERE name = 'format';
 COMMIT;"""
 """What makes a journal of format 2 one of format 3: nothing was pruned yet."""
+FORMAT_4 = """BEGIN;
+CREATE TABLE failed_codes (device TEXT PRIMARY KEY, period INTEGER NOT NULL, failures INTEGER NOT NULL) WITHOUT ROWID;
+UPDATE meta SET value = '4' WHERE name = 'format';
+COMMIT;"""
+"""What makes a journal of format 3 one of format 4: no MFA code was refused yet."""
 KEEP_CHECKPOINT = "INSERT OR REPLACE INTO checkpoint VALUES (1, ?)"
 Row = tuple[str, int, bytes]
 """Origin, first sequence, encoded batch."""
@@ -62,6 +68,9 @@ class Journal:
             if found == "2":
                 await connection.executescript(FORMAT_3)
                 found = "3"
+            if found == "3":
+                await connection.executescript(FORMAT_4)
+                found = "4"
             if found == "1":
                 raise ConfigError(
                     f"{path}: a journal of format 1, whose batches are not signed; this version needs format {FORMAT}:"
@@ -135,6 +144,16 @@ class Journal:
         """Store the proofs of forks; the first one of an origin stays. Raises JournalError."""
         await self._transaction([("INSERT OR IGNORE INTO forks VALUES (?, ?, ?)", rows)])
 
+    async def failed_codes(self) -> list[Failed]:
+        """How often MFA codes of each device were refused, in the window of the last time."""
+        found = await self._connection.execute_fetchall("SELECT device, period, failures FROM failed_codes")
+        return [Failed(str(device), int(window), int(failures)) for device, window, failures in found]
+
+    async def keep_failed_code(self, failed: Failed) -> None:
+        """Store that an MFA code was refused, synced. Raises JournalError."""
+        row = (failed.device, failed.window, failed.failures)
+        await self._transaction([("INSERT OR REPLACE INTO failed_codes VALUES (?, ?, ?)", [row])])
+
     async def set_meta(self, **values: str) -> None:
         """Store settings, synced. Raises JournalError."""
         await self._transaction([("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(values.items()))])
@@ -147,6 +166,7 @@ class Journal:
                 ("DELETE FROM identities", [()]),
                 ("DELETE FROM forks", [()]),
                 ("DELETE FROM checkpoint", [()]),
+                ("DELETE FROM failed_codes", [()]),
                 ("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(values.items())),
             ]
         )

@@ -15,6 +15,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 
 from stsd.config import ConfigError
+from stsd.mfa import UsedCodes, Verdict
 from stsd.revocation import entries
 from stsd.revocation.identity import Identities, Signer
 from stsd.revocation.instants import Instants
@@ -136,6 +137,8 @@ class Replicator:
         forks = list(map(rows.fork, await self._journal.forks()))
         checkpoint, forged = await self._keeper.genuine_checkpoint(identities)
         replica = self._view.replica
+        for failed in await self._journal.failed_codes():
+            self._view.mfa.restore(failed)
         self._effects.apply(replica.restore(batches, forks, checkpoint, damaged=damaged or forged))
         self._writing.inherited += replica.regroup(self._backbone.peers, heard_at)
         if damaged or forged:
@@ -169,6 +172,10 @@ class Replicator:
     async def revoke(self, revocation: Revocation, wait_s: float | None = None) -> Recorded:
         """Store, enforce and push a revocation; see Writing."""
         return await self._writing.revoke(revocation, wait_s)
+
+    async def keep_code(self, verdict: Verdict) -> None:
+        """Store and push what became of an MFA code; see Writing."""
+        await self._writing.keep_code(verdict)
 
     async def answer(self, peer: str, message: Sent) -> list[Sent]:
         """Take in a peer's message; what it is answered at once."""
@@ -214,9 +221,11 @@ class Replicator:
             epoch=epoch,
             joined=joined,
             pruning=PRUNING,
+            is_listed=entries.is_listed,
         )
         view.revocations = RevocationSet()
         view.instants = Instants()
+        view.mfa = UsedCodes()
         view.tokens = VerifiedTokens(view.keys)
 
     async def _follow(self, epoch: int, peer: str) -> None:
@@ -290,7 +299,7 @@ class Replicator:
     def counts(self) -> dict[str, int]:
         """Known revocations by origin."""
         replica = self._view.replica
-        return {str(replica.origin): 0} | {str(origin): head for origin, head in replica.heads().items()}
+        return {str(replica.origin): 0} | {str(origin): found.entries for origin, found in replica.listed().items()}
 
     def behind(self) -> dict[str, int]:
         """How many entries of each origin others have told of that are not applied here."""

@@ -36,5 +36,12 @@ CREATE TABLE checkpoint (
   body BLOB NOT NULL
 );
 
-INSERT INTO meta VALUES ('format', '3');
+-- How often MFA codes of a device were refused. One window a device: what was before does not count any more.
+CREATE TABLE failed_codes (
+  device   TEXT PRIMARY KEY,   -- serial number
+  period   INTEGER NOT NULL,   -- the three minutes of UTC, counted from 1970
+  failures INTEGER NOT NULL
+) WITHOUT ROWID;
+
+INSERT INTO meta VALUES ('format', '4');
 COMMIT;

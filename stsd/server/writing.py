@@ -1,8 +1,9 @@
-"""What a node writes itself: revocations, and what former incarnations or nodes that left can say no more.
+"""What a node writes itself: revocations, used MFA codes, and what former incarnations or lost nodes can say no more.
 
 A revocation is journaled (with group commit: what waits together is synced together), then enforced, then pushed to
 every peer, then answered; an answer waits at most COPY_TIMEOUT_S for a second disk, or as long as it was asked to for
-all of them. A node that was removed from its cluster takes no revocations, because nobody would hear of them.
+all of them. A node that was removed from its cluster takes none, because nobody would hear of them. A used MFA code
+goes the same way and waits for no other disk; a refused one is of interest here alone.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from stsd.errors import ServiceUnavailable
+from stsd.mfa import Failed, Verdict
 from stsd.revocation import entries
 from stsd.revocation.identity import Signer
 from stsd.revocation.messages import Batch, new_incarnation
@@ -21,7 +23,7 @@ from stsd.server.clock import Clock, entropy
 from stsd.server.copies import Receipts, Recorded
 from stsd.server.effects import Effects
 from stsd.server.group_commit import GroupCommit, groups
-from stsd.server.journal import Journal, JournalConflict
+from stsd.server.journal import Journal, JournalConflict, JournalError
 from stsd.server.keeper import Keeper
 from stsd.server.membership import Membership
 from stsd.view import View
@@ -59,13 +61,34 @@ class Writing:
 
         Raises ServiceUnavailable when it cannot be stored, or nobody would hear of it.
         """
-        if self._membership.left:
-            raise ServiceUnavailable("This node was removed from its cluster", reason="left")
-        sequence = await self._commits.store(entries.encode_revocation(revocation))
+        sequence = await self._store(entries.encode_revocation(revocation))
         return await self.receipts.recorded(sequence, wait_s)
 
+    async def keep_code(self, verdict: Verdict) -> None:
+        """Store what became of an MFA code, and push that one was used. Raises ServiceUnavailable when it cannot be
+        stored: then the code is as good as before."""
+        if isinstance(verdict, Failed):
+            try:
+                await self._journal.keep_failed_code(verdict)
+            except JournalError as error:
+                self._not_stored(error)
+                raise ServiceUnavailable("The attempt could not be stored", reason="journal") from None
+            return
+        codes = self._view.mfa
+        try:
+            await self._store(entries.encode_step(verdict))
+        except ServiceUnavailable:
+            codes.release(verdict)
+            raise
+
+    async def _store(self, entry: bytes) -> int:
+        """An entry's sequence, once it is on disk. Raises ServiceUnavailable."""
+        if self._membership.left:
+            raise ServiceUnavailable("This node was removed from its cluster", reason="left")
+        return await self._commits.store(entry)
+
     def _not_stored(self, error: Exception) -> None:
-        self._effects.report("revocation_not_stored", reason=type(error).__name__, detail=str(error))
+        self._effects.report("change_not_stored", reason=type(error).__name__, detail=str(error))
 
     async def _commit(self, group: Sequence[bytes]) -> int:
         """One group, synced before it is enforced and told; its first sequence. Raises JournalError."""

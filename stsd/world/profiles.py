@@ -101,7 +101,8 @@ def _role_profiles(world: Mapping[str, Any], users: Mapping[str, Entry]) -> Iter
 
 def _role(arn: str, source_profile: str, source: Source) -> dict[str, str]:
     profile = {"role_arn": arn, "source_profile": source_profile}
-    return profile | ({"external_id": source.external_id} if source.external_id else {})
+    asked = {"external_id": source.external_id, "mfa_serial": source.mfa_serial}
+    return profile | {name: value for name, value in asked.items() if value}
 
 
 def _text(sections: Sequence[_Section]) -> str:

@@ -1,7 +1,7 @@
 """Whose keys a role's profile should use: a user or another role that may assume it, as far as can be read off.
 
 The node decides with the whole policy engine. This only picks an example, so it reads the plain cases and gives none
-where a statement asks for more than an external id: a profile that is written works.
+where a statement asks for more than an external id and an MFA code: a profile that is written works.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -25,10 +25,19 @@ _EXTERNAL_ID = re.compile(r"[\w+=,.@:/-]{2,1224}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Who assumes a role, by ARN, and the external id that its trust policy asks for."""
+    """Who assumes a role, by ARN, and what its trust policy asks for: an external id, a code of an MFA device."""
 
     arn: str
-    external_id: str | None
+    external_id: str | None = None
+    mfa_serial: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a statement's condition asks for."""
+
+    external_id: str | None = None
+    mfa: bool = False
 
 
 def sources(world: Mapping[str, Any], directory: Directory) -> dict[str, Source]:
@@ -58,12 +67,16 @@ def _source(role: Role, trust: dict[str, Any], directory: Directory, able: set[s
     if any(statement["Effect"] == "Deny" for statement in statements):
         return None
     for statement in statements:
-        plain, external_id = _external_id(statement.get("Condition", {}))
-        if not (plain and _action_matches(statement)):
+        asked = _asked(statement.get("Condition", {}))
+        if asked is None or not _action_matches(statement):
             continue
         for holder, direct in _named(statement, role, directory):
             if holder.arn in able and (direct or _allows(holder.policies, role.arn)):
-                return Source(holder.arn, external_id)
+                devices = holder.mfa_devices if isinstance(holder, User) else ()
+                if not asked.mfa:
+                    return Source(holder.arn, asked.external_id)
+                if devices:  # a code is of a user's device (spec 3.2.9)
+                    return Source(holder.arn, asked.external_id, devices[0].serial_number)
     return None
 
 
@@ -122,15 +135,37 @@ def _matches(statement: dict[str, Any], resource: str) -> bool:
     return any(compile_glob(pattern)(resource) for pattern in _list(statement.get("Resource")))
 
 
-def _external_id(condition: dict[str, Any]) -> tuple[bool, str | None]:
-    """Whether a condition asks for nothing but an external id that can be given, and which."""
-    if not condition:
-        return True, None
-    if list(condition) != ["StringEquals"] or [key.lower() for key in condition["StringEquals"]] != ["sts:externalid"]:
-        return False, None
-    (values,) = condition["StringEquals"].values()
-    usable = [value for value in _list(values) if isinstance(value, str) and _EXTERNAL_ID.fullmatch(value)]
-    return (True, usable[0]) if usable else (False, None)
+def _asked(condition: dict[str, Any]) -> _Asked | None:
+    """What a condition asks for, if it is nothing but an external id that can be given and an MFA code."""
+    asked = _Asked()
+    for operator, keys in condition.items():
+        for key, values in keys.items():
+            if operator == "StringEquals" and key.lower() == "sts:externalid":
+                usable = [value for value in _list(values) if isinstance(value, str) and _EXTERNAL_ID.fullmatch(value)]
+                if not usable:
+                    return None
+                asked = replace(asked, external_id=usable[0])
+            elif _is_kept_by_a_code(operator, key.lower(), _list(values)):
+                asked = replace(asked, mfa=True)
+            else:
+                return None
+    return asked
+
+
+def _is_kept_by_a_code(operator: str, key: str, values: list[Any]) -> bool:
+    """Whether a code in the request itself is enough: MFA is then present, and of age 0 (spec 3.2.9)."""
+    texts = [str(value).lower() for value in values]
+    if key == "aws:multifactorauthpresent":
+        return (operator in ("Bool", "BoolIfExists") and "true" in texts) or (operator == "Null" and texts == ["false"])
+    if key == "aws:multifactorauthage" and operator == "Null":
+        return texts == ["false"]
+    if key == "aws:multifactorauthage" and operator.removesuffix("IfExists") in _AGE_OPERATORS:
+        return any(_SECONDS.fullmatch(text) for text in texts)
+    return False
+
+
+_AGE_OPERATORS = frozenset({"NumericLessThan", "NumericLessThanEquals"})
+_SECONDS = re.compile(r"[1-9][0-9]{0,8}")
 
 
 def _list(value: Any) -> list[Any]:

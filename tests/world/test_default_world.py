@@ -29,7 +29,7 @@ def session(account: str, name: str) -> tuple[Principal, tuple]:
     return Principal("assumed_role", account, session_arn, user_id, held.arn, held.role_id, name), held.policies
 
 
-def may_assume(caller: tuple[Principal, tuple], target, external_id: str | None = None) -> bool:
+def may_assume(caller: tuple[Principal, tuple], target, external_id: str | None = None, mfa: bool = False) -> bool:
     principal, policies = caller
     context = {
         "aws:principalarn": principal.policy_arn,
@@ -38,6 +38,8 @@ def may_assume(caller: tuple[Principal, tuple], target, external_id: str | None 
     }
     if external_id:
         context["sts:externalid"] = external_id
+    if mfa:
+        context |= {"aws:multifactorauthpresent": "true", "aws:multifactorauthage": "0"}
     return decide_trust(
         principal, "sts:AssumeRole", target.arn, target.account, target.trust, context, policies, None
     ).allowed
@@ -59,6 +61,13 @@ def test_developers_may_deploy(name, allowed):
 @pytest.mark.parametrize(("name", "allowed"), [("dave", True), ("bob", False), ("alice", False)])
 def test_only_dave_is_on_call(name, allowed):
     assert may_assume(person(ACME, name), role(ACME, "on-call")) is allowed
+
+
+@pytest.mark.parametrize(
+    ("name", "mfa", "allowed"), [("frank", True, True), ("frank", False, False), ("bob", True, False)]
+)
+def test_only_frank_pays_the_wages_and_only_with_a_code(name, mfa, allowed):
+    assert may_assume(person(ACME, name), role(ACME, "payroll"), mfa=mfa) is allowed
 
 
 def test_incident_response_is_reached_by_chaining_only():
@@ -107,11 +116,16 @@ def test_every_role_that_people_reach_has_a_profile_that_works(tmp_path):
     (tmp_path / "config").write_text(text)
     found = configloader.load_config(str(tmp_path / "config"))["profiles"]
     role_profiles = {name: profile for name, profile in found.items() if "role_arn" in profile}
-    assert set(role_profiles) == {"acme-deploy", "acme-on-call", "acme-incident-response", "globex-vendor-audit"}
+    assert set(role_profiles) == {
+        "acme-deploy", "acme-on-call", "acme-incident-response", "acme-payroll", "globex-vendor-audit",
+    }  # fmt: skip
+    assert role_profiles["acme-payroll"]["mfa_serial"] == f"arn:aws:iam::{ACME}:mfa/frank"
     callers = {
         f"{DIRECTORY.accounts[u.account].alias}-{u.name}": (u.principal, u.policies) for u in DIRECTORY.users.values()
     }
     callers |= {name: session(ACME, name.removeprefix("acme-")) for name in role_profiles if name.startswith("acme-")}
     for profile in role_profiles.values():
         target = DIRECTORY.roles[profile["role_arn"]]
-        assert may_assume(callers[profile["source_profile"]], target, profile.get("external_id"))
+        assert may_assume(
+            callers[profile["source_profile"]], target, profile.get("external_id"), "mfa_serial" in profile
+        )

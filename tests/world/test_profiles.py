@@ -144,9 +144,57 @@ def test_a_role_that_nobody_may_assume_has_no_profile(tmp_path, principal, polic
     assert role_profile(tmp_path, role(principal=principal), **policies) is None
 
 
-def test_a_trust_policy_that_asks_for_more_than_an_external_id_gives_no_profile(tmp_path):
-    mfa = {"Bool": {"aws:MultiFactorAuthPresent": "true"}}
-    assert role_profile(tmp_path, {"RoleName": "deploy", "AssumeRolePolicyDocument": trust(BOB, Condition=mfa)}) is None
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"StringEquals": {"aws:PrincipalTag/team": "blue"}},
+        {"Bool": {"aws:MultiFactorAuthPresent": "false"}},
+        {"NumericLessThan": {"aws:MultiFactorAuthAge": "0"}},
+        {"NumericGreaterThan": {"aws:MultiFactorAuthAge": "60"}},
+        {"Bool": {"aws:MultiFactorAuthPresent": "true"}, "IpAddress": {"aws:SourceIp": "10.0.0.0/8"}},
+    ],
+)
+def test_a_trust_policy_that_asks_for_more_than_an_external_id_and_a_code_gives_no_profile(tmp_path, condition):
+    assert role_profile(tmp_path, guarded(condition)) is None
+
+
+def guarded(condition):
+    return {"RoleName": "deploy", "AssumeRolePolicyDocument": trust([BOB, ERIN], Condition=condition)}
+
+
+PRESENT = {"Bool": {"aws:MultiFactorAuthPresent": "true"}}
+
+
+def test_a_code_of_somebody_without_a_device_cannot_be_asked_for(tmp_path):
+    document = world(
+        account(Alias="acme", Users=[user("alice", Administrator=True), user("bob")], Roles=[guarded(PRESENT)]),
+        account(GLOBEX, Alias="globex", Users=[user("erin", Policies={"p": allow()})]),
+    )
+    assert "acme-deploy" not in read(tmp_path, document)[1]
+
+
+@pytest.mark.parametrize(
+    ("condition", "external_id"),
+    [
+        (PRESENT, None),
+        ({"Bool": {"AWS:MultifactorAuthPresent": True}}, None),
+        ({"BoolIfExists": {"aws:MultiFactorAuthPresent": "true"}}, None),
+        ({"Null": {"aws:MultiFactorAuthAge": "false"}, **PRESENT}, None),
+        ({"NumericLessThan": {"aws:MultiFactorAuthAge": 3600}}, None),
+        ({"NumericLessThanEquals": {"aws:MultiFactorAuthAge": "60"}, **PRESENT}, None),
+        ({**PRESENT, "StringEquals": {"sts:ExternalId": "secret-1"}}, "secret-1"),
+    ],
+)
+def test_a_role_profile_has_the_device_whose_code_is_asked_for(tmp_path, condition, external_id):
+    serial = f"arn:aws:iam::{ACME}:mfa/bob"
+    bob = user("bob", MFADevices=[{"SerialNumber": serial}])
+    document = world(
+        account(Alias="acme", Users=[user("alice", Administrator=True), bob], Roles=[guarded(condition)]),
+        account(GLOBEX, Alias="globex", Users=[user("erin", Policies={"p": allow()})]),
+    )
+    found = read(tmp_path, document)[1]["acme-deploy"]
+    assert found["source_profile"] == "acme-bob"
+    assert (found["mfa_serial"], found.get("external_id")) == (serial, external_id)
 
 
 @pytest.mark.parametrize("given", ["secret-1", ["secret-1", "secret-2"]])

@@ -5,11 +5,15 @@ The checks run in the order of spec 3.2.1; nothing that depends on the role is t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from stsd.authz import authorize, context
+from stsd.directory import Role
 from stsd.errors import AccessDenied
-from stsd.operations.sts import issuing, role_session, session_policies, session_tags
+from stsd.operations.sts import issuing, mfa_code, role_session, session_policies, session_tags
+from stsd.operations.sts.mfa_code import Pending
 from stsd.operations.sts.role_session import Wanted
 from stsd.principal import Caller, Principal
 from stsd.tokens.credentials import Credentials, Grant
@@ -46,7 +50,7 @@ class Result:
         return tuple(found)
 
 
-def run(call: Call, caller: Caller, request: Request, view: View, now: float) -> Result:
+def run(call: Call, caller: Caller, request: Request, view: View, now: float) -> Result | Pending[Result]:
     """Assume a role. Raises the errors of spec 3.2.1."""
     # 1. Root users may not, whatever they ask for.
     if caller.principal.kind == "root":
@@ -65,10 +69,31 @@ def run(call: Call, caller: Caller, request: Request, view: View, now: float) ->
         duration_s=arguments.get("DurationSeconds", role_session.DEFAULT_DURATION_S),
         source_identity=arguments.get("SourceIdentity", ""),
     )
+    # 6. The MFA code, before anything that depends on the role.
+    if mfa_code.is_given(arguments):
+        return mfa_code.present(
+            arguments, caller, view, now, lambda: _assume(role, wanted, arguments, caller, request, view, now)
+        )
+    return _assume(role, wanted, arguments, caller, request, view, now)
+
+
+def _assume(
+    role: Role | None,
+    wanted: Wanted,
+    arguments: Mapping[str, Any],
+    caller: Caller,
+    request: Request,
+    view: View,
+    now: float,
+) -> Result:
+    """What comes after the request by itself was found good; an MFA code in it has been accepted."""
+    role_arn: str = arguments["RoleArn"]
     # 7. and 8. The role exists and both sides allow it; a missing role reads like a refusal.
     if role is None:
         raise authorize.not_authorized(caller, ACTION, role_arn, "no_such_role")
     keys = context.build(request, caller, view, now)
+    if mfa_code.CODE in arguments:
+        keys["aws:multifactorauthpresent"], keys["aws:multifactorauthage"] = "true", "0"
     if "ExternalId" in arguments:
         keys["sts:externalid"] = arguments["ExternalId"]
     role_session.check_allowed(role, ACTION, wanted, caller, keys, view)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stsd.errors import AccessDenied
-from stsd.operations.sts import issuing
+from stsd.operations.sts import issuing, mfa_code
+from stsd.operations.sts.mfa_code import Pending
 from stsd.principal import Caller
 from stsd.tokens.credentials import Credentials, Grant
 from stsd.view import View
@@ -29,12 +30,19 @@ class Result:
         return (("Credentials", issuing.members(self.credentials)),)
 
 
-def run(call: Call, caller: Caller, request: Request, view: View, now: float) -> Result:
-    """A session of the calling user. Raises AccessDenied for temporary credentials (spec 3.0.1)."""
+def run(call: Call, caller: Caller, request: Request, view: View, now: float) -> Result | Pending[Result]:
+    """A session of the calling user. Raises AccessDenied for temporary credentials (spec 3.0.1), and for an MFA code
+    that is not accepted (spec 3.2.9)."""
     arguments = constraints.validate("GetSessionToken", call.parameters)
     if caller.session is not None:
         raise AccessDenied("Cannot call GetSessionToken with session credentials", reason="session_credentials")
     duration_s = arguments.get("DurationSeconds", DEFAULT_DURATION_S)
     if caller.principal.kind == "root":
         duration_s = min(duration_s, ROOT_DURATION_S)
-    return Result(issuing.issue(Grant(caller.principal, duration_s), caller, request, view, now))
+
+    def issue(mfa_at: int | None) -> Result:
+        return Result(issuing.issue(Grant(caller.principal, duration_s, mfa_at=mfa_at), caller, request, view, now))
+
+    if mfa_code.is_given(arguments):
+        return mfa_code.present(arguments, caller, view, now, lambda: issue(int(now)))
+    return issue(None)

@@ -1,4 +1,4 @@
-"""MFA codes: one-time passwords by time (RFC 6238, with HMAC-SHA-1, 30 s and 6 digits), and which were used (spec 3.2.9).
+"""MFA codes: one-time passwords by time (RFC 6238: HMAC-SHA-1, 30 s, 6 digits), and which were used (spec 3.2.9).
 
 1. A code is good for its own step and DRIFT_STEPS before and after it, by service time.
 2. A step of a device is used once. From the moment a code is accepted its step is *reserved*: a second request with it
@@ -52,7 +52,7 @@ Verdict = UsedStep | Failed
 """Of one code. It is to be stored before anybody hears of it."""
 
 
-class OverBudget(Exception):  # noqa: N818  a verdict, not a fault
+class OverBudget(Exception):
     """The device was verified as often as the window allows; this code was not looked at."""
 
 

@@ -18,8 +18,8 @@ from stsd import operations, quota
 from stsd.authn.authenticate import authenticate
 from stsd.authn.sigv4 import SigningKeys
 from stsd.errors import AccessDenied, BareAnswer, InternalFailure, ServiceUnavailable, StsError
-from stsd.oidc.known_keys import KeysWanted
 from stsd.mfa import Verdict
+from stsd.oidc.known_keys import KeysWanted
 from stsd.operations import Result
 from stsd.operations.sts import mfa_code
 from stsd.operations.sts.mfa_code import Pending

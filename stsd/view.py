@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from stsd import policy
 from stsd.directory import Directory, Holder
 from stsd.errors import ServiceUnavailable
-from stsd.oidc.known_keys import KnownKeys
 from stsd.mfa import UsedCodes
+from stsd.oidc.known_keys import KnownKeys
 from stsd.policy import NamedPolicy
 from stsd.principal import Caller, Principal, Session
 from stsd.revocation.instants import Instants

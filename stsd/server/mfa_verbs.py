@@ -28,8 +28,9 @@ class MFAVerbs:
 
 def _named(serial: object, directory: Directory) -> MFADevice:
     """The device with this serial number, or the only one. Raises OperatorError."""
-    owners = (*directory.users.values(), *directory.root_users.values())
-    devices = {device.serial_number: device for owner in owners for device in owner.mfa_devices}
+    owned = [user.mfa_devices for user in directory.users.values()]
+    owned += [root.mfa_devices for root in directory.root_users.values()]
+    devices = {device.serial_number: device for found in owned for device in found}
     if not devices:
         raise OperatorError("nobody has an MFA device in this world")
     if serial is None and len(devices) == 1:

@@ -18,6 +18,7 @@ from stsd.server.log import EventLog
 from stsd.server.metrics import Metrics
 from stsd.server.provider_documents import Fetched, FetchError
 from stsd.server.provider_keys import ProviderKeys
+from stsd.wire.messages import Request, Response
 from tests.oidc import asking
 from tests.oidc.issuing import ISSUER, NOW, claims, jwk, jwks, provider, rsa, signed, token, trust
 from tests.world.worlds import ACME, GLOBEX, account, world
@@ -223,7 +224,11 @@ def gateway(fetches, monkeypatch) -> Iterator[Gateway]:
     monkeypatch.setattr(Clock, "read", lambda self: (NOW, NOW))
     log = EventLog("us-east-1", "json")
     metrics = Metrics(lambda: view.keys, dict, list, dict, lambda: NOW)
-    made = Gateway(asking.Node(view, b"k" * 32), Clock(), metrics, log, secure=False)
+
+    async def present(request: Request) -> Response:
+        raise AssertionError("no MFA code was given")
+
+    made = Gateway(asking.Node(view, b"k" * 32), Clock(), metrics, log, present=present, secure=False)
     made.fetch_keys = fetches.keeper.refresh
     yield made
     log.close()

@@ -68,6 +68,12 @@ def test_the_other_commands_of_a_node_and_of_the_story(aws, cluster, tmp_path):
 
 
 @pytest.mark.processes
+def test_an_mfa_code_in_the_readme(aws, cluster, tmp_path):
+    output = "\n".join(run(cluster, tmp_path, SETTING_UP, block("stsd mfa code")))
+    assert "assumed-role/payroll/wages" in output
+
+
+@pytest.mark.processes
 def test_a_job_of_the_build_service_in_the_readme(aws, cluster, tmp_path):
     output = "\n".join(run(cluster, tmp_path, SETTING_UP, block("cluster.ci_issuer")))
     assert "assumed-role/publish/build-7" in output
@@ -124,7 +130,7 @@ def test_every_command_of_the_readme_is_run():
     run_here = [
         SETTING_UP, block("TOKEN=$("), block("python -m cluster kill"), block("python -m cluster partition"),
         block("stsd keys list"), block("--external-id"),
-        block("cluster.ci_issuer"), block("locust -f"), block("experiment run"), "make up\n",
+        block("stsd mfa code"), block("cluster.ci_issuer"), block("locust -f"), block("experiment run"), "make up\n",
         TICKET, JOINING,
     ]  # fmt: skip
     rest = [line for text in BLOCKS if text not in run_here for line in text.splitlines()]

@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP_FLAGS := --quiet --disable-pip-version-check
 AWSCLI := .venv-awscli/.installed
+AIOBOTOCORE := .venv-aiobotocore/.installed
 OIDC_SERVER := tests/compat/oidc_server/node_modules/.installed
 JS := tests/compat/js/node_modules/.installed
 GO := tests/compat/go/.build/calls
@@ -32,6 +33,12 @@ $(AWSCLI): tests/compat/awscli-constraints.txt
 	.venv-awscli/bin/python -m pip install $(PIP_FLAGS) -c $< awscli
 	@touch $@
 
+# And aiobotocore, for the same reason.
+$(AIOBOTOCORE): tests/compat/aio/constraints.txt
+	@test -x .venv-aiobotocore/bin/python || $(PYTHON) -m venv .venv-aiobotocore
+	.venv-aiobotocore/bin/python -m pip install $(PIP_FLAGS) -c $< aiobotocore
+	@touch $@
+
 # Tests against a provider of OpenID Connect that is not ours; without npm they are skipped.
 $(OIDC_SERVER): tests/compat/oidc_server/package.json
 	@command -v npm >/dev/null || { echo "npm is missing: tests with oidc-provider are skipped"; exit 0; }; \
@@ -47,7 +54,7 @@ $(GO): tests/compat/go/main.go tests/compat/go/go.mod tests/compat/go/go.sum
 up: install
 	@exec $(BIN)/python -m cluster up $(ARGS)
 
-test: install $(AWSCLI) $(OIDC_SERVER) $(SDKS)
+test: install $(AWSCLI) $(AIOBOTOCORE) $(OIDC_SERVER) $(SDKS)
 	$(BIN)/python -m pytest -m 'not soak' --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: install

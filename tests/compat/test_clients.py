@@ -32,7 +32,7 @@ NEWER = (
 )
 """What a command line of before 2025 does not have; `endpoint_url` in its files is what role profiles need."""
 UNTRIED = (("aws", scenario.RETRY), ("aws of Debian", scenario.RETRY))
-CLASSES = ("boto3", "JavaScript v3", "Go v2")
+CLASSES = ("boto3", "aiobotocore", "JavaScript v3", "Go v2")
 """The clients whose errors have classes of their own."""
 
 
@@ -73,6 +73,10 @@ def run(client: str, folder: Path) -> tuple[str, dict[str, Came]]:
     content = json.loads((folder / "scenario.json").read_text())
     if client == "boto3":
         return boto3.__version__, clients.from_boto3(content, folder)
+    if client == "aiobotocore":
+        python = ROOT / ".venv-aiobotocore" / "bin" / "python"
+        command = [program(client, str(python), python), str(HERE / "aio" / "calls.py")]
+        return clients.version_of_module("aio/constraints.txt", "aiobotocore"), clients.from_program(command, folder)
     if client == "JavaScript v3":
         command = [program(client, shutil.which("node"), HERE / "js" / "node_modules"), str(HERE / "js" / "calls.js")]
         version = clients.version_of_module("js/package.json", "@aws-sdk/client-sts")

@@ -21,7 +21,7 @@ def block(*words: str) -> str:
 def script(cluster: RunningCluster, text: str, folder: Path) -> str:
     """The block as it stands, on this cluster's ports and directory."""
     text = text.replace(". .venv/bin/activate\n", "").replace("$PWD/.stsd", str(cluster.data_dir))
-    text = re.sub(r"(?<!\S)\.stsd(?!\S)", str(cluster.data_dir), text).replace("out/", f"{folder}/out/")
+    text = re.sub(r"(?<!\S)\.stsd(?![\w./-])", str(cluster.data_dir), text).replace("out/", f"{folder}/out/")
     text = re.sub(r"127\.0\.0\.1:87(\d\d)", lambda port: f"127.0.0.1:{cluster.base_port + int(port[1])}", text)
     return re.sub(
         r"python -m cluster (kill|start|status|pause|resume|partition|slow|heal)([^|\n]*)",

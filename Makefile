@@ -9,8 +9,10 @@ AIOBOTOCORE := .venv-aiobotocore/.installed
 OIDC_SERVER := tests/compat/oidc_server/node_modules/.installed
 JS := tests/compat/js/node_modules/.installed
 GO := tests/compat/go/.build/calls
+JAVA := tests/compat/java/.build/.installed
 # The AWS SDKs of other languages, where the language is installed.
-SDKS := $(if $(shell command -v npm),$(JS)) $(if $(shell command -v go),$(GO))
+SDKS := $(if $(shell command -v npm),$(JS)) $(if $(shell command -v go),$(GO)) \
+  $(if $(and $(shell command -v javac),$(shell command -v mvn)),$(JAVA))
 
 # The pins hold for what pip builds with, too: a flag reaches only what it installs.
 $(STAMP): export PIP_CONSTRAINT := constraints.txt
@@ -50,6 +52,10 @@ $(JS): tests/compat/js/package.json
 
 $(GO): tests/compat/go/main.go tests/compat/go/go.mod tests/compat/go/go.sum
 	cd tests/compat/go && go build -o .build/calls .
+
+$(JAVA): tests/compat/java/Calls.java tests/compat/java/pom.xml
+	cd tests/compat/java && mvn --quiet --batch-mode compile
+	@touch $@
 
 up: install
 	@exec $(BIN)/python -m cluster up $(ARGS)

@@ -145,6 +145,6 @@ def version_of_command_line(program: str) -> str:
 def version_of_module(folder: str, name: str) -> str:
     """The version that a program's own file pins."""
     text = (ROOT / "tests" / "compat" / folder).read_text()
-    found = re.search(rf'{re.escape(name)}"?(?:==|:? "?v?)([0-9.]+)', text)
+    found = re.search(rf'{re.escape(name)}"?(?:==|>|:? "?v?)([0-9.]+)', text)
     assert found is not None, f"{folder} does not pin {name}"
     return found[1]

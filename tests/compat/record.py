@@ -9,7 +9,15 @@ from pathlib import Path
 from tests.running import ROOT
 
 FOLDER = ROOT / "build" / "compat"
-PINNED = {"boto3": True, "aiobotocore": True, "aws": True, "aws of Debian": False, "JavaScript v3": True, "Go v2": True}
+PINNED = {
+    "boto3": True,
+    "aiobotocore": True,
+    "aws": True,
+    "aws of Debian": False,
+    "JavaScript v3": True,
+    "Go v2": True,
+    "Java v2": True,
+}
 """The clients, in the table's order, and whether this project says which version is used."""
 
 

@@ -1,6 +1,7 @@
 """What every client is asked to do: a world, the calls with their parameters, and what each has to come to.
 
-The programs in `js/` and `go/` read the scenario as JSON; a call's parameters are those of botocore's model.
+The programs in `aio/`, `js/`, `go/` and `java/` read the scenario as JSON; a call's parameters are those of botocore's
+model.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from tests.running import ROOT, RunningNode, running_node
 
 pytestmark = pytest.mark.processes
 HERE = ROOT / "tests" / "compat"
-OPTIONAL = ("Go v2",)
+OPTIONAL = ("Go v2", "Java v2")
 """Where these are not installed they are skipped, always."""
 NEWER = (
     "AssumeRoot",
@@ -32,7 +32,7 @@ NEWER = (
 )
 """What a command line of before 2025 does not have; `endpoint_url` in its files is what role profiles need."""
 UNTRIED = (("aws", scenario.RETRY), ("aws of Debian", scenario.RETRY))
-CLASSES = ("boto3", "aiobotocore", "JavaScript v3", "Go v2")
+CLASSES = ("boto3", "aiobotocore", "JavaScript v3", "Go v2", "Java v2")
 """The clients whose errors have classes of their own."""
 
 
@@ -86,6 +86,11 @@ def run(client: str, folder: Path) -> tuple[str, dict[str, Came]]:
         command = [program(client, str(built), built)]
         version = clients.version_of_module("go/go.mod", "github.com/aws/aws-sdk-go-v2/service/sts")
         return version, clients.from_program(command, folder)
+    if client == "Java v2":
+        built = HERE / "java" / ".build"
+        java = program(client, shutil.which("java"), built / ".installed")
+        command = [java, "-XX:TieredStopAtLevel=1", "-cp", f"{built / 'classes'}:{built / 'lib' / '*'}", "Calls"]
+        return clients.version_of_module("java/pom.xml", "<sdk"), clients.from_program(command, folder)
     own = ROOT / ".venv-awscli" / "bin" / "aws" if client == "aws" else Path("/usr/bin/aws")
     aws = program(client, str(own), own)
     rows = clients.from_command_line(aws, content, folder, old=client != "aws")

@@ -7,7 +7,7 @@ meanwhile is replaced by the next answer of its maker; claims of different maker
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from stsd.revocation.messages import Batch, Floor, Origin
 
@@ -30,9 +30,10 @@ class Claims:
         if floor.head.sequence > applied and (known is None or known[0] < made_at):
             self._claims[maker] = made_at, floor
 
-    def complete(self, held: Batches, applied: int) -> list[Floor]:
-        """The claims of which everything kept is held, the furthest first."""
-        floors = sorted((floor for _, floor in self._claims.values()), key=lambda floor: -floor.head.sequence)
+    def complete(self, held: Batches, applied: int, certain: Callable[[Floor], Iterable[Floor]]) -> list[Floor]:
+        """What is `certain` of the claims, if everything kept there is held, the furthest first."""
+        floors = [each for _, floor in self._claims.values() for each in certain(floor)]
+        floors.sort(key=lambda floor: -floor.head.sequence)
         return [floor for floor in floors if next(_missing(floor, held, applied), None) is None]
 
     def lacks_after(self, held: Batches, applied: int) -> int:

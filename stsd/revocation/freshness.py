@@ -70,7 +70,8 @@ class Freshness:
         for origin in self._replaced():
             log = logs.get(origin)
             head = told.get(origin)
-            if head is None or head.sequence <= (log.applied if log else 0):
+            applied, sequence = (log.applied if log else 0), (head.sequence if head else 0)
+            if (log.certain(sequence) if log else sequence) <= applied:
                 self._settled.setdefault(origin, set()).add(peer)
 
     def latest_of(self, region: str) -> float:

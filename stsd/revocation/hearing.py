@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from stsd.revocation.identity import Identities, Signer, chain_of
 from stsd.revocation.knowledge import Knowledge
+from stsd.revocation.log import Log
 from stsd.revocation.messages import (
     MAX_BATCH_BYTES,
     Ack,
@@ -58,6 +59,8 @@ class Hearing(Knowledge):
         self._checkpoint: Checkpoint | None = None
         self._unsaved: list[Batch] = []
         self._unsaved_floors: dict[Origin, int] = {}
+        self._orphaned = True
+        """Whether a log of our own may hold what others never get."""
 
     def receive(self, peer: str, message: Message, now: float) -> Ready:
         """Take in a peer's message."""
@@ -141,6 +144,7 @@ class Hearing(Knowledge):
                 forks += (log.fork,)
                 refused += self._refuse("fork", batch.origin)
                 self.overtaken = self.overtaken or batch.origin == self.origin
+                self._orphaned = True
             elif taken == "other_history":
                 refused += self._refuse(taken, batch.origin)
             elif taken == "stopped":
@@ -170,7 +174,7 @@ class Hearing(Knowledge):
             self.overtaken = True
 
     def _receipt(self, peer: str, batches: Sequence[Batch]) -> tuple[tuple[str, Message], ...]:
-        heads = {batch.origin: self._log(batch.origin).chained_head() for batch in batches}
+        heads = {batch.origin: self._log(batch.origin).told_head() for batch in batches}
         return ((peer, Ack(self.epoch, heads)),) if heads else ()
 
     def _ask(self, peer: str, now: float) -> tuple[tuple[str, Message], ...]:
@@ -225,7 +229,7 @@ class Hearing(Knowledge):
         )
         if pruned and self._checkpoint is not None:
             yield self._checkpoint
-        yield from pages(self.epoch, self.after(after))
+        yield from pages(self.epoch, self.after(after, batches_of=Log.answer))
 
     # Why something is not believed.
 

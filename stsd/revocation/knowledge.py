@@ -85,12 +85,17 @@ class Knowledge:
         """Whether everything that is applied here without a gap is on disk too, so that `after` tells it."""
         return all(log.head == log.applied for log in self._logs.values())
 
-    def after(self, heads: Sequences, max_entries: int = MAX_FETCH_ENTRIES) -> Iterator[Batch]:
+    def after(
+        self,
+        heads: Sequences,
+        max_entries: int = MAX_FETCH_ENTRIES,
+        batches_of: Callable[[Log, int], Iterator[Batch]] = Log.after,
+    ) -> Iterator[Batch]:
         """Whole batches that follow `heads` in the logs it names, up to the first that reaches `max_entries`."""
         left = max_entries
         for origin in sorted(heads):
             log = self._logs.get(origin)
-            for batch in log.after(heads[origin]) if log else ():
+            for batch in batches_of(log, heads[origin]) if log else ():
                 if left <= 0:
                     return
                 left -= len(batch.entries)
@@ -100,7 +105,8 @@ class Knowledge:
         """How far this node is, as of the last tick; the shell also answers a peer's digest with it. Of an origin that
         is not believed at all nothing is told, since its key is not either."""
         announced = self.identities.told()
-        heads = {origin: head for origin, head in self.chained_heads().items() if self.identities.limit(origin) != 0}
+        told = ((origin, log.told_head()) for origin, log in self._logs.items() if log.head or log.fork is not None)
+        heads = {origin: head for origin, head in told if self.identities.limit(origin) != 0}
         return Digest(self.epoch, self.origin, heads, self._freshness.heartbeats(), announced)
 
     # Copies.
@@ -142,8 +148,9 @@ class Knowledge:
         return revocation_token.encode(RevocationToken(self.origin, sequence, self.epoch))
 
     def fresh_enough(self, text: str) -> bool:
-        """Whether all up to the named entry is applied here. What an earlier epoch held is gone, and so is the wait.
-        What one that left said beyond its limit is never there: it is in other logs, whatever was pruned of its own.
+        """Whether all up to the named entry is applied here and in no doubt. What an earlier epoch held is gone, and
+        so is the wait. What one that left said beyond its limit is never there: it is in other logs, whatever was
+        pruned of its own.
 
         Raises TokenShapeError.
         """
@@ -151,7 +158,9 @@ class Knowledge:
         if token.epoch != self.epoch:
             return token.epoch < self.epoch
         log, limit = self._logs.get(token.origin), self.identities.limit(token.origin)
-        return log is not None and log.applied >= token.sequence and (limit is None or token.sequence <= limit)
+        if log is None or log.certain(token.sequence) < token.sequence:
+            return False
+        return log.applied >= token.sequence and (limit is None or token.sequence <= limit)
 
     def _log(self, origin: Origin) -> Log:
         if origin not in self._logs:

@@ -4,7 +4,7 @@ A batch is *seen* when it arrives and *saved* when the disk has it. `applied` co
 `head` what was also saved: only the head is told to others.
 
 Two batches that claim one place, or neighbours of which the second does not follow the first, are a *fork*. From then
-on the log takes nothing more; what it holds stays.
+on the log takes nothing more but what it lacks from before the fork's place; what it holds stays.
 
 A log begins after its *floor*: what was over is gone from there down, and the chain goes on from the floor's hash. A
 log that lacks what nobody has any more goes on from the floor that a peer *claims*, once it holds what that peer keeps.
@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import islice, takewhile
 from math import inf
 from typing import Literal
 
 from stsd.revocation.claims import Claims
-from stsd.revocation.messages import Batch, Floor, Fork, Head, Origin
+from stsd.revocation.messages import FORKED, Batch, Floor, Fork, Head, Origin
 
 Taken = Literal["new", "known", "pruned", "fork", "stopped", "other_history"]
 
@@ -43,22 +43,24 @@ class Log:
         self._unsaved: set[int] = set()
         self._claims = Claims()
         self._ends: dict[int, float] = {}
+        self._stray: Batch | None = None
+        """The last batch that was refused for where it stands: with another one it may prove a fork."""
 
     def take(self, batch: Batch) -> Taken:
-        """Note a batch that arrived. One that makes a `fork` is kept as evidence only; one of `other_history` does
-        not follow the floor, without proof of who is wrong."""
+        """Note a batch that arrived. One that makes a `fork`, the first or an earlier one than known, is kept as
+        evidence only; one of `other_history` does not follow the floor, without proof of who is wrong."""
         if self.has(batch):
             return "known"
-        if self.fork is not None:
+        if self.fork is not None and batch.last >= self.fork.place:
             return "stopped"
         held = self._excludes(batch)
         if held is not None:
             self.fork = Fork(self.origin, held, batch)
             return "fork"
         if batch.last <= self.floor.sequence:
-            return "pruned"
+            return "fork" if self._proves_fork(batch) else "pruned"
         if not self._follows(batch, self.floor):
-            return "other_history"
+            return "fork" if self._proves_fork(batch) else "other_history"
         if self._firsts and batch.first < self._firsts[-1]:
             insort(self._firsts, batch.first)
         else:
@@ -74,7 +76,11 @@ class Log:
         return self._batches.get(batch.first) == batch
 
     def cut(self, limit: int) -> tuple[Batch, ...]:
-        """Take back all batches that end above `limit`, and return them. What was pruned there stays so."""
+        """Take back all batches that end above `limit` or are in doubt, and return them. What was pruned there stays
+        so. What is not believed proves no fork."""
+        if self.fork is not None and max(self.fork.held.last, self.fork.other.last) > limit:
+            self.fork = None
+        limit = self.certain(limit)
         above = tuple(batch for batch in self.seen() if batch.last > limit)
         place = max(above[0].first - 1 if above else self.applied, self.floor.sequence)
         self.applied, self.head = min(self.applied, place), min(self.head, place)
@@ -86,6 +92,14 @@ class Log:
     def chained_head(self) -> Head:
         """The head, with its chain hash."""
         return Head(self.head, self._chains[self.head])
+
+    def told_head(self) -> Head:
+        """The head as others are told it: of a stopped log, that it is one."""
+        return Head(self.head, FORKED) if self.fork is not None else self.chained_head()
+
+    def certain(self, sequence: int) -> int:
+        """As much of a place that others tell as can be had: of a stopped log, what is before the fork."""
+        return sequence if self.fork is None else min(sequence, self.fork.place - 1)
 
     def chain_at(self, sequence: int) -> bytes | None:
         """The chain hash at the end of a batch that was seen."""
@@ -110,15 +124,24 @@ class Log:
                 yield batch
             at += 1
 
+    def answer(self, sequence: int) -> Iterator[Batch]:
+        """What a peer gets that asks for what is after `sequence`. Of a stopped log that is what comes before the fork,
+        then the proof of it: who has that takes nothing else."""
+        fork = self.fork
+        if fork is None:
+            yield from self.after(sequence)
+            return
+        yield from takewhile(lambda batch: batch.last < fork.place, self.after(sequence))
+        yield from (fork.held, fork.other)
+
     def seen(self) -> Iterator[Batch]:
         """Every batch, saved or not, in order."""
         return (self._batches[first] for first in self._firsts)
 
     def orphans(self) -> tuple[Batch, ...]:
-        """What others may never get from this log: all from a fork on, and what is behind a gap."""
-        place = self.applied + 1
-        if self.fork is not None:
-            place = min(place, self.fork.held.first, self.fork.other.first)
+        """What others may never get from this log: what is behind a gap, and all of a forked one, since others may have
+        stopped earlier, by another proof."""
+        place = self.applied + 1 if self.fork is None else 1
         at = max(bisect_right(self._firsts, place) - 1, 0)
         return tuple(batch for batch in map(self._batches.__getitem__, self._firsts[at:]) if batch.last >= place)
 
@@ -169,7 +192,7 @@ class Log:
 
     def adopt(self) -> bool:
         """Go on from a claimed floor if all is held that is kept below it. It counts for the head when it is saved."""
-        floors = self._claims.complete(self._batches, self.applied) if self._claims and self.fork is None else []
+        floors = self._claims.complete(self._batches, self.applied, self._certain_floors) if self._claims else []
         for floor in filter(lambda floor: self._joins(floor.head), floors):
             self._set_floor(floor.head)
             self.applied = floor.head.sequence
@@ -188,6 +211,18 @@ class Log:
     def lacks_after(self) -> int:
         """From where to ask for what is lacking."""
         return self._claims.lacks_after(self._batches, self.applied)
+
+    def _certain_floors(self, floor: Floor) -> list[Floor]:
+        """What a claimed floor says of what is in no doubt: of a stopped log, up to where two histories begin, unless
+        that is no news."""
+        end = self.certain(floor.head.sequence)
+        if self.fork is None or end == floor.head.sequence:
+            return [floor]
+        if end <= self.applied:
+            return []
+        kept = tuple((first, min(last, end)) for first, last in floor.kept if first <= end)
+        both = (self.fork.held, self.fork.other)
+        return [Floor(Head(end, batch.previous), kept) for batch in both if batch.first == end + 1]
 
     def _joins(self, floor: Head) -> bool:
         """Whether what is held on both sides of a place belongs to the history that has this chain hash there."""
@@ -234,6 +269,15 @@ class Log:
         while (following := self._batches.get(self.head + 1)) is not None and following.first not in self._unsaved:
             self.head = following.last
 
+    def _proves_fork(self, batch: Batch) -> bool:
+        """Whether a batch whose place says nothing any more excludes the last such one: that proves a fork all the
+        same."""
+        before, self._stray = self._stray, batch
+        if before is None or not _exclude(before, batch):
+            return False
+        self.fork, self._stray = Fork(self.origin, before, batch), None
+        return True
+
     def _excludes(self, batch: Batch) -> Batch | None:
         """The batch held here that cannot be in one history with this one."""
         at = bisect_left(self._firsts, batch.first)
@@ -247,3 +291,10 @@ class Log:
         if before.last >= batch.first or (before.last + 1 == batch.first and before.chain != batch.previous):
             return before
         return None
+
+
+def _exclude(one: Batch, other: Batch) -> bool:
+    """Whether two batches of one origin cannot be in one history."""
+    first, second = sorted((one, other), key=lambda batch: batch.first)
+    gap = second.first - first.last - 1
+    return one != other and (gap < 0 or (gap == 0 and second.previous != first.chain))

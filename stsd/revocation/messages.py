@@ -77,6 +77,10 @@ class Head(NamedTuple):
     chain: bytes
 
 
+FORKED = b"\xff" * 32
+"""In a head that is told, instead of the chain hash: the teller has stopped this log and has the proof. No history has
+this hash, so it differs from everybody's, also for nodes of a version that does not know it."""
+
 Sequences = Mapping[Origin, int]
 Heads = Mapping[Origin, Head]
 Part = Literal["push", "page", "last"]
@@ -224,6 +228,11 @@ class Fork:
     origin: Origin
     held: Batch
     other: Batch
+
+    @property
+    def place(self) -> int:
+        """The first sequence in doubt: both histories agree before it, as far as the proof goes."""
+        return min(self.held.first, self.other.first)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What each peer is known to hold, what to ask whom for, and the answer to who asks.
 
 Whoever lacks something asks one peer for it at a time, and another one when that is silent. A peer whose chain hash
-differs from ours is asked for its batches, which prove who is wrong.
+differs from ours is asked for its batches, which prove who is wrong. One that has stopped a log has the proof.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 from stsd.revocation.log import Log
 from stsd.revocation.messages import (
+    FORKED,
     MAX_BATCH_BYTES,
     MAX_FETCH_BYTES,
     Batch,
@@ -34,6 +35,8 @@ class Repair:
         self._log, self._limit = log, limit
         self._senders: dict[str, Origin] = {}
         self._heads: dict[str, dict[Origin, int]] = {}
+        self._stopped: dict[str, dict[Origin, int]] = {}
+        """How far peers hold logs that they have stopped, of whichever history: no copies, but worth asking."""
         self._goals: dict[str, Sequences] = {}
         self._doubted: dict[str, dict[Origin, int]] = {}
         self.asked: dict[Origin, tuple[str, float]] = {}
@@ -41,7 +44,7 @@ class Repair:
 
     def regroup(self, peers: Iterable[str]) -> None:
         """From now on these are the peers."""
-        of_peers: tuple[dict[str, Any], ...] = (self._senders, self._heads, self._goals, self._doubted)
+        of_peers: tuple[dict[str, Any], ...] = (self._senders, self._heads, self._stopped, self._goals, self._doubted)
         for by_peer in of_peers:
             for gone in by_peer.keys() - set(peers):
                 del by_peer[gone]
@@ -52,14 +55,19 @@ class Repair:
         if self._senders.get(peer) != sender:
             self._senders[peer] = sender
             self._heads.pop(peer, None)
+            self._stopped.pop(peer, None)
             self._goals.pop(peer, None)
 
     def learn(self, peer: str, heads: Heads) -> None:
         """A peer's heads only grow while its incarnation lasts, so a late message takes nothing back."""
         known = self._heads.setdefault(peer, {})
+        stopped = self._stopped.setdefault(peer, {})
         doubted = self._doubted.setdefault(peer, {})
         for origin, head in heads.items():
-            if self._log(origin).differs(head):
+            if head.chain == FORKED:
+                stopped[origin] = max(stopped.get(origin, 0), head.sequence)
+                doubted[origin] = self._log(origin).applied
+            elif self._log(origin).differs(head):
                 doubted[origin] = head.sequence - 1
             else:
                 known[origin] = max(known.get(origin, 0), head.sequence)
@@ -82,10 +90,8 @@ class Repair:
         """What a peer is known to have and we lack, unless somebody has just been asked: after which sequences."""
         lacking = {}
         doubted = self._doubted.pop(peer, {})
-        for origin, head in self._heads.get(peer, {}).items():
+        for origin, head in (*self._heads.get(peer, {}).items(), *self._stopped.get(peer, {}).items()):
             log = self._log(origin)
-            if log.fork is not None:
-                continue
             if self._believed(origin, head) > log.applied and not self._waits(origin, now):
                 lacking[origin] = log.lacks_after()
                 self.asked[origin] = (peer, now)
@@ -121,9 +127,9 @@ class Repair:
         return all(self._log(origin).head >= self._believed(origin, head) for origin, head in goal.items())
 
     def _believed(self, origin: Origin, head: int) -> int:
-        """As much of a told head as its origin is believed."""
-        limit = self._limit(origin)
-        return head if limit is None else min(head, limit)
+        """As much of a told head as its origin is believed, and as can be had."""
+        limit, certain = self._limit(origin), self._log(origin).certain(head)
+        return certain if limit is None else min(certain, limit)
 
 
 def pages(epoch: int, batches: Iterable[Batch]) -> Iterator[Delta]:

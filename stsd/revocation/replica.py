@@ -9,8 +9,10 @@ Every node writes its own log and holds everybody's. The rules:
 5. Duplicates, reordering and repeated answers change nothing.
 6. Messages of another epoch (contract 8: a reset) change nothing; a higher one is reported.
 7. What an origin says counts only with its signature. Two signed histories of one origin are a fork: nothing more of
-   it is applied. A peer whose chain hash differs is asked for its batches, so the proof reaches every node.
-8. A node that finds its own log forked, damaged or shorter than others know it goes on under a new incarnation.
+   it is applied, but what is lacking from before the fork. A peer whose chain hash differs is asked for its batches.
+   Who has stopped a log tells that instead of its chain hash, and answers with the proof, so it reaches every node.
+8. A node that finds its own log forked, damaged or shorter than others know it goes on under a new incarnation, and
+   says anew what others may lack: of a forked log everything that is not over, wherever each of them has stopped.
 9. Who left the cluster is believed up to its limit. What a node had taken in beyond it, before it heard, it says itself
    from then on: an acknowledged entry is not lost, and every node's log of that origin ends at one place.
 10. What is old and over is pruned. Who asks for it gets the checkpoint that says so, then what is left; see pruning.
@@ -65,7 +67,6 @@ class Replica(Hearing):
         self._pruning = pruning or Pruning()
         self._undeleted: tuple[Batch, ...] = ()
         self._pending: Batch | None = None
-        self._orphaned = True
         self._announce()
 
     def append(self, entries: Sequence[bytes], now: float) -> Batch:

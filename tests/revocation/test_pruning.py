@@ -288,7 +288,9 @@ def test_a_batch_that_does_not_follow_the_floor_is_refused_by_name():
     stray = signed(Batch(A, 3, (b"stray",), NOW), previous=b"x" * 32)
     assert newcomer.receive(A.region, Delta(0, (stray,)), LATER).refused == (("other_history", A),)
     straddling = signed(Batch(A, 2, (b"one", b"two"), NOW), previous=b"x" * 32)
-    assert newcomer.receive(A.region, Delta(0, (straddling,)), LATER).refused == (("other_history", A),)
+    another = node(B)
+    take(another, A.region, replica.checkpoint())
+    assert another.receive(A.region, Delta(0, (straddling,)), LATER).refused == (("other_history", A),)
     assert held(newcomer) == []
 
 

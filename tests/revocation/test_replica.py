@@ -60,14 +60,14 @@ def test_a_batch_is_not_empty_and_not_too_large(entries):
     assert write(node)[0].first == 1
 
 
-def test_a_node_whose_own_log_is_forked_writes_again_under_a_new_incarnation_what_others_refuse():
+def test_a_node_whose_own_log_is_forked_writes_all_of_it_again_under_a_new_incarnation():
     a = replica(A)
-    write(a, b"before")
+    before, _ = write(a, b"before")
     mine, _ = write(a, b"mine")
     other = signed(Batch(origin(A), 2, (b"theirs",), NOW), mine.previous)
     take(a, B, Delta(0, (other,)))
     assert a.overtaken
-    assert a.renew("f" * 16) == (mine,)
+    assert a.renew("f" * 16) == (before, mine)
     assert write(a, *mine.entries)[0].origin == Origin(A, "n1", "f" * 16)
 
 

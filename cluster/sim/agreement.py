@@ -30,6 +30,10 @@ class Agreement(Judging):
             if node.removed and node.process is not None and members.intersection(node.process.addresses.values()):
                 self._require(False, 3, node.name, lambda: "does not know that it was removed")
         heads = [self._believed_heads(node) for node in nodes]
+        forked = [{fork.origin for fork in node.process.replica.forks()} if node.process else set() for node in nodes]
+        for origin in {origin for each in forked for origin in each}:
+            unaware = [node.name for node, known_here in zip(nodes, forked, strict=True) if origin not in known_here]
+            self._require(not unaware, 3, "all", f"{unaware} have not heard that {origin} is forked".__str__)
         for origin in {origin for each in heads for origin in each}:
             self._agree(origin, [each.get(origin, Head(0, b"")) for each in heads])
         for node in nodes:
@@ -68,7 +72,10 @@ class Agreement(Judging):
         hash is gone."""
         assert node.process is not None
         believed = {}
+        forked = {fork.origin for fork in node.process.replica.forks()}
         for origin, head in node.process.replica.chained_heads().items():
             limit = self._limit(node, origin)
+            if origin in forked:
+                limit = min(limit, self._certain(origin, head.sequence))
             believed[origin] = head if head.sequence <= limit else Head(int(limit), b"")
         return believed

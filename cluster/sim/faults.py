@@ -6,18 +6,24 @@ flips bits (network, relay). A fault ends by itself after a while, or when the w
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 from cluster.sim import client
 from cluster.sim.network import STORM, USUAL
+from stsd.revocation.identity import chain_of
+from stsd.revocation.messages import Delta
+from stsd.revocation.replica import whole
 
 if TYPE_CHECKING:
     from cluster.sim.node import SimNode
     from cluster.sim.world import World
 
 Undo = Callable[[], None]
+ENOUGH_TO_SAY = 2
+"""Entries that a node has written, before a thief of its key says them in another order."""
 MEMBERS_LEFT = 2
 """No fault leaves fewer."""
 REMOVED_AFTER_S = 1.5
@@ -224,6 +230,27 @@ def replace(world: World, node: SimNode) -> Undo | None:
     return undo
 
 
+def steal_key(world: World, node: SimNode) -> Undo | None:
+    """Somebody has a node's identity key, and hands another history of it to some of the others, or to all. It says
+    what the node itself was asked for at other times, so that what is denied can be explained."""
+    own = [batch for batch in node.disk.rows.values() if batch.origin == node.writes_as and whole(batch)]
+    others = [each for each in world.in_cluster if each is not node and each.process is not None]
+    told = [entry for batch in own for entry in batch.entries]
+    if node.removed or node.process is None or not others or len(told) < ENOUGH_TO_SAY:
+        return None
+    chance = world.scheduler.random
+    genuine = chance.choice(own)
+    entries = (chance.choice([entry for entry in told if (entry,) != genuine.entries]),)
+    forged = dataclasses.replace(genuine, entries=entries)
+    forged = dataclasses.replace(forged, chain=chain_of(forged))
+    content = node.process.replica.identities.batch_content(forged)
+    forged = dataclasses.replace(forged, signature=node.signer.sign(content))
+    world.checks.forks(forged)
+    for victim in chance.sample(others, chance.randint(1, len(others))):
+        victim.receive(node.name, Delta(0, (forged,)))
+    return lambda: None
+
+
 FAULTS: tuple[Callable[[World, SimNode], Undo | None], ...] = (
     cut_one_way,
     cut_both_ways,
@@ -243,4 +270,5 @@ FAULTS: tuple[Callable[[World, SimNode], Undo | None], ...] = (
     remove_while_cut_off,
     join,
     replace,
+    steal_key,
 )

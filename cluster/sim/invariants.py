@@ -18,6 +18,9 @@
    refused in the region where it was asked for, to the millisecond.
 8. Monotone sequence: origin and sequence never name two contents or two histories, and are never told before they
    are stored.
+   Of an origin whose key was stolen, all this counts up to where the thief's history begins (`forked_at`). Soon after
+   the last fault either all nodes have one history of it, or all know the fork (3). Nothing is lost even so (1): its
+   node says everything anew.
 11. Forgery: what is unsigned, wrongly signed or of another cluster changes nothing, and neither does a damaged row. Who
    left is believed up to its limit, by everybody who has heard of it but itself.
 """
@@ -43,6 +46,8 @@ class Invariants(Agreement):
     def persisted(self, name: str, batch: Batch) -> None:
         """A batch reached a platter (8)."""
         for sequence, entry in enumerate(batch.entries, batch.first):
+            if sequence > self._certain(batch.origin, sequence):
+                return
             known = self.contents.setdefault((batch.origin, sequence), entry)
             self._require(known == entry, 8, name, lambda: f"a sequence of {batch.origin} names two contents")
         chain = self._chains.setdefault((batch.origin, batch.last), batch.chain)
@@ -53,12 +58,14 @@ class Invariants(Agreement):
         if isinstance(message, Delta):
             for batch in message.batches:
                 told = all(entry in node.disk.entries for entry in batch.entries)
+                told = told or any(batch in (fork.held, fork.other) for fork in node.disk.forks)
                 self._require(told, 8, node.name, lambda: "something was told before it was stored")
 
     def received(self, node: SimNode, message: Message) -> None:
         """A message was taken in (4: enforced on arrival; 8)."""
         assert node.process is not None
-        self._require(not node.process.replica.overtaken, 8, node.name, lambda: "others know more of its own log")
+        lost = node.process.replica.overtaken and node.process.replica.origin not in self.forked_at
+        self._require(not lost, 8, node.name, lambda: "others know more of its own log")
         if isinstance(message, Digest) and not node.disk.joined:
             heads = {origin: head.sequence for origin, head in message.heads.items()}
             self._told.setdefault((node.name, node.process.started_at), []).append(heads)
@@ -139,9 +146,10 @@ class Invariants(Agreement):
             issued.denied_at.add(node.name)
         if at_least is None or at_least.revocation.kind in node.unknown_kinds:
             return
-        if process.replica.fresh_enough(at_least.token) and refuses(at_least, session):
-            self._require(denial is not None, 4, node.name, lambda: "a revocation token was honoured too early")
         token = revocation_token.decode(at_least.token)
+        certain = self._certain(token.origin, token.sequence) == token.sequence
+        if certain and process.replica.fresh_enough(at_least.token) and refuses(at_least, session):
+            self._require(denial is not None, 4, node.name, lambda: "a revocation token was honoured too early")
         later = revocation_token.encode(token._replace(epoch=token.epoch + 1))
         self._require(not process.replica.fresh_enough(later), 4, node.name, lambda: "fresh enough for a later epoch")
 
@@ -169,7 +177,13 @@ class Invariants(Agreement):
         heads = {each.name: each.process.replica.heads() for each in running if each.process is not None}
         for asked in self._world.requests.values():
             if asked.acked_at is not None and asked.origin in node.origins:
-                others = (name for name, head in heads.items() if head.get(asked.origin, 0) >= asked.sequence)
+                certain = self._certain(asked.origin, asked.sequence) == asked.sequence
+                others = (
+                    name
+                    for name, head in heads.items()
+                    if head.get(asked.origin, 0) >= asked.sequence
+                    and (certain or asked.on(self._world.nodes[name].disk.entries))
+                )
                 asked.holders = tuple(dict.fromkeys((*asked.holders, *others)))
 
     def caught_up(self, node: SimNode) -> None:
@@ -179,7 +193,7 @@ class Invariants(Agreement):
             return
 
         def held(origin: Origin, head: int) -> bool:
-            believed = int(min(head, self._limit(node, origin)))
+            believed = self._certain(origin, int(min(head, self._limit(node, origin))))
             entries = (self.contents.get((origin, sequence)) for sequence in range(1, believed + 1))
             return all(each is not None and (each in process.known or self._over(node, each)) for each in entries)
 
@@ -189,7 +203,7 @@ class Invariants(Agreement):
 
     def _prefix(self, node: SimNode, started_at: float, origin: Origin, head: int) -> None:
         checked = self._checked_heads.get((node.name, started_at, origin), 0)
-        for sequence in range(checked + 1, head + 1):
+        for sequence in range(checked + 1, self._certain(origin, head) + 1):
             entry = self.contents.get((origin, sequence))
             held = entry is not None and (entry in node.disk.entries or self._over(node, entry))
             held = held or sequence > self._limit(node, origin)
@@ -205,6 +219,7 @@ class Invariants(Agreement):
         while checked < len(acknowledged) and acknowledged[checked][0] < before:
             _, sequence, asked = acknowledged[checked]
             applied = asked.on(process.known) or self._over(node, asked.entry)
+            applied = applied or self._certain(origin, sequence) < sequence
             claims = f"claims {stale_s:.1f} s for {origin} and lacks {sequence}"
             self._require(applied, 5, node.name, claims.__str__)
             checked += 1

@@ -33,6 +33,8 @@ class Judging:
         """When, sequence and request, in the order of the answers."""
         self._told: dict[tuple[str, float], list[dict[Origin, int]]] = {}
         """The heads that members told a node that has not caught up yet, by name and start."""
+        self.forked_at: dict[Origin, int] = {}
+        """From where on a thief has said another history of an origin, whoever knows that."""
         self._chains: dict[tuple[Origin, int], bytes] = {}
         self._checked_heads: dict[tuple[str, float, Origin], int] = {}
         self._checked_acks: dict[tuple[str, float, Origin], int] = {}
@@ -48,6 +50,16 @@ class Judging:
         key = next(each.origins[origin] for each in self._world.nodes.values() if origin in each.origins)
         limit = node.process.membership.limit(origin, key)
         return inf if limit is None else limit
+
+    def forks(self, forged: Batch) -> None:
+        """A thief signs this batch with its origin's key."""
+        place = self.forked_at.get(forged.origin, forged.first)
+        self.forked_at[forged.origin] = min(place, forged.first)
+
+    def _certain(self, origin: Origin, sequence: int) -> int:
+        """As much of a log as all must agree on: what comes before the first fork of it."""
+        place = self.forked_at.get(origin)
+        return sequence if place is None else min(sequence, place - 1)
 
     @staticmethod
     def _lost(node: SimNode, asked: Request) -> bool:

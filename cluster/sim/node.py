@@ -18,7 +18,7 @@ from stsd.revocation.entries import decode_revocation, said_anew
 from stsd.revocation.identity import SEED_BYTES, Signer
 from stsd.revocation.messages import Batch, Checkpoint, ClockReading, Origin, PeerNews, Ready, Sent, new_incarnation
 from stsd.revocation.pruning import Pruned
-from stsd.revocation.replica import DIGEST_INTERVAL_S, Replica, fault_of_checkpoint, whole
+from stsd.revocation.replica import DIGEST_INTERVAL_S, Replica, ReplicaError, fault_of_checkpoint, whole
 from stsd.revocation.revocation_set import Denial, RevocationSet
 
 if TYPE_CHECKING:
@@ -96,6 +96,11 @@ class SimNode:
         if self._signer is None or self._signer[0] != self.disk.seed:
             self._signer = self.disk.seed, Signer(self.disk.seed)
         return self._signer[1]
+
+    @property
+    def writes_as(self) -> Origin | None:
+        """Under which origin it writes, if it runs."""
+        return self.process.replica.origin if self.process else None
 
     def start(self) -> None:
         """Begin a process from what is on the disk; one that knows that it was removed does not begin."""
@@ -208,15 +213,23 @@ class SimNode:
         requests, process.saving = process.saving, []
         adopted, process.adopting = process.adopting, None
         if ok:
-            self.act(process.replica.committed(batch, self.now))
-            process.known.update(batch.entries)
-            self._number(process, requests, batch)
-            if adopted is not None:
-                self.adopted(process, adopted)
-                self.adopt(process)
+            self._committed(process, batch, requests, adopted)
         else:
             process.replica.abandon(batch)
         self.flush(process)
+
+    def _committed(self, process: Process, batch: Batch, requests: list[Request], adopted: Batch | None) -> None:
+        try:
+            ready = process.replica.committed(batch, self.now)
+        except ReplicaError:  # its log was forked while the disk wrote
+            process.queue[:0] = [] if adopted is not None else batch.entries
+            return
+        self.act(ready)
+        process.known.update(batch.entries)
+        self._number(process, requests, batch)
+        if adopted is not None:
+            self.adopted(process, adopted)
+            self.adopt(process)
 
     def act(self, ready: Ready) -> None:
         """Carry out what the replica decided, in order."""

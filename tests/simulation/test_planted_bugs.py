@@ -369,6 +369,11 @@ class WaitsForWhoLeft(Replica):
         self._freshness = Freshness(peers, now, lambda origin: False)
 
 
+class TellsNobodyOfAFork(Log):
+    def told_head(self):
+        return self.chained_head()
+
+
 BUGS = [
     (Kinds(node=AnswersBeforeSync), {1}),
     (Kinds(node=SendsBeforeSync), {1, 2, 3, 8}),
@@ -419,6 +424,7 @@ BUGS = [
     (Kinds(node=KeepsNoPeerSet), {3, 5}),
     (Kinds(node=TellsNobodyOfThePeerSet), {3}),
     (Kinds(replica=WaitsForWhoLeft), {5}),
+    (Kinds(replica=with_log(TellsNobodyOfAFork)), {1, 3, 4}),
 ]
 
 

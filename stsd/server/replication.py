@@ -250,7 +250,9 @@ class Replicator:
     async def _tick(self) -> None:
         while True:
             replica = self._view.replica
-            ready = replica.tick(self._clock.wall())
+            now, wall_now = self._clock.read()
+            self._view.instants.look(now, replica.latest_of_region() - wall_now)
+            ready = replica.tick(wall_now)
             self.clocks.ask()
             self._effects.send(ready.send)
             self._backbone.tell(self._backbone.peers, self._membership.news(replica.epoch))

@@ -1,5 +1,6 @@
 """What was issued before a cut-off is before it, whatever the clock did in between."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,6 +48,29 @@ def test_a_clock_that_was_an_hour_fast_is_told_and_not_followed():
     instants.issue(NOW + 3600)
     assert instants.cut_off(NOW) == int(NOW * 1000)
     assert instants.behind_ms(NOW) > MAX_STEP_MS
+
+
+@pytest.mark.parametrize("said_by", ["issue", "region"])
+def test_a_clock_that_was_a_minute_fast_is_not_followed_either_when_that_minute_is_nearly_over(said_by):
+    instants, said = Instants(), NOW + 60
+    if said_by == "issue":
+        instants.issue(said)
+    for second in range(1, 60):
+        now = NOW + second
+        behind_s = said - now if said_by == "region" else -0.5
+        instants.look(now, behind_s)
+        assert instants.cut_off(now, behind_s) == int(now * 1000)
+        assert instants.behind_ms(now, behind_s) in (int(said - now) * 1000, int(said - now) * 1000 + 1)
+        assert instants.issue(now) == int(now * 1000)
+    assert instants.cut_off(NOW + 60, 0.0) == int((NOW + 60) * 1000)
+    assert instants.cut_off(NOW + 61, 4.0) == int((NOW + 65) * 1000)  # what is said from then on counts again
+
+
+def test_sessions_since_a_wrong_clock_was_set_right_are_before_a_cut_off_also_when_it_is_set_back_once_more():
+    instants = Instants()
+    instants.issue(NOW + 60)
+    issued_ms = instants.issue(NOW + 1)
+    assert instants.cut_off(NOW - 1) == issued_ms + 1
 
 
 def test_what_the_region_has_said_counts_as_what_was_issued_here():

@@ -128,10 +128,10 @@ def test_a_region_is_drained_and_gets_calls_again(cluster):
 
     assert "has none" in cluster.command("drain", "eu-west-1").stdout
     try:
-        assert served() == "nearest-failover, eu-west-1;draining, us-east-1;status=200"
+        wait_for(lambda: served() == "nearest-failover, eu-west-1;draining, us-east-1;status=200", "the way around")
     finally:
         assert cluster.command("undrain", "eu-west-1").returncode == 0
-    assert served() == "nearest-failover, eu-west-1;status=200"
+    wait_for(lambda: served() == "nearest-failover, eu-west-1;status=200", "its clients to come back")
 
 
 # -- the links between regions ---------------------------------------------------------------------------------------

@@ -29,7 +29,8 @@ SUGGESTED_PER_S = 600
 class Quota:
     """Token buckets by calling account and endpoint; the global endpoint is counted separately (spec 5.3).
 
-    `per_s` is requests a second. Time is that of the caller, in Unix seconds; when it steps back nothing is added.
+    `per_s` is requests a second. Time is that of the caller, in Unix seconds; when it steps back nothing is added, and
+    the bucket fills from there on.
     """
 
     per_s: float
@@ -39,9 +40,10 @@ class Quota:
         """Count one request. Raises Throttling when the bucket is empty."""
         left, at = self._buckets.get((account, endpoint), (self.capacity, now))
         left = min(self.capacity, left + max(0.0, now - at) * self.per_s)
-        if left < 1:
+        enough = left >= 1
+        self._buckets[account, endpoint] = (left - 1 if enough else left, now)
+        if not enough:
             raise Throttling("Rate exceeded", reason="quota")
-        self._buckets[account, endpoint] = (left - 1, max(now, at))
 
     @property
     def capacity(self) -> float:

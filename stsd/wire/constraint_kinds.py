@@ -133,7 +133,7 @@ class Structures:
     def _printed(self, element: dict[str, str] | None) -> str:
         if element is None:
             return "null"
-        shown = (f"{each.path}={'***' if each.sensitive else element.get(each.name)}" for each in self.fields)
+        shown = (f"{each.path}={'***' if each.sensitive else element.get(each.name, 'null')}" for each in self.fields)
         return f"{self.shape}({', '.join(shown)})"
 
 

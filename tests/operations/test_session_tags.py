@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stsd.authz import context
 from stsd.errors import AccessDenied, InvalidParameterValue, PackedPolicyTooLarge, ValidationError
-from stsd.operations.sts import assume_role
-from stsd.principal import Caller
+from stsd.operations.sts import assume_role, session_tags
+from stsd.principal import Caller, Principal, Session
 from stsd.view import View
 from tests.operations import acting
 from tests.world.worlds import ACME, Entropy, account, user, world
 
+ACTING = Principal("assumed_role", ACME, "", "", "", "", "")
 BOB = f"arn:aws:iam::{ACME}:user/bob"
 SET = ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"]
 
@@ -55,7 +58,7 @@ def test_tags_reach_the_session_and_only_transitive_ones_pass_on():
     view = view_of(*CHAIN)
     passed = tags(("Project", "Anvil"), ("Team", ""), transitive=("project",))
     first, keys = keys_of(view, assume(view, acting.user(view, BOB), "first", **passed))
-    assert keys["aws:principaltag/project"], keys["aws:principaltag/team"] == ("Anvil", "")
+    assert (keys["aws:principaltag/project"], keys["aws:principaltag/team"]) == ("Anvil", "")
     second, keys = keys_of(view, assume(view, first, "second"))
     assert keys["aws:principaltag/project"] == "Anvil"
     assert "aws:principaltag/team" not in keys
@@ -152,3 +155,26 @@ def test_provided_contexts_are_refused_as_no_provider_of_them_is_known():
     }
     with pytest.raises(AccessDenied, match=r"not authorized to perform: sts:SetContext on resource"):
         assume(view, acting.user(view, BOB), "first", **context_)
+
+
+TAGGED = st.lists(st.tuples(st.sampled_from("aAbBcCdDß"), st.sampled_from(["", "1", "2"])), max_size=4)
+
+
+@given(st.lists(st.tuples(TAGGED, st.lists(st.sampled_from("aAbBcCdD"), max_size=2)), min_size=1, max_size=6))
+def test_through_any_chain_a_session_has_what_was_passed_and_what_is_transitive(hops):
+    session, sticky = None, {}
+    for passed, transitive in hops:
+        lower = [key.lower() for key, _ in passed]
+        wanted = {key.lower() for key in transitive}
+        good = len(set(lower)) == len(lower) and wanted <= set(lower) and sticky.keys().isdisjoint(lower)
+        try:
+            found = session_tags.combine(tuple(passed), tuple(transitive), session)
+        except InvalidParameterValue:
+            assert not good
+            continue
+        assert good
+        assert sorted(found.effective) == sorted([*sticky.values(), *passed])
+        assert found.needed == bool(passed or sticky)
+        sticky |= {key.lower(): (key, value) for key, value in passed if key.lower() in wanted}
+        assert sorted(found.passing_on) == sorted(key for key, _ in sticky.values())
+        session = Session("ASIA", ACTING, "", "", "", "", 0, 0, tags=found.effective, transitive=found.passing_on)

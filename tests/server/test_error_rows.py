@@ -17,7 +17,7 @@ import requests
 from stsd.authn import sigv4
 from stsd.errors import FAULT_NAMESPACE, STS_NAMESPACE
 from stsd.wire import forwarded
-from tests.running import RunningNode, running_node, signing, sts_with
+from tests.running import RunningNode, running_node, signing, sts_with, wait_for
 from tests.world.worlds import ACME, GLOBEX, account, allow, deny, key, role, user, world
 
 SECRET = "x" * 40
@@ -310,3 +310,35 @@ def test_refusals_that_need_a_session(nodes):
     changed = {**keys, "session_token": keys["session_token"][:-8] + "AAAAAAAA"}
     answer = send(Row("", WHO, 0, "", "", key=issued["AccessKeyId"], signed=changed), nodes)
     assert (answer.status_code, *error_of(answer, STS_NAMESPACE)) == (403, "InvalidClientTokenId", INVALID)
+
+
+SECRETS = {
+    "token code": assume(SerialNumber=f"arn:aws:iam::{ACME}:mfa/none", TokenCode="918273"),
+    "trade-in token": {"Action": "GetDelegatedAccessToken", "TradeInToken": "s3cr3t-trade-in"},
+    "assertion": {"Action": "AssumeRoleWithSAML", "RoleArn": DEPLOY, "PrincipalArn": f"arn:aws:iam::{ACME}:saml-"
+        "provider/none", "SAMLAssertion": "s3cr3t-assertion"},
+    "short assertion": {"Action": "AssumeRoleWithSAML", "RoleArn": DEPLOY, "SAMLAssertion": "s3c"},
+    "identity token": {"Action": "AssumeRoleWithWebIdentity", "RoleArn": DEPLOY, "RoleSessionName": "s1",
+        "WebIdentityToken": "s3cr3t.identity.token"},
+    "context": assume(**{"ProvidedContexts.member.1.ProviderArn": "short",
+        "ProvidedContexts.member.1.ContextAssertion": "s3c"}),
+    "message": {"Action": "DecodeAuthorizationMessage", "EncodedMessage": "s3cr3t-message"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sent", SECRETS.values(), ids=SECRETS)
+def test_a_refusal_tells_no_secret_and_its_event_one_reason(nodes, sent):
+    node = nodes["node"]
+    log = node.data_dir.parent / f"{node.data_dir.name}.log"
+    before = len(log.read_text())
+    answer = send(Row("", sent, 0, "", ""), nodes)
+    assert answer.status_code in (400, 403)
+    request_id = answer.headers["x-amzn-RequestId"]
+    lines = wait_for(
+        lambda: [line for line in log.read_text()[before:].splitlines() if request_id in line], "the log event"
+    )
+    assert len(lines) == 1
+    assert lines[0].count(" reason=") == 1
+    for secret in ("s3c", "918273", SECRET):
+        assert secret not in answer.text
+        assert secret not in lines[0]

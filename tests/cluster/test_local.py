@@ -248,7 +248,9 @@ def test_the_global_endpoint_survives_the_loss_of_its_home(cluster):
     sts = cluster.sts("admin")
     cluster.kill("us-east-1")
     for _ in range(10):
-        assert sts.get_caller_identity()["ResponseMetadata"]["HTTPHeaders"]["x-stsd-region"] == "eu-west-1"
+        # The nearest one, unless it has just come back and gets its share again little by little.
+        served = sts.get_caller_identity()["ResponseMetadata"]["HTTPHeaders"]["x-stsd-region"]
+        assert served in ("eu-west-1", "ap-southeast-1")
 
 
 def test_a_crash_is_noted_and_nothing_restarts_by_itself(cluster):

@@ -94,6 +94,12 @@ class Forwarder:
                 for region, one in self.shedding.items():
                     self.health[region].shed(one.share)
 
+    def forget(self) -> None:
+        """What regions did until now is no evidence any more: each is as good as new, until it shows otherwise."""
+        for region, health in self.health.items():
+            health.forget()
+            self.shedding[region] = Shedding()
+
     async def respond(self, view: View, request: BaseRequest, target: str, body: bytes, arrived: float) -> Reply:
         """The answer for the client, counted."""
         self._all_in_flight += 1

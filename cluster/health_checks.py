@@ -43,19 +43,24 @@ async def check_forever(upstream: Upstream, health: RegionHealth, rng: Random, *
 
 
 async def check_deeply_forever(
-    upstream: Upstream, region: str, health: RegionHealth, shedding: Shedding, rng: Random, read_key: ReadKey
+    upstream: Upstream,
+    region: str,
+    health: RegionHealth,
+    shares: Mapping[str, Shedding],
+    rng: Random,
+    read_key: ReadKey,
 ) -> None:
     """The deep checks of one region until cancelled; the first one comes at a random moment of the interval."""
     next_at = monotonic() + canary.EVERY_S * rng.random()
     while True:
         await asyncio.sleep(canary.AGAIN_S * (1 + JITTER * (2 * rng.random() - 1)))
-        if monotonic() < next_at and shedding.share >= 1.0:
+        if monotonic() < next_at and shares[region].share >= 1.0:
             continue
         found, now = await canary.check(upstream, region, read_key), monotonic()
         if found.good is not None:
             health.deep_check(found.good, now)
             for took_s in found.took_s:
-                shedding.add(took_s, now, failed=not found.good)
+                shares[region].add(took_s, now, failed=not found.good)
         next_at = now + (0.0 if found.good is False else canary.EVERY_S)
 
 
@@ -75,6 +80,6 @@ def begin(
         active = check_forever(upstream, healths[region], rng, counts=counts)
         tasks.append(asyncio.create_task(active, name=f"check {region}"))
         if deep is not None:
-            deeply = check_deeply_forever(upstream, region, healths[region], shares[region], rng, deep)
+            deeply = check_deeply_forever(upstream, region, healths[region], shares, rng, deep)
             tasks.append(asyncio.create_task(deeply, name=f"deep check {region}"))
     return tasks

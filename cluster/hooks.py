@@ -2,8 +2,9 @@
 
 Only with `--unsafe-test-hooks`.
 
-`reset` gets one epoch number for all, so that no node mistakes an old message for a new one; `clock` gets the same
-body everywhere. A node that does not follow is an error of the whole call: half a reset is none.
+`reset` gets one epoch number for all, so that no node mistakes an old message for a new one, and the router forgets
+what it held against regions; `clock` gets the same body everywhere. A node that does not follow is an error of the
+whole call: half a reset is none.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Any
 
 from cluster.upstream import Answer, Upstream, UpstreamError
 
-PATHS = {"/_test/reset": frozenset({"epoch"}), "/_test/clock": frozenset({"now", "advance"})}
+RESET = "/_test/reset"
+PATHS = {RESET: frozenset({"epoch"}), "/_test/clock": frozenset({"now", "advance"})}
 
 Outcome = tuple[int, dict[str, Any]]
 
@@ -48,7 +50,7 @@ def order(path: str, body: bytes, epoch: int) -> bytes:
         raise HookError(400, "MalformedInput", "the body must be a JSON object")
     if unknown := sorted(members.keys() - PATHS[path]):
         raise HookError(400, "ValidationError", f"{unknown[0]}: not known; allowed: {', '.join(sorted(PATHS[path]))}")
-    if path == "/_test/reset":
+    if path == RESET:
         members.setdefault("epoch", epoch)
     return json.dumps(members).encode()
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import permutations
 from random import Random
@@ -50,7 +51,7 @@ class Way(NamedTuple):
         return WithoutGossip().passed if self.gateway else bytes
 
 
-class Carrier:
+class Carrier(ABC):
     """What carries the links of one cluster: its servers, its connections, and the orders that it obeys."""
 
     def __init__(self, links: Links, ways: Iterable[Way]) -> None:
@@ -61,9 +62,9 @@ class Carrier:
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @abstractmethod
     async def start(self) -> None:
         """Listens on every port. Raises OSError when one is not to be had."""
-        raise NotImplementedError
 
     async def stop(self) -> None:
         """Closes everything at once: nothing that is on the way arrives."""
@@ -83,9 +84,9 @@ class Carrier:
                 return {"ok": False, "fault": str(error)}
         return {"ok": True, "faults": self.links.told(), "received": self.received}
 
+    @abstractmethod
     def _follow(self, order: Mapping[str, Any]) -> None:
         """Does what `links` has been told. Raises FaultError."""
-        raise NotImplementedError
 
     @contextlib.contextmanager
     def _connection(self, writer: asyncio.StreamWriter) -> Iterator[None]:

@@ -119,6 +119,13 @@ class RegionHealth:
         self.draining = draining
         self._settle()
 
+    def forget(self) -> None:
+        """Nothing is known any more but that the region was seen, and whether the operator drains it."""
+        self.up, self.silent, self.streak, self.grey, self.deep_streak = True, False, 0, False, 0
+        self.share, self.full_at, self.free_at = 1.0, 0.0, 0.0
+        self.breakers = {call: Breaker() for call in self.breakers}
+        self._settle()
+
     def ejected(self, now: float) -> bool:
         """Whether a breaker is open at `now`."""
         return any(breaker.is_open(now) for breaker in self.breakers.values())

@@ -182,6 +182,8 @@ class Router:
                 raise hooks.HookError(405, "MethodNotAllowed", "POST")
             order = hooks.order(path, body, time.time_ns() // 1000)
             status, content = await hooks.tell_all(self.forwarder.upstreams, path, order)
+            if path == hooks.RESET and status == 200:
+                self.forwarder.forget()
         except hooks.HookError as error:
             status, content = error.status, {"error": {"code": error.code, "message": str(error)}}
         request_id = new_request_id()

@@ -364,6 +364,29 @@ async def test_reset_gives_every_node_the_same_epoch(start):
     assert b'"epoch"' in bodies.pop()
 
 
+async def test_after_a_reset_nothing_is_held_against_a_region_but_that_it_drains(start):
+    setup = await start(unsafe_test_hooks=True)
+    forwarder, now = setup.router.forwarder, time.monotonic()
+    first, second, third = (forwarder.health[region] for region in setup.regions)
+    first.drain(True, now)
+    first.drain(False, now)
+    assert first.full_at > now
+    second.check("bad", now)
+    second.shed(0.25)
+    second.deep_streak = 1
+    for _ in range(20):
+        second.request(now, failed=True, gateway=True)
+    assert second.ejected(now)
+    third.drain(True, now)
+    before = forwarder.shedding["us-east-1"]
+    async with setup.client.post(setup.url("/_test/reset")) as answer:
+        assert answer.status == 200
+    assert (first.full_at, second.share, second.deep_streak, second.up) == (0.0, 1.0, 0, True)
+    assert [health.objection("sts", now) for health in (first, second, third)] == ["", "", "draining"]
+    assert second.steady
+    assert forwarder.shedding["us-east-1"] is not before
+
+
 async def test_clock_answers_with_the_time_of_every_region(start):
     setup = await start(unsafe_test_hooks=True)
     async with setup.client.post(setup.url("/_test/clock"), json={"advance": 60}) as answer:

@@ -65,7 +65,7 @@ def run(call: Call, caller: Caller, request: Request, view: View, now: float) ->
     wanted = Wanted(
         session_name=arguments["RoleSessionName"],
         tags=session_tags.read(arguments, caller.session),
-        policies=session_policies.read(arguments),
+        policies=session_policies.read(arguments, any_plaintext=True),
         duration_s=arguments.get("DurationSeconds", role_session.DEFAULT_DURATION_S),
         source_identity=arguments.get("SourceIdentity", ""),
     )

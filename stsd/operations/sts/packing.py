@@ -21,6 +21,8 @@ ASSERTION_BYTES_PER_PERCENT = 30
 """What an identity provider's assertion takes by itself, and how much of its text is a percent more."""
 TEXT_BYTES = 3_072
 """What session policies and ARNs may take as text. Raising it lets tokens grow beyond what a header can carry."""
+PLAINTEXT_CHARACTERS = 2_048
+"""What they may take as they are sent, white space included, where the operation is not AssumeRole (spec 3.2.5)."""
 
 
 def packed_size(
@@ -44,6 +46,11 @@ def assertion_percent(*texts: str) -> int:
 def text_percent(text_bytes: int) -> int:
     """How much of the budget for text so many bytes use, in percent, rounded up."""
     return _percent(text_bytes, TEXT_BYTES)
+
+
+def plaintext_percent(*texts: str) -> int:
+    """How much of PLAINTEXT_CHARACTERS policies and ARNs use, in percent, rounded up."""
+    return _percent(sum(map(len, texts)), PLAINTEXT_CHARACTERS)
 
 
 def _percent(used: int, budget: int) -> int:

@@ -16,10 +16,12 @@ MAX_POLICY_CHARACTERS = 131_072
 
 
 class SessionPolicies(NamedTuple):
-    """The inline policy, if any, and the ARNs of managed ones."""
+    """The inline policy, if any, and the ARNs of managed ones. `plaintext_percent` is what they take of the plaintext
+    that the operation allows, 0 where it allows any."""
 
     inline: Policy | None = None
     managed: tuple[str, ...] = ()
+    plaintext_percent: int = 0
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -39,6 +41,8 @@ class SessionPolicies(NamedTuple):
     def packed_size(self, passed: Tags = (), inherited: Tags = (), *, assertion: int = 0) -> int | None:
         """Percent of the budget that policies and tags take, with the `assertion` percent of an identity provider's;
         None when there is none of them in the request. Raises PackedPolicyTooLarge above 100."""
+        if self.plaintext_percent > 100:
+            raise _too_large(self.plaintext_percent)
         percent = packing.packed_size(self.inline, self.managed, (*inherited, *passed))
         if assertion:
             percent = (percent or 0) + assertion
@@ -51,10 +55,13 @@ class SessionPolicies(NamedTuple):
         raise _too_large(percent)
 
 
-def read(arguments: dict[str, Any]) -> SessionPolicies:
-    """The policies of validated arguments. Raises MalformedPolicyDocument, PackedPolicyTooLarge."""
+def read(arguments: dict[str, Any], *, any_plaintext: bool = False) -> SessionPolicies:
+    """The policies of validated arguments; AssumeRole alone takes `any_plaintext` (spec 3.2.5). Raises
+    MalformedPolicyDocument, PackedPolicyTooLarge."""
+    document = arguments.get("Policy")
     managed = tuple(entry["arn"] for entry in arguments.get("PolicyArns", ()))
-    return SessionPolicies(_inline(arguments.get("Policy")), managed)
+    plaintext = 0 if any_plaintext else packing.plaintext_percent(document or "", *managed)
+    return SessionPolicies(_inline(document), managed, plaintext)
 
 
 def _inline(document: str | None) -> Policy | None:

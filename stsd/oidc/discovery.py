@@ -71,13 +71,17 @@ def may_be_fetched(url: str, source: Source) -> bool:
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the internet, also the IPv4 address inside an IPv6 one (RFC 6890)."""
+    """Whether an IP address is one of the internet, also the IPv4 address inside an IPv6 one (RFC 6890). Reserved are
+    all IPv6 addresses but 2000::/3, among them the older forms with an IPv4 address inside (RFC 4291 section 4)."""
     try:
         found = ip_address(address.partition("%")[0])
     except ValueError:
         return False
     inside = _embedded(found)
-    return found.is_global and not found.is_multicast if inside is None else is_public(str(inside))
+    if inside is not None:
+        return is_public(str(inside))
+    site_local = isinstance(found, IPv6Address) and found.is_site_local
+    return found.is_global and not (found.is_multicast or found.is_reserved or site_local)
 
 
 def _embedded(address: IPv4Address | IPv6Address) -> IPv4Address | None:

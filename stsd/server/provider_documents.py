@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.helpers import is_ip_address
+from yarl import URL
 
 from stsd.oidc import discovery
 from stsd.oidc.discovery import DocumentError
@@ -130,7 +131,7 @@ class CheckedResolver(AbstractResolver):
 
 
 async def _read(url: str, names: CheckedResolver, trust: ssl.SSLContext | None) -> tuple[bytes, str]:
-    names.check(urlsplit(url).hostname or "")
+    names.check(_host(url))
     connector = aiohttp.TCPConnector(resolver=_Kept(names), ssl=trust or True, force_close=True)
     async with (
         aiohttp.ClientSession(
@@ -148,6 +149,15 @@ async def _read(url: str, names: CheckedResolver, trust: ssl.SSLContext | None) 
             if len(document) > MAX_DOCUMENT_BYTES:
                 raise DocumentError(f"{url} has more than {MAX_DOCUMENT_BYTES} bytes")
         return bytes(document), answer.headers.get("Cache-Control", "")
+
+
+def _host(url: str) -> str:
+    """The host as the HTTP client reads it: it takes digits and full stops of other scripts for an address, which
+    `urlsplit` does not. Raises DocumentError."""
+    try:
+        return URL(url).raw_host or ""
+    except ValueError:
+        raise DocumentError(f"{url} is no URL") from None
 
 
 class _Kept(AbstractResolver):
@@ -181,8 +191,7 @@ async def _pinned(url: str, source: Source, names: CheckedResolver) -> ssl.SSLCo
 
 async def _chain(url: str, names: CheckedResolver) -> list[bytes]:
     """The certificates that a server sends, in DER; nothing is sent to it. None of them is trusted by that."""
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or 443
+    host, port = _host(url), urlsplit(url).port or 443
     names.check(host)
     address = host if is_ip_address(host) else (await names.resolve(host, port))[0]["host"]
     looking = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

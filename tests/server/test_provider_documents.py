@@ -158,6 +158,8 @@ async def test_a_huge_set_of_keys_within_the_limit_costs_no_key_that_is_not_aske
         "https://169.254.169.254",
         "https://10.0.0.1",
         "https://[fd00:ec2::254]",
+        "https://127。0｡0。1:1",  # full stops of other scripts, which the client takes for dots
+        "https://１２７.0.0.1:1",
     ],
 )
 async def test_private_addresses_in_the_url_itself(url):

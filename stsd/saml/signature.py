@@ -4,6 +4,8 @@ Checked before the library looks at a key, because it would follow what the mess
 1. One ds:Signature, a child of the element that it signs; no comments, objects or anything unknown in it.
 2. One reference, `#` and the ID of that element; no ID is there twice in the document.
 3. The transforms are enveloped-signature and exclusive canonicalisation, in this order, and nothing else.
+   At most MAX_PREFIXES prefixes are named for it: it searches them all at every element, in time that grows with the
+   square of their number, before any key is looked at.
 4. Algorithms from the lists below. SHA-1 is for the RSA-SHA1 of old identity providers, for nothing newer.
 5. The key is one of the provider's metadata; what KeyInfo says is not looked at.
 What is read afterwards is what the library gives back: the octets that were signed, parsed anew.
@@ -26,6 +28,7 @@ from stsd.saml.xml import DSIG, EXC_C14N, Element, XmlError
 
 ENVELOPED = "http://www.w3.org/2000/09/xmldsig#enveloped-signature"
 EXCLUSIVE = ("http://www.w3.org/2001/10/xml-exc-c14n#", "http://www.w3.org/2001/10/xml-exc-c14n#WithComments")
+MAX_PREFIXES = 32
 MODERN_DIGESTS = frozenset((DigestAlgorithm.SHA256, DigestAlgorithm.SHA384, DigestAlgorithm.SHA512))
 METHODS: dict[str, tuple[type, frozenset[DigestAlgorithm]]] = {
     SignatureMethod.RSA_SHA256.value: (rsa.RSAPublicKey, MODERN_DIGESTS),
@@ -134,5 +137,7 @@ def _check_shape(element: Element) -> None:
         namespace = EXC_C14N if name == "InclusiveNamespaces" else DSIG
         if child.tag != namespace + name or name not in allowed:
             raise XmlError("shape")
+        if child.get("PrefixList", "").count(" ") >= MAX_PREFIXES:
+            raise XmlError("prefixes")
         if name != "KeyInfo":
             _check_shape(child)

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 from lxml import etree
-from signxml import XMLSigner, methods
+from signxml import SignatureReference, XMLSigner, methods
 from signxml.algorithms import CanonicalizationMethod
 
 from tests.world.worlds import ACME
@@ -174,7 +174,11 @@ def sign(
     )  # fmt: skip
     secret = more.pop("secret", None) or key(name)
     chain = {} if isinstance(secret, bytes) else {"cert": pem(name)}
-    signed = signer.sign(element, key=secret, reference_uri=f"#{element.get('ID')}", id_attribute="ID", **chain)
+    reference = SignatureReference(f"#{element.get('ID')}", inclusive_ns_prefixes=[])
+    signed = signer.sign(
+        element, key=secret, reference_uri=[reference], id_attribute="ID",
+        inclusive_ns_prefixes=more.pop("prefixes", None), **chain,
+    )  # fmt: skip
     signature = signed.find("ds:Signature", NAMESPACES)
     signed.insert(1, signature)
     return signed

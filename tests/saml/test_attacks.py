@@ -248,6 +248,23 @@ def test_an_xpath_transform_hides_nothing():
     assert refusal(root).text == BAD_SIGNATURE
 
 
+def test_a_few_prefixes_may_be_canonicalised_inclusively():
+    signed = idp.response(
+        Says(attributes={"PrincipalTag:Team": ["core"]}), prefixes=["saml", "samlp", "xs", "#default"]
+    )
+    assert next(signed.iter("{*}InclusiveNamespaces")).get("PrefixList") == "saml samlp xs #default"
+    assert verified(signed).subject == "alice"
+
+
+@pytest.mark.parametrize("holder", ["CanonicalizationMethod", "Transform"])
+def test_many_prefixes_would_make_canonicalisation_quadratic(holder):
+    root = idp.response()
+    method = list(root.iter(f"{DS}{holder}"))[-1]
+    prefixes = " ".join(["ds"] * 33)
+    etree.SubElement(method, "{http://www.w3.org/2001/10/xml-exc-c14n#}InclusiveNamespaces", PrefixList=prefixes)
+    assert refusal(root).reason == "saml_signature_prefixes"
+
+
 @pytest.mark.parametrize("uri", ["", "#_r1", "#", "#xpointer(id('_a1'))", "http://127.0.0.1:1/", "##_a1", None])
 def test_a_reference_to_anything_but_the_assertion(uri):
     root = idp.response()

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from cluster import canary
+from cluster import admission, canary
 from cluster.files import parse_topology, topology_source
 from cluster.sim.scheduler import Scheduler
+from cluster.spare import AT_ONCE
+from cluster.topology import RoundTrip
 from cluster.virtual.router import UNAVAILABLE, Answered, Call, VirtualRouter
 from cluster.virtual.service import OVERLOADED, Illness, Service
-from cluster.virtual.tasks import spawn
+from cluster.virtual.tasks import Later, spawn
 from stsd.capacity import Capacity
 
 HOME, NEXT, FAR = "us-east-1", "eu-west-1", "ap-southeast-1"
 
 
 class Place:
-    """Three regions, their router, and the virtual time in which they are asked."""
+    """Three regions without jitter between them, their router, and the virtual time in which they are asked."""
 
     def __init__(self, *without: str, policy: str = "nearest-failover") -> None:
-        where = parse_topology(*topology_source("three_regions"))
+        told = parse_topology(*topology_source("three_regions"))
+        where = replace(told, rtt={pair: RoundTrip(trip.p50_ms, trip.p50_ms) for pair, trip in told.rtt.items()})
+        self.rtt_s = {pair: trip.p50_ms / 1000 for pair, trip in where.rtt.items()}
         self.scheduler = Scheduler(1)
         self.services = {region: Service(self.scheduler) for region in where.regions}
         self.router = VirtualRouter(where, policy, self.services, self.scheduler, 1, without)
@@ -29,10 +35,13 @@ class Place:
         self.scheduler.run(self.scheduler.now + count)
 
     def call(self, operation: str = "AssumeRole", region: str = "", wait_s: float = 3.0, **more: float) -> Answered:
-        answer = spawn(self.scheduler, self.router.respond(self.asking(operation, region, **more)))
+        answer = self.begin(operation, region, **more)
         self.seconds(wait_s)
         assert answer.given
         return answer.value
+
+    def begin(self, operation: str = "AssumeRole", region: str = "", **more: float) -> Later:
+        return spawn(self.scheduler, self.router.respond(self.asking(operation, region, **more)))
 
     def asking(self, operation: str, region: str, left_s: float | None = None) -> Call:
         deadline = None if left_s is None else self.scheduler.now + left_s
@@ -119,8 +128,57 @@ def test_the_latency_of_both_ways_is_told_and_that_of_a_second_try_comes_on_top(
     near = place.call()
     place.services[HOME].kill()
     far = place.call()
-    assert near.added_s < 0.02
-    assert 0.06 < far.added_s < 0.2
+    assert near.added_s == pytest.approx(place.rtt_s[HOME, HOME])
+    assert far.added_s == pytest.approx(place.rtt_s[HOME, HOME] + place.rtt_s[HOME, NEXT])
+
+
+def test_one_call_in_twenty_may_be_hedged_once_it_is_known_what_is_usual():
+    place = Place("shedding", policy="hedged")
+    for _ in range(100):
+        place.call("GetCallerIdentity", wait_s=0.2)
+    hedged = place.router.hedges
+    place.services[HOME].illness = Illness(late_s=1.0)
+    assert place.call("GetCallerIdentity", wait_s=0.5).region == NEXT
+    assert place.router.hedges == hedged + 1
+    assert place.router.hedges <= 5
+
+
+def test_calls_that_a_verifier_lost_open_the_breaker_of_its_class_alone():
+    place = Place("active-checks", "deep-checks")
+    place.services[HOME].pause()
+    lost = [place.begin("verify", HOME) for _ in range(6)]
+    place.seconds(5.5)
+    assert {one.value.status for one in lost} == {UNAVAILABLE}
+    place.services[HOME].resume()
+    assert place.call("verify", wait_s=0.5).region == NEXT
+    assert place.call(wait_s=0.5).region == HOME
+
+
+def full_region(calls: int) -> tuple[Place, list[Later]]:
+    """NEXT has so many calls of a regional endpoint in flight, and stands still; clients at HOME are sent there."""
+    place = Place("active-checks", "deep-checks")
+    place.services[NEXT].pause()
+    waiting = [place.begin(region=NEXT) for _ in range(calls)]
+    place.seconds(place.rtt_s[HOME, NEXT])
+    place.router.health[HOME].drain(True, place.scheduler.now)
+    return place, waiting
+
+
+def test_calls_of_a_regional_endpoint_have_all_of_its_places_wherever_they_come_from():
+    place, waiting = full_region(int(AT_ONCE))
+    place.services[NEXT].resume()
+    place.seconds(3)
+    assert [one.value.status for one in waiting] == [200] * int(AT_ONCE)
+
+
+@pytest.mark.parametrize(("endpoint", "answered_by"), [(NEXT, NEXT), ("", FAR)])
+def test_only_a_regions_own_callers_wait_until_there_is_a_place(endpoint, answered_by):
+    place, _ = full_region(int(AT_ONCE))
+    one = place.begin(region=endpoint)
+    place.seconds(place.rtt_s[HOME, NEXT] / 2 + admission.QUEUE_S / 2)
+    place.services[NEXT].resume()
+    place.seconds(3)
+    assert one.value.region == answered_by
 
 
 def test_a_slow_region_is_left_within_seconds_and_gets_its_calls_back():

@@ -132,7 +132,7 @@ def _measured(
         return
     others = dict(measure(check, [run for run in runs if (run.policy, run.variant) == (policy, check.than)], table))
     for subject, value in found:
-        yield subject, load_checks.ratio(value, others.get(subject))
+        yield subject, load_checks.ratio(check.kind, value, others.get(subject))
 
 
 def _latency_ratio(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from cluster.topology import RttTable
 
 REQUESTS_MIN = 5
+RESOLUTION_S = {"impaired_s": 1.0, "collapsed_s": 1.0}
 
 
 def selected(check: Check, exchange: Exchange) -> bool:
@@ -42,13 +43,11 @@ def selected(check: Check, exchange: Exchange) -> bool:
     )
 
 
-def ratio(value: float | None, other: float | None) -> float | None:
-    """One value divided by another; infinite by nothing but zero, None where one was not measured."""
-    if value is None or other is None:
-        return None
-    if other == 0:
-        return math.inf if value else None
-    return value / other
+def ratio(kind: str, value: float | None, other: float | None) -> float | None:
+    """What a kind measured, divided by the same of another variant; None where one was not measured, or is zero to
+    divide by. What is told in whole seconds is at least one to divide by: less than one is told as 0."""
+    divisor = max(other, RESOLUTION_S.get(kind, 0.0)) if other is not None else 0.0
+    return value / divisor if value is not None and divisor else None
 
 
 def _due(check: Check, run: Run) -> list[tuple[float, Exchange]]:

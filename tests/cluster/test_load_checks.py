@@ -43,6 +43,15 @@ def test_impairment_ends_with_the_last_bad_second_and_collapse_with_the_first_go
     assert measured("impaired_s", run(COLLAPSED)) == measured("collapsed_s", run(COLLAPSED)) == 6
 
 
+WELL = [1] * 10
+
+
+def test_an_impairment_that_no_whole_second_shows_is_divided_by_as_one_second_and_by_nothing_else_is_divided():
+    runs = [run(COLLAPSED, "naive"), run(WELL, "budget")]
+    assert measured("impaired_s", *runs, variants=("naive",), than="budget") == 6
+    assert measured("lost_share", *runs, variants=("naive",), than="budget") is None
+
+
 def test_late_answers_are_bad_ones_where_a_check_says_how_late():
     slow = run(HEALED)
     slow.exchanges.extend(exchange(6 + i / 20, ok=True, took_s=0.7) for i in range(11))

@@ -3,22 +3,25 @@
 A run is invalid when the p99 of how much longer one-way delays took than asked for is above 5 ms (10 % of a round trip
 is never less for the pairs of at least 50 ms that checks judge), over all pairs together or of a pair with enough of
 them, or when the generator sent late; for latency experiments also when less than 25 % of the CPU was idle (multiregion
-3.4, 0.1). Pure.
+3.4, 0.1), or when messages between nodes came later than asked for (p99) by more than 5 ms and than 10 % of a round
+trip: those of a pair with enough of them, or all together by the shortest round trip. Pure.
 """
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from cluster import lateness
 from cluster.history import Conditions, PairDelay, Run, percentile
+from cluster.lateness import Delays, Pair
+from cluster.topology import RttTable
 
 IDLE_CPU_MIN = 0.25
 DELAY_ERROR_MS_MAX = 5.0
+LINK_ERROR_SHARE_MAX = 0.1
+"""Of a round trip."""
 MESSAGES_MIN = 1000
 """A p99 needs so many."""
 LAG_MS_MAX = 50.0
@@ -26,9 +29,6 @@ LAG_MS_MAX_LATENCY = 10.0
 DELAY_ERROR = "router_delay_error_seconds"
 HEDGES = "router_hedges_total"
 DELAY_ASKED = "router_delay_requested_seconds"
-
-Buckets = Mapping[float, float]
-"""Cumulative counts by upper bound in seconds."""
 
 
 def hedges(exposition: str) -> float:
@@ -39,49 +39,18 @@ def hedges(exposition: str) -> float:
 
 
 def delays(before: str, after: str) -> tuple[float | None, tuple[PairDelay, ...]]:
-    """What a router's metrics say between two scrapes: the p99 of all errors together in milliseconds (see `p99_ms`),
+    """What a router's metrics say between two scrapes: the p99 of all errors together in milliseconds,
     and each pair of a place and a region."""
-    old, new = _delays(before), _delays(after)
-    counted = {pair: now.minus(old.get(pair, _Delays())) for pair, now in sorted(new.items())}
-    together = Counter[float]()
-    for one in counted.values():
-        together.update(one.errors)
-    return p99_ms(together), tuple(_pair_delay(pair, one) for pair, one in counted.items() if one.messages)
+    return lateness.between(_delays(before), _delays(after))
 
 
-def _pair_delay(pair: tuple[str, str], counted: _Delays) -> PairDelay:
-    asked_ms, error_ms = (total / counted.messages * 1000 for total in (counted.asked_s, counted.error_s))
-    p99 = p99_ms(counted.errors)
-    assert p99 is not None
-    return PairDelay(*pair, int(counted.messages), asked_ms, asked_ms + error_ms, p99)
-
-
-@dataclass(slots=True)
-class _Delays:
-    """Of one pair: seconds that were asked for, and too many, and cumulative counts of these by upper bound."""
-
-    asked_s: float = 0.0
-    error_s: float = 0.0
-    errors: dict[float, float] = field(default_factory=dict)
-
-    @property
-    def messages(self) -> float:
-        """How many there were."""
-        return self.errors.get(math.inf, 0.0)
-
-    def minus(self, before: _Delays) -> _Delays:
-        """What came after `before`."""
-        errors = {bound: count - before.errors.get(bound, 0.0) for bound, count in self.errors.items()}
-        return _Delays(self.asked_s - before.asked_s, self.error_s - before.error_s, errors)
-
-
-def _delays(exposition: str) -> dict[tuple[str, str], _Delays]:
-    found: dict[tuple[str, str], _Delays] = {}
+def _delays(exposition: str) -> dict[Pair, Delays]:
+    found: dict[Pair, Delays] = {}
     for family in text_string_to_metric_families(exposition):
         if family.name not in (DELAY_ASKED, DELAY_ERROR):
             continue
         for sample in family.samples:
-            one = found.setdefault((sample.labels["location"], sample.labels["region"]), _Delays())
+            one = found.setdefault((sample.labels["location"], sample.labels["region"]), Delays())
             if sample.name == f"{DELAY_ASKED}_sum":
                 one.asked_s = sample.value
             elif sample.name == f"{DELAY_ERROR}_sum":
@@ -91,28 +60,18 @@ def _delays(exposition: str) -> dict[tuple[str, str], _Delays]:
     return found
 
 
-def p99_ms(errors: Buckets) -> float | None:
-    """The 99th percentile in milliseconds, as the upper bound of its bucket.
-
-    None when nothing came; infinity when it is beyond the last bound.
-    """
-    total = max(errors.values(), default=0.0)
-    if total <= 0:
-        return None
-    return next((bound * 1000 for bound, count in sorted(errors.items()) if count >= 0.99 * total), math.inf)
-
-
 def idle_share(before: Sequence[int], after: Sequence[int]) -> float | None:
     """Share of CPU time that was idle or waiting for a disk between two `cpu` lines of /proc/stat (proc(5))."""
     spent = [b - a for a, b in zip(before, after, strict=True)][:8]
     return (spent[3] + spent[4]) / sum(spent) if sum(spent) > 0 else None
 
 
-def invalid(runs: Iterable[Run], *, latency: bool) -> list[str]:
-    """Why runs cannot be believed, one sentence each; empty when they can."""
+def invalid(runs: Iterable[Run], *, latency: bool, between: RttTable) -> list[str]:
+    """Why runs cannot be believed, one sentence each; empty when they can. `between`: round trips between regions."""
     reasons = []
     for run in runs:
         found = [*_machine(run.conditions, latency), *_generator(run, latency)]
+        found += _links(run.conditions, between) if latency else ()
         reasons += [f"{run.label}, seed {run.seed}: {reason}" for reason in found]
     return reasons
 
@@ -128,6 +87,20 @@ def _machine(conditions: Conditions, latency: bool) -> Iterable[str]:
             yield (
                 f"delays from {pair.location} to {pair.region} took up to {pair.error_ms_p99:g} ms longer than asked"
                 f" (p99), {DELAY_ERROR_MS_MAX:g} ms is allowed"
+            )
+
+
+def _links(conditions: Conditions, between: RttTable) -> Iterable[str]:
+    allowed_ms = {pair: max(DELAY_ERROR_MS_MAX, LINK_ERROR_SHARE_MAX * trip.p50_ms) for pair, trip in between.items()}
+    error, least_ms = conditions.link_error_ms_p99, min(allowed_ms.values(), default=DELAY_ERROR_MS_MAX)
+    if error is not None and error > least_ms:
+        yield f"between nodes, delays took up to {error:g} ms longer than asked (p99), {least_ms:g} ms is allowed"
+    for pair in conditions.link_delays:
+        most_ms = allowed_ms[pair.location, pair.region]
+        if pair.messages >= MESSAGES_MIN and pair.error_ms_p99 > most_ms:
+            yield (
+                f"delays between the nodes of {pair.location} and {pair.region} took up to {pair.error_ms_p99:g} ms"
+                f" longer than asked (p99), {most_ms:g} ms is allowed"
             )
 
 

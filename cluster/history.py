@@ -97,8 +97,8 @@ class Untouched:
 
 @dataclass(frozen=True, slots=True)
 class PairDelay:
-    """One-way delays between a place and a region: how many, how long they were to be and how long they were at the
-    mean, and the p99 of how much longer they took than asked (milliseconds)."""
+    """One-way delays between a place and a region, or from a region's node to another's: how many, how long they were
+    to be and how long they were at the mean, and the p99 of how much longer they took than asked (milliseconds)."""
 
     location: str
     region: str
@@ -142,7 +142,8 @@ class Crowd:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """Whether the machine could do it: share of idle CPU, and the p99 error of the added delay in milliseconds.
+    """Whether the machine could do it: share of idle CPU, and the p99 error of the added delay in milliseconds, of
+    clients and of messages between nodes.
 
     None is what could not be measured.
     """
@@ -150,6 +151,8 @@ class Conditions:
     idle_cpu: float | None = None
     delay_error_ms_p99: float | None = None
     delays: tuple[PairDelay, ...] = ()
+    link_error_ms_p99: float | None = None
+    link_delays: tuple[PairDelay, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

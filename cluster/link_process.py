@@ -20,12 +20,13 @@ from typing import Any, NamedTuple
 
 import uvloop
 
-from cluster import control, latency
+from cluster import control, latency, lateness
 from cluster.data_dir import HOST, DataDir
 from cluster.delay import sleep_until
 from cluster.errors import ClusterError
 from cluster.faults import FaultError, Links, Pair
 from cluster.gateway_gossip import WithoutGossip
+from cluster.lateness import Delays
 from cluster.topology import Ports
 
 PIECE_BYTES = 65_536
@@ -34,7 +35,16 @@ PIECES_ON_THE_WAY = 64
 GIVE_UP_S = 15.0
 """A connection whose bytes are held this long by a cut is broken off, so that a long cut does not collect them."""
 
-_Pieces = asyncio.Queue[tuple[float, bytes]]
+
+class Piece(NamedTuple):
+    """Bytes on the way: when they came, and when they are to arrive (monotonic seconds)."""
+
+    came_at: float
+    deadline: float
+    content: bytes
+
+
+_Pieces = asyncio.Queue[Piece]
 
 
 class Way(NamedTuple):
@@ -75,7 +85,10 @@ class Carrier(ABC):
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def obey(self, order: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer to an order, or to `status`: what is wrong now, and how much each region got."""
+        """The answer to an order, or to `status`: what is wrong now, and how much each region got; to `lateness`: how
+        much later than asked for pieces came, as `lateness.told` has it, None where that is not recorded."""
+        if order.get("verb") == "lateness":
+            return {"ok": True, "lateness": self._lateness()}
         if order.get("verb") != "status":
             try:
                 self.links.obey(order)
@@ -83,6 +96,10 @@ class Carrier(ABC):
             except FaultError as error:
                 return {"ok": False, "fault": str(error)}
         return {"ok": True, "faults": self.links.told(), "received": self.received}
+
+    @abstractmethod
+    def _lateness(self) -> list[list[Any]] | None:
+        """What is recorded of that since the start."""
 
     @abstractmethod
     def _follow(self, order: Mapping[str, Any]) -> None:
@@ -108,6 +125,7 @@ class LinkProcess(Carrier):
         super().__init__(links, ways)
         self._rng = Random(seed)  # noqa: S311  latency is random, not secret
         self._open = {pair: asyncio.Event() for pair in permutations(links.regions, 2)}
+        self._delays = {pair: Delays() for pair in self._open}
         self._show()
 
     async def start(self) -> None:
@@ -123,6 +141,9 @@ class LinkProcess(Carrier):
 
     def _follow(self, order: Mapping[str, Any]) -> None:
         self._show()
+
+    def _lateness(self) -> list[list[Any]]:
+        return lateness.told(self._delays)
 
     def _show(self) -> None:
         """Lets go, or holds, what waits."""
@@ -146,7 +167,8 @@ class LinkProcess(Carrier):
         answers: _Pieces = asyncio.Queue(PIECES_ON_THE_WAY)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._read(there, reader, requests, bytes))
-            await self._arrival(there, self._due(there))
+            now = monotonic()
+            await self._arrival(there, Piece(now, self._due(there, now), b""), now)
             far_reader, far_writer = await asyncio.open_connection(HOST, way.upstream)
             try:
                 async with asyncio.TaskGroup() as both:
@@ -156,37 +178,40 @@ class LinkProcess(Carrier):
             finally:
                 far_writer.transport.abort()
 
-    def _due(self, pair: Pair) -> float:
+    def _due(self, pair: Pair, now: float) -> float:
         """When a piece arrives that leaves now."""
-        now = monotonic()
         return now + self.links.delay_ms(*pair, self._rng, now) / 1000
 
     async def _read(
         self, pair: Pair, reader: asyncio.StreamReader, pieces: _Pieces, passed: Callable[[bytes], bytes]
     ) -> None:
         """Takes what arrives and says when what is passed goes on; an empty piece is the end. Pieces never overtake."""
-        last, piece = 0.0, b"."
+        last, piece, now = 0.0, b".", 0.0
         while piece:
-            piece = await reader.read(PIECE_BYTES)
-            last = max(last, self._due(pair))
+            piece, now = await reader.read(PIECE_BYTES), monotonic()
+            last = max(last, self._due(pair, now))
             if going := passed(piece):
-                await pieces.put((last, going))
-        await pieces.put((last, b""))
+                await pieces.put(Piece(now, last, going))
+        await pieces.put(Piece(now, last, b""))
 
     async def _write(self, pair: Pair, pieces: _Pieces, writer: asyncio.StreamWriter) -> None:
         while True:
-            deadline, piece = await pieces.get()
-            await self._arrival(pair, deadline)
-            if not piece:
+            ready_at = monotonic()
+            piece = await pieces.get()
+            await self._arrival(pair, piece, ready_at)
+            if not piece.content:
                 writer.write_eof()
                 return
-            writer.write(piece)
-            self.received[pair[1]] += len(piece)
+            writer.write(piece.content)
+            self.received[pair[1]] += len(piece.content)
             await writer.drain()
 
-    async def _arrival(self, pair: Pair, deadline: float) -> None:
-        """Until a piece arrives. Raises TimeoutError when a cut held it too long."""
-        await sleep_until(deadline)
+    async def _arrival(self, pair: Pair, piece: Piece, ready_at: float) -> None:
+        """Until a piece arrives; nothing is in its way since `ready_at`. Raises TimeoutError when a cut held it too
+        long."""
+        await sleep_until(piece.deadline)
+        late_s = monotonic() - max(piece.deadline, ready_at)  # what a receiver or a cut delays is not the model's error
+        self._delays[pair].add(piece.deadline - piece.came_at, late_s)
         if not self._open[pair].is_set():
             async with asyncio.timeout(GIVE_UP_S):
                 await self._open[pair].wait()

@@ -18,7 +18,7 @@ from cluster.checks import Check, Verdict
 from cluster.crowd import checks as crowd_checks
 from cluster.distributions import quantile
 from cluster.experiment import Cutoffs, Experiment, Load, Variant, Verifiers
-from cluster.history import Crowd, Exchange, Run, percentile
+from cluster.history import Crowd, Exchange, PairDelay, Run, percentile
 from cluster.topology import NETWORKS, Topology
 
 P999_SAMPLES_MIN = 20_000
@@ -41,7 +41,7 @@ def result(
 ) -> dict[str, Any]:
     """The content of `result.json`. `broken` says why the experiment did not come to its end, None when it did."""
     reasons = [broken] if broken else []
-    reasons += conditions.invalid(runs, latency=experiment.latency)
+    reasons += conditions.invalid(runs, latency=experiment.latency, between=topology.between)
     verdicts = checks.judge(experiment.checks, runs, topology.rtt)
     return {
         "name": experiment.name,
@@ -167,11 +167,20 @@ def series(runs: Sequence[Run]) -> list[dict[str, Any]]:
             "policy seed action region began_at_s done_at_s name",
             ([run.label, run.seed, *asdict(event).values()] for run in runs for event in run.events),
         ),
-        _table("conditions", "policy seed idle_cpu delay_error_ms_p99 generator_lag_ms_p99", map(_conditions, runs)),
+        _table(
+            "conditions",
+            "policy seed idle_cpu delay_error_ms_p99 link_error_ms_p99 generator_lag_ms_p99",
+            map(_conditions, runs),
+        ),
         _table(
             "delays",
             "policy seed location region messages asked_ms_mean achieved_ms_mean error_ms_p99",
-            (row for run in runs for row in _delays(run)),
+            (row for run in runs for row in _delays(run, run.conditions.delays)),
+        ),
+        _table(
+            "delays between nodes",
+            "policy seed from to messages asked_ms_mean achieved_ms_mean error_ms_p99",
+            (row for run in runs for row in _delays(run, run.conditions.link_delays)),
         ),
         _table(
             "service", f"{GROUP} requests service_p50_ms service_p90_ms service_p99_ms added_p50_ms", _service(runs)
@@ -317,9 +326,9 @@ def _course(runs: Iterable[Run]) -> Iterable[Row]:
             yield [run.label, run.seed, *key, ok[key], lost[key], attempts[key]]
 
 
-def _delays(run: Run) -> Iterable[Row]:
-    """What the latency model was asked for and what came of it, a pair of a place and a region each."""
-    for pair in run.conditions.delays:
+def _delays(run: Run, pairs: Iterable[PairDelay]) -> Iterable[Row]:
+    """What the latency model was asked for and what came of it, a pair each."""
+    for pair in pairs:
         yield [run.label, run.seed, *asdict(pair).values()]
 
 
@@ -336,4 +345,5 @@ def _service(runs: Iterable[Run]) -> Iterable[Row]:
 def _conditions(run: Run) -> Row:
     lags = [e.lag_ms for e in run.measured]
     lag = percentile(lags, 0.99) if lags else None
-    return [run.label, run.seed, run.conditions.idle_cpu, run.conditions.delay_error_ms_p99, lag]
+    found = run.conditions
+    return [run.label, run.seed, found.idle_cpu, found.delay_error_ms_p99, found.link_error_ms_p99, lag]

@@ -1,27 +1,40 @@
-"""What a machine and a router have counted at one moment, and how the machine did between two of them. (I/O)"""
+"""What a machine, a router and the links have counted at one moment, and how they did between two of them. (I/O)"""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from cluster import conditions, own_cluster
+from cluster import conditions, control, lateness, own_cluster
 from cluster.data_dir import DataDir
-from cluster.history import Conditions
+from cluster.errors import Refused
+from cluster.history import Conditions, PairDelay
 
 
 class Snapshot(NamedTuple):
-    """CPU times since boot, and what the router has counted since it started."""
+    """CPU times since boot, and what the router and the links have counted since they started; None where links do not
+    record it."""
 
     cpu: list[int]
     router: str
+    links: list[list[Any]] | None
 
 
 async def take(data: DataDir, after_s: float = 0.0) -> Snapshot:
     """Read now and understood later: the generator must not wait for a parser. Raises Refused."""
     await asyncio.sleep(after_s)
-    return Snapshot(_cpu(), await own_cluster.router_metrics(data))
+    router, links = await asyncio.gather(own_cluster.router_metrics(data), asyncio.to_thread(_links, data))
+    return Snapshot(_cpu(), router, links)
+
+
+def _links(data: DataDir) -> list[list[Any]] | None:
+    """Raises Refused when nobody answers; links of an older version do not know the question."""
+    answer = control.ask(data.run, control.LINKS_FAULTS, "lateness")
+    if answer is None:
+        raise Refused("the links do not tell how late they were")
+    found: list[list[Any]] | None = answer.get("lateness")
+    return found
 
 
 def _cpu() -> list[int]:
@@ -31,4 +44,8 @@ def _cpu() -> list[int]:
 
 def between(before: Snapshot, after: Snapshot) -> Conditions:
     """Whether the machine could do what was asked of it."""
-    return Conditions(conditions.idle_share(before.cpu, after.cpu), *conditions.delays(before.router, after.router))
+    idle = conditions.idle_share(before.cpu, after.cpu)
+    links: tuple[float | None, tuple[PairDelay, ...]] = (None, ())
+    if before.links is not None and after.links is not None:
+        links = lateness.between(lateness.read(before.links), lateness.read(after.links))
+    return Conditions(idle, *conditions.delays(before.router, after.router), *links)

@@ -197,6 +197,7 @@ def _conditions(record: Record) -> str:
     for column, least, pattern in (
         ("idle_cpu", True, "at least {:.0%} of the CPU was idle"),
         ("delay_error_ms_p99", False, "99 of 100 delays were at most {:.3g} ms longer than asked"),
+        ("link_error_ms_p99", False, "99 of 100 delays between nodes were at most {:.3g} ms longer than asked"),
         ("generator_lag_ms_p99", False, "99 of 100 requests were sent at most {:.3g} ms late"),
     ):
         if column in table.columns:

@@ -145,7 +145,10 @@ def _cutoffs(settings: Any) -> str:
 def _network(parameters: Mapping[str, Any]) -> str:
     if parameters.get("network") != "netns":
         return ""
-    return "A namespace for each region and an IP router between them; what clients are away is the failover router's."
+    return (
+        "A namespace for each region and an IP router between them; what clients are away is the failover router's. How"
+        " late messages between nodes were is not recorded."
+    )
 
 
 def _faults(faults: Any) -> str:

@@ -73,6 +73,12 @@ async def test_a_region_is_killed_and_started_under_load_and_the_result_says_who
     series = {table["name"]: table for table in found["series"]}
     assert [row[2] for row in series["faults"]["rows"]] == ["kill", "start"]
     assert len(series["latency"]["rows"]) == 2 * 3
+    between = {(row[2], row[3]): row[4:] for row in series["delays between nodes"]["rows"]}
+    assert set(between) == set(runner.topology.between)
+    for pair, (messages, asked_ms, achieved_ms, error_ms_p99) in between.items():
+        assert messages > 0
+        assert achieved_ms >= asked_ms > runner.topology.between[pair].p50_ms / 4
+        assert error_ms_p99 > 0
     assert told == sorted(told)
     operations = {exchange.operation for exchange in runner.runs[0].exchanges if exchange.outcome == "ok"}
     assert operations == {"AssumeRole", "GetCallerIdentity", "verify"}

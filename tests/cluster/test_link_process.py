@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from cluster import link_process
+from cluster import lateness, link_process
 from cluster.faults import Links
 from cluster.link_process import LinkProcess, Way
 from cluster.topology import RoundTrip
@@ -35,15 +35,15 @@ class Echo:
 
 
 @asynccontextmanager
-async def linked(*dead: str) -> AsyncIterator[tuple[LinkProcess, dict[str, Echo]]]:
-    """Two regions and the links between them; a dead region's port refuses."""
+async def linked(*dead: str, rtt_ms: float = 0) -> AsyncIterator[tuple[LinkProcess, dict[str, Echo]]]:
+    """Two regions and the links between them, without jitter; a dead region's port refuses."""
     nodes = {region: Echo() for region in REGIONS}
     servers = {region: await asyncio.start_server(node, "127.0.0.1", 0) for region, node in nodes.items()}
     upstreams = {region: server.sockets[0].getsockname()[1] for region, server in servers.items()}
     for region in dead:
         servers[region].close()
         await servers[region].wait_closed()
-    links = Links(REGIONS, dict.fromkeys(PAIRS, RoundTrip(0, 0)))
+    links = Links(REGIONS, dict.fromkeys(PAIRS, RoundTrip(rtt_ms, rtt_ms)))
     process = LinkProcess(links, [Way(pair, 0, upstreams[pair[1]]) for pair in PAIRS], seed=1)
     await process.start()
     try:
@@ -130,6 +130,58 @@ async def test_the_loss_of_a_node_is_told_to_who_speaks_with_it():
         writer.write(b"hello")
         async with asyncio.timeout(TIMEOUT_S):
             assert await reader.read() == b""
+        writer.close()
+
+
+class Time:
+    """Time that stands still until somebody waits, and then goes a little too far."""
+
+    def __init__(self, too_late_s: float) -> None:
+        self.now, self.too_late_s, self.asked = 1000.0, too_late_s, 0
+
+    def monotonic(self) -> float:
+        self.asked += 1
+        return self.now
+
+    async def sleep_until(self, deadline: float) -> None:
+        self.now = max(self.now, deadline + self.too_late_s)
+
+
+async def test_it_is_told_how_much_later_than_asked_for_pieces_came(monkeypatch):
+    time = Time(0.007)
+    monkeypatch.setattr(link_process, "monotonic", time.monotonic)
+    monkeypatch.setattr(link_process, "sleep_until", time.sleep_until)
+    async with linked(rtt_ms=80) as (process, _):
+        assert process.obey({"verb": "lateness"}) == {"ok": True, "lateness": []}
+        reader, writer = await connect(process, "a", "b")
+        writer.write(b"hello")
+        await says(reader, b"hello")
+        writer.close()
+        told = lateness.read(process.obey({"verb": "lateness"})["lateness"])
+    assert set(told) == set(PAIRS)
+    for one in told.values():
+        assert one.asked_s == pytest.approx(0.04 * one.messages)
+    assert told["b", "a"].error_s == pytest.approx(0.007 * told["b", "a"].messages)
+
+
+async def test_what_a_cut_held_is_not_late_nor_what_waited_behind_it(monkeypatch):
+    time = Time(0.0)
+    monkeypatch.setattr(link_process, "monotonic", time.monotonic)
+    monkeypatch.setattr(link_process, "sleep_until", time.sleep_until)
+    async with linked(rtt_ms=80) as (process, _):
+        reader, writer = await connect(process, "a", "b")
+        writer.write(b"held")
+        await says(reader, b"held")
+        process.obey({"verb": "partition", "first": "a", "second": "b", "one_way": True})
+        for piece, questions in ((b"held", 2), (b"behind", 1)):  # when it came, and the first one when it arrived
+            until = time.asked + questions
+            writer.write(piece)
+            await eventually(lambda until=until: time.asked >= until)
+        time.now += 3.0
+        process.obey({"verb": "heal"})
+        await says(reader, b"heldbehind")
+        told = lateness.read(process.obey({"verb": "lateness"})["lateness"])
+        assert [one.error_s for one in told.values()] == [0.0, 0.0]
         writer.close()
 
 

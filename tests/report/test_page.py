@@ -62,10 +62,11 @@ def test_checks_that_did_not_hold_stand_first_and_are_never_folded_away():
 
 
 def test_conditions_are_those_of_the_worst_run():
-    columns = ["policy", "seed", "idle_cpu", "delay_error_ms_p99", "generator_lag_ms_p99"]
-    rows = [["p", 1, 0.7, 0.5, 9.0], ["p", 2, 0.4, 2.0, 3.0], ["p", 3, 0.5, 1.0, None]]
+    columns = ["policy", "seed", "idle_cpu", "delay_error_ms_p99", "link_error_ms_p99", "generator_lag_ms_p99"]
+    rows = [["p", 1, 0.7, 0.5, 4.0, 9.0], ["p", 2, 0.4, 2.0, None, 3.0], ["p", 3, 0.5, 1.0, 3.0, None]]
     text = page([results.record(series=[{"name": "conditions", "columns": columns, "rows": rows}])], [])
     assert "at least 40% of the CPU was idle; 99 of 100 delays were at most 2 ms longer" in text
+    assert "99 of 100 delays between nodes were at most 4 ms longer than asked" in text
     assert "sent at most 9 ms late" in text
 
 
@@ -115,6 +116,9 @@ def test_what_was_done_is_told_in_words():
     assert told["Topology"].startswith("three_regions: three regions, us-east-1 (home), eu-west-1 and ap-southeast-1")
     assert "14 requests a second" in told["Load"]
     assert dict(words.done(results.record(parameters={}))) == {"Topology": told["Topology"]}
+    assert "Network" not in told
+    own = dict(words.done(results.record(parameters={"network": "netns"})))
+    assert own["Network"].endswith("How late messages between nodes were is not recorded.")
     later = {"form": "full", "faults": [{"at_s": 3, "action": "melt", "region": "us-east-1", "degrees": 900.5}]}
     assert dict(words.done(results.record(parameters=later)))["Faults"] == "at 3 s melt us-east-1 (degrees 900.5)."
 

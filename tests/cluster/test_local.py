@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,12 +12,10 @@ import requests
 
 from cluster import data_dir
 from tests.running import (
-    ROOT,
     RunningCluster,
     free_base_port,
     post_signed,
     run,
-    running_cluster,
     signing,
     wait_for,
 )
@@ -316,127 +311,3 @@ def test_a_failed_start_shows_what_this_start_said_and_nothing_older(tmp_path):
     assert refused.returncode == 1
     assert "its state does not open" in refused.stderr
     assert "said by an earlier process" not in refused.stderr
-
-
-# -- ends ------------------------------------------------------------------------------------------------------------
-
-
-def test_one_ctrl_c_ends_everything_and_the_next_start_continues(tmp_path):
-    with running_cluster(tmp_path / "data", "--topology", "two_continents") as first:
-        before, credentials = pids(first), (tmp_path / "data" / "credentials").read_bytes()
-        assert set(before) == {"us-east-1", "eu-west-1", "router"}
-        wait_for(lambda: "aws sts get-caller-identity --profile admin" in first.output.read_text(), "the welcome")
-        assert first.stop() == 0
-        assert all_are_gone(before)
-    assert run("cluster", "status", "--data-dir", str(tmp_path / "data")).returncode == 1
-    idle = run("cluster", "heal", "--data-dir", str(tmp_path / "data"))
-    assert (idle.returncode, "is the cluster up?" in idle.stderr) == (2, True)
-    with running_cluster(tmp_path / "data") as second:
-        assert (tmp_path / "data" / "credentials").read_bytes() == credentials
-        assert set(pids(second)) == set(before)
-
-
-def test_nothing_outlives_a_killed_cluster_up(tmp_path):
-    with running_cluster(tmp_path / "data", "--topology", "two_continents") as cluster:
-        found = pids(cluster)
-        supervisors = {name: parent(pid) for name, pid in found.items()}
-        cluster.process.kill()
-        wait_for(lambda: all_are_gone(found) and all_are_gone(supervisors), "the end of every process")
-
-
-def test_a_killed_supervisor_takes_its_process_and_the_cluster_along(tmp_path):
-    with running_cluster(tmp_path / "data", "--topology", "two_continents") as cluster:
-        found = pids(cluster)
-        os.kill(parent(found["eu-west-1"]), signal.SIGKILL)
-        assert cluster.process.wait(timeout=20) == 1
-        assert all_are_gone(found)
-        assert "eu-west-1" in cluster.output.read_text().splitlines()[-1]
-
-
-def test_a_node_that_does_not_come_up_stops_the_start_with_its_last_words(tmp_path):
-    data = tmp_path / "data"
-    with running_cluster(data, "--topology", "two_continents"):
-        pass
-    (data / "eu-west-1" / "world.sealed").write_bytes(b"damaged")
-    refused = run("cluster", "up", "--data-dir", str(data))
-    assert refused.returncode == 1
-    assert "cluster: eu-west-1: ended with exit code 2 before it was ready" in refused.stderr
-    assert "does not open" in refused.stderr
-    assert "Traceback" not in refused.stderr
-
-
-# -- the lines of a Procfile -----------------------------------------------------------------------------------------
-
-
-def test_the_lines_of_a_procfile_fill_the_directory_once_and_run_the_cluster(tmp_path):
-    data, base_port = tmp_path / "data", str(free_base_port())
-    names = ("us-east-1", "eu-west-1", "links", "router")
-    flags = ("--data-dir", str(data), "--base-port", base_port, "--topology", "two_continents")
-    command = [sys.executable, "-m", "cluster", "supervise"]
-    lines = {name: subprocess.Popen([*command, name, *flags], cwd=ROOT, stderr=subprocess.PIPE) for name in names}
-    try:
-        wait_for(lambda: ready(f"http://127.0.0.1:{base_port}"), "the router's start")
-        wait_for(lambda: run("cluster", "status", "--data-dir", str(data)).returncode == 0, "every process")
-        assert run("cluster", "kill", "us-east-1", "--data-dir", str(data)).returncode == 0
-        assert lines["us-east-1"].poll() is None
-        assert run("cluster", "start", "us-east-1", "--data-dir", str(data)).returncode == 0
-        info = json.loads((data / "cluster.json").read_text())
-        found = [info["router"]["pid"], *(entry["pid"] for entry in info["regions"].values())]
-        assert all(is_alive(pid) for pid in found)
-        twice = run("cluster", "supervise", "router", *flags)
-        assert twice.returncode == 2
-    finally:
-        for line in lines.values():
-            line.terminate()
-        codes = {name: line.wait(timeout=20) for name, line in lines.items()}
-        for line in lines.values():
-            assert line.stderr is not None
-            line.stderr.close()
-    assert codes == dict.fromkeys(names, 0)
-    assert not any(is_alive(pid) for pid in found)
-
-
-# -- usage -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (("up", "--policy", ""), "--policy : not a policy"),
-        (("up", "--policy", "best"), "--policy best: not a policy"),
-        (("up", "--backbone", "kafka"), "--backbone"),
-        (("up", "--workers", "2"), "--workers"),
-        (("up", "--base-port", "many"), "--base-port"),
-        (("partition", "us-east-1", "eu-west-1"), "no cluster is here"),
-        (("isolate",), "no cluster is here"),
-        (("slow", "us-east-1", "eu-west-1", "5"), "no cluster is here"),
-        (("pause", "us-east-1"), "no cluster is here"),
-        (("resume", "us-east-1"), "no cluster is here"),
-        (("heal",), "no cluster is here"),
-        (("links",), "no cluster is here"),
-        (("status",), "no cluster is here"),
-        (("kill", "us-east-1"), "no cluster is here"),
-        (("router",), "no cluster is here"),
-        (("policy", "nearest"), "no cluster is here"),
-        (("up", "--dns-ttl", "-1"), "--dns-ttl"),
-    ],
-)
-def test_wrong_usage_is_one_clear_line_and_exit_2(tmp_path, arguments, words):
-    refused = run("cluster", *arguments, "--data-dir", str(tmp_path / "none"))
-    assert refused.returncode == 2
-    assert refused.stdout == ""
-    assert words in refused.stderr
-    assert refused.stderr.count("\n") == 1
-    assert not (tmp_path / "none").exists()
-
-
-@pytest.mark.parametrize(
-    "verb",
-    [
-        *("up", "status", "kill", "start", "supervise", "router", "links"),
-        *("pause", "resume", "partition", "isolate", "slow", "heal"),
-    ],
-)
-def test_every_verb_explains_itself_with_an_example(verb):
-    shown = run("cluster", verb, "--help")
-    assert (shown.returncode, "Example:" in shown.stdout) == (0, True)

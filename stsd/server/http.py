@@ -47,18 +47,14 @@ def render(status: int, lines: str, body: bytes, *, keep_alive: bool) -> bytes:
     return end_head(status_line(status) + lines, len(body), keep_alive=keep_alive) + body
 
 
-def render_start(status: int, lines: str) -> bytes:
-    """The start of an answer that ends with its connection (RFC 9112 section 6.3)."""
-    return end_head(status_line(status) + lines, None, keep_alive=False)
-
-
 def status_line(status: int) -> str:
     """The first line of an answer."""
     return f"HTTP/1.1 {status} {_REASONS.get(status, '')}\r\n"
 
 
 def end_head(start: str, length: int | None, *, keep_alive: bool) -> bytes:
-    """A head that begins with `start`, ended; `length` is that of the body, None when it ends with its connection."""
+    """A head that begins with `start`, ended; `length` is that of the body, None when it ends with its connection
+    (RFC 9112 section 6.3)."""
     size = "" if length is None else f"Content-Length: {length}\r\n"
     connection = "" if keep_alive else "Connection: close\r\n"
     return f"{start}{size}{connection}\r\n".encode("latin-1", "replace")

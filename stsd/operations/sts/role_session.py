@@ -1,6 +1,6 @@
 """What the three ways into a role have in common: AssumeRole, AssumeRoleWithSAML, AssumeRoleWithWebIdentity.
 
-Each reads its own request, then asks here whether the role lets the caller in, how long, and for the credentials.
+Each reads its own request, then asks here whether the role lets the caller in, for how long, and as which principal.
 Nothing that depends on the role is told before it was allowed (spec 3.2.1).
 """
 

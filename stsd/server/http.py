@@ -133,6 +133,13 @@ class Server(web.Server):
     def __call__(self) -> Connection:
         return Connection(self, loop=self._loop, **self._kwargs)
 
+    async def finish(self, timeout_s: float) -> None:
+        """End every connection; aiohttp would hear no more of a body that is still arriving."""
+        connections = (each for each in self.connections if isinstance(each, Connection))
+        tasks = [task for each in connections if (task := each.finish()) is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=timeout_s)
+
 
 class HttpServer:
     """Sockets of one listener; `handler` answers every request."""
@@ -172,10 +179,12 @@ class HttpServer:
         self._turn.draining = True
 
     async def stop(self) -> None:
-        """Stop accepting, finish what is in flight, close."""
+        """Stop accepting, finish what is in flight, also what is still arriving, close."""
         if self._listener is not None and self._server is not None:
             self._listener.close()
             self._turn.finish()
+            self.drain()
+            await self._server.finish(SHUTDOWN_TIMEOUT_S)
             self._server.pre_shutdown()
             await self._server.shutdown(SHUTDOWN_TIMEOUT_S)
 

@@ -33,7 +33,6 @@ from stsd.wire import forwarded, json_api, query, xml
 from stsd.wire.messages import Request, Response
 from stsd.wire.xml import Members
 
-KNOWN_ACTIONS = frozenset(action for _, action in operations.OPERATIONS)
 PREFLIGHT = Response(
     200,
     b"",

@@ -137,16 +137,17 @@ ADMINISTRATOR_ACCESS = parse(
 AWS_MANAGED = {"arn:aws:iam::aws:policy/AdministratorAccess": ("AdministratorAccess", ADMINISTRATOR_ACCESS)}
 """AWS's own managed policies by ARN: name and policy."""
 
+_AUDIT = (
+    "iam:ListAccessKeys",
+    "iam:ListSigningCertificates",
+    "iam:GetLoginProfile",
+    "iam:ListMFADevices",
+    "iam:GetAccountSummary",
+    "iam:GetUser",
+    "iam:GetAccessKeyLastUsed",
+)
 _TASK_ACTIONS = {
-    "IAMAuditRootUserCredentials": (
-        "iam:ListAccessKeys",
-        "iam:ListSigningCertificates",
-        "iam:GetLoginProfile",
-        "iam:ListMFADevices",
-        "iam:GetAccountSummary",
-        "iam:GetUser",
-        "iam:GetAccessKeyLastUsed",
-    ),
+    "IAMAuditRootUserCredentials": _AUDIT,
     "IAMCreateRootUserPassword": ("iam:CreateLoginProfile", "iam:GetLoginProfile"),
     "IAMDeleteRootUserCredentials": (
         "iam:DeleteAccessKey",
@@ -154,13 +155,7 @@ _TASK_ACTIONS = {
         "iam:DeleteLoginProfile",
         "iam:DeactivateMFADevice",
         "iam:DeleteVirtualMFADevice",
-        "iam:ListAccessKeys",
-        "iam:ListSigningCertificates",
-        "iam:GetLoginProfile",
-        "iam:ListMFADevices",
-        "iam:GetAccountSummary",
-        "iam:GetUser",
-        "iam:GetAccessKeyLastUsed",
+        *_AUDIT,
     ),
     "S3UnlockBucketPolicy": (
         "s3:DeleteBucketPolicy",

@@ -21,8 +21,6 @@ COUNTED = frozenset(
     )
 )
 """The operations that share an account's quota."""
-SUGGESTED_PER_S = 600
-"""AWS's own."""
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from stsd.authn import sigv4
 from stsd.authn.sigv4 import Signature, SigningKeys
 from stsd.errors import ExpiredToken, InvalidClientTokenId, RegionDisabledException
 from stsd.principal import Caller
-from stsd.regions import OPT_IN_REGIONS, is_enabled
+from stsd.regions import is_enabled, takes
 from stsd.revocation.revocation_set import Denial
 from stsd.tokens import session_token
 from stsd.tokens.cache import Verified
@@ -71,15 +71,11 @@ def _temporary(request: Request, signature: Signature, view: View, signing_keys:
     # 5. The HMAC matches.
     sigv4.verify(request, signature, verified.secret_access_key(), signing_keys)
     # 7. Tokens of version 1 are valid in default regions only (5.3), and not with SigV4A (2.5).
-    one_region = session.token_version == 1
-    if one_region and (signature.region_set is not None or _is_opt_in(request, view)):
+    elsewhere = request.endpoint == "regional" and not takes(view.region, session.token_version)
+    if elsewhere or (session.token_version == 1 and signature.region_set is not None):
         raise InvalidClientTokenId(reason="token_version")
     _check_region(request, session.principal.account, view)
     return Caller(session.principal, session.access_key_id, session)
-
-
-def _is_opt_in(request: Request, view: View) -> bool:
-    return request.endpoint == "regional" and view.region in OPT_IN_REGIONS
 
 
 def _check_region(request: Request, account: str, view: View) -> None:

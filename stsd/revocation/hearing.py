@@ -97,6 +97,14 @@ class Hearing(Knowledge):
         self._unsaved.extend(ready.save)
         self._unsaved_floors.update(ready.adopted)
 
+    def ask_again(self, origin: Origin, now: float) -> Ready:
+        """What the shell expected to come by itself, and so may not have asked for, does not come: ask a peer now."""
+        asked = self._repair.again(origin, now)
+        if asked is None:
+            return Ready()
+        peer, after = asked
+        return Ready(send=((peer, Fetch(self.epoch, after)),))
+
     # Heads and batches.
 
     def _compare(self, peer: str, digest: Digest, now: float) -> Ready:

@@ -90,15 +90,24 @@ class Repair:
         """What a peer is known to have and we lack, unless somebody has just been asked: after which sequences."""
         lacking = {}
         doubted = self._doubted.pop(peer, {})
-        for origin, head in (*self._heads.get(peer, {}).items(), *self._stopped.get(peer, {}).items()):
-            log = self._log(origin)
-            if self._believed(origin, head) > log.applied and not self._waits(origin, now):
-                lacking[origin] = log.lacks_after()
+        for origin in (*self._heads.get(peer, {}), *self._stopped.get(peer, {})):
+            if self._has_more(peer, origin) and not self._waits(origin, now):
+                lacking[origin] = self._log(origin).lacks_after()
                 self.asked[origin] = (peer, now)
         for origin, sequence in doubted.items():
             if self._log(origin).fork is None:
                 lacking[origin] = sequence
         return lacking
+
+    def again(self, origin: Origin, now: float) -> tuple[str, dict[Origin, int]] | None:
+        """Whom to ask for a log now, whoever was asked before, and after which sequence; None when nobody is known to
+        have what we lack. The node that writes it comes last: it may be what we do not hear."""
+        able = [peer for peer in {**self._heads, **self._stopped} if self._has_more(peer, origin)]
+        if not able:
+            return None
+        peer = min(able, key=lambda peer: peer.partition("/")[0] == origin.region)
+        self.asked[origin] = (peer, now)
+        return peer, {origin: self._log(origin).lacks_after()}
 
     def answered(self, peer: str, part: Part, now: float) -> None:
         """From a peer that we asked: while pages come nobody else is asked, after the last one anybody may be."""
@@ -107,6 +116,11 @@ class Repair:
         for origin, (asked, _) in self.asked.items():
             if asked == peer:
                 self.asked[origin] = (peer, now if part == "page" else -inf)
+
+    def _has_more(self, peer: str, origin: Origin) -> bool:
+        """Whether a peer is known to have what we lack."""
+        told = max(self.held(peer, origin), self._stopped.get(peer, {}).get(origin, 0))
+        return self._believed(origin, told) > self._log(origin).applied
 
     def _waits(self, origin: Origin, now: float) -> bool:
         """Whether somebody has just been asked. A clock that stepped back makes nobody wait until it is there again."""

@@ -26,9 +26,9 @@ from stsd.server.turn import Turn
 from stsd.wire.messages import Headers
 
 RELIED_ON = (
-    "_buffer_paused", "_keepalive", "_keepalive_handle", "_keepalive_timeout", "_messages",
-    "_next_keepalive_close_time", "_parser", "_paused", "_process_keepalive", "_reading_paused", "_upgraded",
-    "_waiter", "data_received", "finish_response", "peername",
+    "_buffer_paused", "_current_request", "_keepalive", "_keepalive_handle", "_keepalive_timeout", "_messages",
+    "_next_keepalive_close_time", "_parser", "_paused", "_process_keepalive", "_reading_paused", "_task_handler",
+    "_upgraded", "_waiter", "data_received", "finish_response", "peername",
 )  # fmt: skip
 RELIED_ON_OF_BODIES = ("_buffer", "is_eof")
 STRAIGHT = all(hasattr(RequestHandler, name) for name in RELIED_ON) and all(
@@ -119,6 +119,22 @@ class Connection(RequestHandler):
         """End the connection at once, as the event loop does when `data_received` fails."""
         if self.transport is not None:
             self.transport.abort()
+
+    def finish(self) -> asyncio.Task[None] | None:
+        """End when what was read is answered. A request of which the body is still arriving is answered, too: then the
+        task that ends with the connection, if the server drains."""
+        if STRAIGHT and self._body_arrives():
+            return self._task_handler
+        if self._given or self._messages:
+            self.close()
+        else:
+            self.force_close()
+        return None
+
+    def _body_arrives(self) -> bool:
+        if self._messages:
+            return not self._messages[-1][1].is_eof()
+        return self._current_request is not None and not self._current_request.content.is_eof()
 
     async def finish_response(self, request: BaseRequest, resp: Any, start_time: float | None) -> tuple[Any, bool]:
         """The task's answer is written; unless it is the last one, the next request may go straight again. After an

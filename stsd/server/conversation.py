@@ -87,21 +87,29 @@ class Conversation:
             await self._follow(ready.newer_epoch, peer)
             return []
         self._effects.apply(ready.applied)
+        try:
+            return [*ready.send, *await self._store(replica, ready)]
+        except BaseException:  # a carrier that ends ends what it was delivering, too
+            replica.failed(ready)
+            raise
+
+    async def _store(self, replica: Replica, ready: Ready) -> tuple[tuple[str, Message], ...]:
+        """Store what is new; what is to be told when it is on disk. What is not stored now the next tick stores."""
         await self._keeper.keep_identities(ready.identities)
         await self._keeper.keep_forks(ready.forks)
-        send = list(ready.send)
-        if ready.stores:
-            async with self._storing:
-                if self._view.replica is not replica:
-                    return []
-                try:
-                    await self.keep(replica, ready)
-                except JournalError as error:
-                    replica.failed(ready)
-                    self._effects.report("journal_failed", detail=str(error))
-                    return send
-            send += replica.saved(ready, self._clock.wall()).send
-            self._changed()
+        if not ready.stores:
+            return ()
+        async with self._storing:
+            if self._view.replica is not replica:
+                return ()
+            try:
+                await self.keep(replica, ready)
+            except JournalError as error:
+                replica.failed(ready)
+                self._effects.report("journal_failed", detail=str(error))
+                return ()
+        send = replica.saved(ready, self._clock.wall()).send
+        self._changed()
         return send
 
     async def keep(self, replica: Replica, ready: Ready) -> None:

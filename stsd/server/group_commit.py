@@ -1,4 +1,4 @@
-"""Revocations that wait together are stored together: one sync for all of them (group commit)."""
+"""Entries of the log that wait together are stored together: one sync for all of them (group commit)."""
 
 from __future__ import annotations
 

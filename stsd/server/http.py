@@ -47,18 +47,14 @@ def render(status: int, lines: str, body: bytes, *, keep_alive: bool) -> bytes:
     return end_head(status_line(status) + lines, len(body), keep_alive=keep_alive) + body
 
 
-def render_start(status: int, lines: str) -> bytes:
-    """The start of an answer that ends with its connection (RFC 9112 section 6.3)."""
-    return end_head(status_line(status) + lines, None, keep_alive=False)
-
-
 def status_line(status: int) -> str:
     """The first line of an answer."""
     return f"HTTP/1.1 {status} {_REASONS.get(status, '')}\r\n"
 
 
 def end_head(start: str, length: int | None, *, keep_alive: bool) -> bytes:
-    """A head that begins with `start`, ended; `length` is that of the body, None when it ends with its connection."""
+    """A head that begins with `start`, ended; `length` is that of the body, None when it ends with its connection
+    (RFC 9112 section 6.3)."""
     size = "" if length is None else f"Content-Length: {length}\r\n"
     connection = "" if keep_alive else "Connection: close\r\n"
     return f"{start}{size}{connection}\r\n".encode("latin-1", "replace")
@@ -137,6 +133,13 @@ class Server(web.Server):
     def __call__(self) -> Connection:
         return Connection(self, loop=self._loop, **self._kwargs)
 
+    async def finish(self, timeout_s: float) -> None:
+        """End every connection; aiohttp would hear no more of a body that is still arriving."""
+        connections = (each for each in self.connections if isinstance(each, Connection))
+        tasks = [task for each in connections if (task := each.finish()) is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=timeout_s)
+
 
 class HttpServer:
     """Sockets of one listener; `handler` answers every request."""
@@ -176,10 +179,12 @@ class HttpServer:
         self._turn.draining = True
 
     async def stop(self) -> None:
-        """Stop accepting, finish what is in flight, close."""
+        """Stop accepting, finish what is in flight, also what is still arriving, close."""
         if self._listener is not None and self._server is not None:
             self._listener.close()
             self._turn.finish()
+            self.drain()
+            await self._server.finish(SHUTDOWN_TIMEOUT_S)
             self._server.pre_shutdown()
             await self._server.shutdown(SHUTDOWN_TIMEOUT_S)
 

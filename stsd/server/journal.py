@@ -187,6 +187,9 @@ class Journal:
             except (sqlite3.Error, ValueError) as error:
                 await self._roll_back()
                 raise JournalError(str(error)) from error
+            except asyncio.CancelledError:  # or the next commit would be of half a transaction, too
+                await self._roll_back()
+                raise
 
     async def _roll_back(self) -> None:
         try:

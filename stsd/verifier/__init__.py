@@ -15,7 +15,8 @@
 
 `url` is a regional node's, `http://127.0.0.1:8711` or `https://sts.eu-west-1.example`, not the router's; off loopback
 the node wants a resource-server `key`. What an offline verifier cannot know is whether the user or role behind a token
-still exists (`principal_gone`): whoever removes one revokes its sessions too.
+still exists (`principal_gone`): whoever removes one revokes its sessions too; and which opt-in regions an account has
+enabled: in such a region it refuses tokens of version 1 (`region_not_enabled`), and only the node knows about the rest.
 """
 
 from stsd.verifier.client import Verifier, VerifierUnavailable

@@ -41,6 +41,7 @@ BACKOFF_S, BACKOFF_MAX_S = 0.2, 5.0
 FULL_PAGE_PAUSE_S = 0.01
 """There is more behind a full page."""
 STALENESS = "x-stsd-feed-staleness-ms"
+REGION = "x-stsd-region"
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 EVENTS_OR_PAGE = "text/event-stream, application/json;q=0.5"
 STEP = 500
@@ -278,7 +279,9 @@ class Verifier:
         async with self._session.get(
             self._url + path, params=parameters, headers={"Accept": accept}, allow_redirects=False
         ) as answer:
-            return await _content(answer)
+            content = await _content(answer)
+            self._knowledge.region = answer.headers.get(REGION, self._knowledge.region)
+            return content
 
     async def _close(self) -> None:
         for task in self._tasks:

@@ -1,8 +1,9 @@
 """What a verifier knows, and what it says about a token. No I/O: the client brings keys, revocations and heartbeats.
 
 The reasons are those of `/v1/verify` in its order (contract 4): `malformed unknown_key bad_signature not_yet_valid
-expired revoked`, and one more at the end: `stale`, when the verifier was told to be closed and its knowledge is older
-than allowed. `now` is Unix seconds; `clock` is a monotonic clock's seconds, by which staleness is counted.
+expired revoked region_not_enabled`, and one more at the end: `stale`, when the verifier was told to be closed and its
+knowledge is older than allowed. `now` is Unix seconds; `clock` is a monotonic clock's seconds, by which staleness is
+counted.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from math import inf
 from typing import Any
 
 from stsd.principal import Session
+from stsd.regions import takes
 from stsd.revocation import feed, golomb
 from stsd.revocation.revocation_set import RULES, RevocationSet
 from stsd.revocation.snapshot import NAMED, Snapshot
@@ -46,6 +48,8 @@ class Knowledge:
     def __init__(self) -> None:
         self.keys = PublishedKeys()
         self.cursor = ""
+        self.region = ""
+        """Where tokens are used, as the node says of itself; empty while it has not."""
         self._epoch = -1
         self._begin()
         self._fresh_at = -inf
@@ -71,6 +75,8 @@ class Knowledge:
             return Verdict(False, "revoked", session)
         if self._suspects(session):
             return Verdict(False, "revoked", session, confirmed=False)
+        if not takes(self.region, session.token_version):
+            return Verdict(False, "region_not_enabled", session)
         if stale:
             return Verdict(False, "stale", session)
         return Verdict(True, "", session)

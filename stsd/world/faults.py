@@ -11,7 +11,6 @@ Path = tuple[str | int, ...]
 
 _FIELD = re.compile(r"\w+", re.ASCII)
 _SHOWN_CHARACTERS = 80
-_OPAQUE_PARENTS = frozenset({"Policies", "Document", "AssumeRolePolicyDocument"})
 _SECRET_FIELDS = frozenset({"SecretAccessKey", "Base32StringSeed"})
 
 

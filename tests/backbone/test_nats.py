@@ -105,9 +105,17 @@ async def test_a_heartbeat_that_is_heard_again_is_refused(world):
         await eventually(lambda: "replayed" in europe.refused, "the refusal")
 
 
-async def test_a_source_that_stalls_is_read_past_and_told_once(world):
-    """The stream of one region gathers from another one no more; its node does not notice by itself."""
+async def test_a_source_that_stalls_is_read_past_and_told_once(world, monkeypatch):
+    """The stream of one region gathers from another one no more; its node does not notice by itself. The third
+    region is asked at once."""
     home, europe = world.regions[HOME], world.regions[EUROPE]
+    ask = europe.backbone._ask
+
+    def asked(peer, message):
+        europe.report(type(message).__name__, peer=peer)
+        ask(peer, message)
+
+    monkeypatch.setattr(europe.backbone, "_ask", asked)
     connection = europe.backbone._connected()
     wanted = nats_layout.gathered_stream(EUROPE, {ASIA})
     await connection.ask(f"$JS.{EUROPE}.API.STREAM.UPDATE.{wanted['name']}", wanted)
@@ -115,6 +123,8 @@ async def test_a_source_that_stalls_is_read_past_and_told_once(world):
         await home.revoke()
         await world.level()
     assert [each["origin"] for each in europe.named("backbone_source_stalled")] == [str(home.view.replica.origin)]
+    told = europe.events.index(*europe.named("backbone_source_stalled"))
+    assert europe.events[told + 1] == {"event": "Fetch", "peer": ASIA}
     assert europe.backbone.state().stalls == {HOME: 1}
     assert not europe.named("backbone_source_recovered")
     wanted = nats_layout.gathered_stream(EUROPE, {ASIA, HOME})

@@ -48,6 +48,17 @@ def test_a_stall_ends_when_the_backbone_itself_has_brought_everything():
     assert not reached.stalls.stalled
 
 
+def test_a_stall_goes_on_while_a_gap_is_open_before_what_the_backbone_brings():
+    reached = Reached()
+    reached.look(5, 0)
+    reached.look(5, 2)
+    reached.brought = 6
+    assert reached.look(6, 3) == (False, False)
+    assert reached.stalls.is_stalled(ORIGIN)
+    reached.applied = 6
+    assert reached.look(6, 4) == (False, True)
+
+
 def test_a_stall_ends_when_nothing_is_lacking_and_nothing_new_was_told_for_a_minute():
     reached = Reached()
     reached.look(5, 0)

@@ -1,11 +1,13 @@
 """Who asks whom for what, what the answer is, and when a node that joins has caught up."""
 
 from stsd.revocation.messages import (
+    FORKED,
     MAX_BATCH_BYTES,
     MAX_FETCH_BYTES,
     MAX_FETCH_ENTRIES,
     Delta,
     Fetch,
+    Head,
 )
 from stsd.revocation.repair import FETCH_TIMEOUT_S
 from tests.revocation.nodes import NOW, A, B, C, exchange, messages, origin, replica, take, write
@@ -30,6 +32,32 @@ def test_a_clock_that_steps_back_makes_nobody_wait_until_it_is_there_again():
     node, heads = replica(B), {origin(A): 3}
     assert messages(node.receive(A, digest(origin(A), heads), NOW), Fetch)
     assert messages(node.receive(C, digest(origin(C), heads), NOW - 0.5), Fetch)
+
+
+def test_what_did_not_come_is_asked_for_again_at_once_and_of_its_own_node_last():
+    node, heads = replica(B), {origin(A): 3}
+    assert node.ask_again(origin(A), NOW).send == ()
+    node.receive(A, digest(origin(A), heads), NOW)
+    assert node.ask_again(origin(A), NOW).send == ((A, Fetch(0, {origin(A): 0})),)
+    node.receive(C, digest(origin(C), heads), NOW)
+    assert node.ask_again(origin(A), NOW).send == ((C, Fetch(0, {origin(A): 0})),)
+    late = NOW + FETCH_TIMEOUT_S
+    assert not messages(node.receive(A, digest(origin(A), heads), late - 0.1), Fetch)
+    assert messages(node.receive(A, digest(origin(A), heads), late), Fetch)
+
+
+def test_what_is_not_lacking_is_not_asked_for_again():
+    writer, node = replica(A), replica(B)
+    batch, _ = write(writer)
+    node.receive(C, digest(origin(C), {origin(A): 1}), NOW)
+    take(node, A, Delta(0, (batch,)))
+    assert node.ask_again(origin(A), NOW).send == ()
+
+
+def test_a_peer_that_has_stopped_a_log_is_asked_again_for_the_proof():
+    node = replica(B)
+    node.receive(C, digest(origin(C), {origin(A): Head(2, FORKED)}), NOW)
+    assert node.ask_again(origin(A), NOW).send == ((C, Fetch(0, {origin(A): 0})),)
 
 
 def test_a_push_from_the_peer_that_was_asked_is_not_its_answer():

@@ -341,6 +341,40 @@ async def test_what_was_read_before_the_end_is_answered():
         assert [await answered(reader) for _ in range(2)] == [b"1", b"in time 2"]
 
 
+async def test_a_request_whose_body_is_still_arriving_at_the_end_is_answered():
+    async with serving(Echo()) as (reader, writer, server):
+        idle, writer_of_idle = await asyncio.open_connection("127.0.0.1", server.port)
+        writer_of_idle.write(post("/", b"0"))
+        assert await answered(idle) == b"0"
+        sent = post("/", b"a body in pieces")
+        writer.write(sent[:-10])
+        await wait_for_a_request(server)
+        stopping = asyncio.create_task(server.stop())
+        assert await asyncio.wait_for(idle.read(), 5) == b""
+        writer_of_idle.close()
+        writer.write(sent[-10:])
+        answer = await asyncio.wait_for(reader.read(), 5)
+        assert b"\r\nConnection: close\r\n" in answer
+        assert answer.endswith(b"\r\n\r\nin time a body in pieces")
+        await asyncio.wait_for(stopping, 5)
+
+
+async def test_a_client_that_is_gone_before_its_body_holds_no_end_up():
+    async with serving(Echo()) as (_, writer, server):
+        writer.write(post("/", b"a body in pieces")[:-10])
+        await wait_for_a_request(server)
+        stopping = asyncio.create_task(server.stop())
+        writer.close()
+        await asyncio.wait_for(stopping, 5)
+
+
+async def wait_for_a_request(server):
+    """Until the task of a connection has begun with one."""
+    async with asyncio.timeout(5):
+        while not any(each._current_request for each in server._server.connections):  # noqa: ASYNC110  it tells nobody
+            await asyncio.sleep(0.01)
+
+
 async def test_what_waits_behind_a_declined_upgrade_is_answered_in_order():
     async with serving(Echo()) as (reader, writer, _):
         upgrade = b"GET /wait HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"

@@ -290,6 +290,54 @@ async def test_a_fork_is_kept_and_stays_one_after_a_restart(tmp_path):
         assert view.replica.identities[foreign] == signer.public_key
 
 
+async def test_what_was_being_stored_when_its_carrier_ended_is_stored_with_the_next_tick(tmp_path, monkeypatch):
+    foreign = Origin("eu-west-1", "1", "f" * 16)
+    signer, identities = Signer(seed("eu-west-1")), Identities(b"k" * 32)
+    batch = signed(Batch(foreign, 1, (b"entry",), 1.0), identities, signer)
+    delta = Delta(0, (batch,), "last", (identities.announce(foreign, signer),))
+    async with replicator(tmp_path, "eu-west-1") as (running, view, journal, _):
+        keep, begun = journal.keep, asyncio.Event()
+
+        async def hangs(rows, checkpoint=None):
+            if not rows:
+                return await keep(rows, checkpoint)
+            begun.set()
+            return await asyncio.Event().wait()
+
+        with monkeypatch.context() as slow:
+            slow.setattr(journal, "keep", hangs)
+            delivering = asyncio.create_task(running.conversation.deliver("eu-west-1", delta))
+            await begun.wait()
+            delivering.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await delivering
+        assert (view.replica.has(batch), view.replica.heads()) == (True, {})
+        async with asyncio.timeout(20):
+            while view.replica.heads() != {foreign: 1}:  # noqa: ASYNC110  the tick tells nobody
+                await asyncio.sleep(0.02)
+        assert [(origin, first) for origin, first, _ in await journal.rows()] == [(str(foreign), 1)]
+
+
+async def test_half_a_transaction_is_not_committed_with_the_next_one(tmp_path, monkeypatch):
+    journal = await Journal.open(tmp_path / "journal.db")
+    begun = asyncio.Event()
+
+    async def hangs():
+        begun.set()
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as slow:
+        slow.setattr(journal._connection, "commit", hangs)
+        keeping = asyncio.create_task(journal.keep([(ORIGIN, 1, b"body")]))
+        await begun.wait()
+        keeping.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await keeping
+    await journal.set_meta(alive_at="1")
+    assert await journal.rows() == []
+    await journal.close()
+
+
 async def test_a_journal_of_format_1_is_refused_with_what_to_do(tmp_path):
     async with replicator(tmp_path):
         pass

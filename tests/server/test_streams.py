@@ -17,7 +17,7 @@ from stsd.revocation.messages import Batch, Delta, Origin
 from stsd.revocation.revocation_set import Revocation
 from stsd.server import http, streams
 from stsd.server.clock import Clock
-from stsd.server.http import HttpServer, Streamed, render, render_start
+from stsd.server.http import HttpServer, Streamed, end_head, render, status_line
 from stsd.server.streams import Streams
 from tests.revocation.signed import node as replica_of
 from tests.revocation.signed import signed
@@ -169,7 +169,7 @@ class Endless:
         return None if head.target == "/stream" else render(200, "", b"fine", keep_alive=True)
 
     async def in_time(self, head, body):
-        return Streamed(render_start(200, ""), self._parts())
+        return Streamed(end_head(status_line(200), None, keep_alive=False), self._parts())
 
     async def _parts(self):
         try:

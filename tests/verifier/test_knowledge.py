@@ -74,6 +74,15 @@ def test_the_reasons_come_in_the_order_of_the_contract():
     assert reason(knowing(), stale=True) == "stale"
 
 
+def test_a_token_of_version_1_is_valid_in_default_regions_only():
+    knowledge, older = knowing(), session_token.sign(replace(SESSION, token_version=1), KEYS.active)
+    for region, said in (("", ""), ("eu-west-1", ""), ("af-south-1", "region_not_enabled")):
+        knowledge.region = region
+        assert reason(knowledge, older) == said
+        assert reason(knowledge, TOKEN) == ""
+    assert reason(knowledge, older, stale=True) == "region_not_enabled"
+
+
 @pytest.mark.parametrize(
     "revocation",
     [

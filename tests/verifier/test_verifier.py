@@ -146,6 +146,7 @@ class Scripted:
     """A node that does as a test says: `keys` are published, `beats` holds `elapsed_ms` for each heartbeat."""
 
     def __init__(self) -> None:
+        self.region = "eu-west-1"
         self.keys: KeySet = new_key_set(lambda n: b"\1" * n, 0)
         self.cursor = feed.cursor(replica_of(Origin("eu-west-1", "1", "a" * 16), (), 0.0))
         self.beats: list[int] = [0]
@@ -155,7 +156,7 @@ class Scripted:
 
     async def jwks(self, request: web.Request) -> web.Response:
         self._note(request)
-        return web.json_response(self.keys.jwks())
+        return web.json_response(self.keys.jwks(), headers={"x-stsd-region": self.region})
 
     async def revocations(self, request: web.Request) -> web.StreamResponse:
         self._note(request)
@@ -222,6 +223,18 @@ async def test_a_token_of_a_new_key_is_active_as_soon_as_the_key_is_published(mo
         await asyncio.sleep(0.4)
         replaced = session_token.sign(session, node.keys.active)
         assert (await verifier.check(replaced)).active
+
+
+async def test_a_token_of_version_1_is_refused_where_the_node_is_of_an_opt_in_region():
+    now_ms = int(time.time() * 1000)
+    session = replace(SESSION, issued_at_ms=now_ms, expires_at=now_ms // 1000 + 600, token_version=1)
+    async with scripted() as (node, url):
+        token = session_token.sign(session, node.keys.active)
+        async with Verifier(url) as verifier:
+            assert verifier.verify(token).active
+        node.region = "af-south-1"
+        async with Verifier(url) as verifier:
+            assert verifier.verify(token).reason == "region_not_enabled"
 
 
 async def test_a_heartbeat_that_lay_about_on_its_way_counts_from_when_it_was_said():

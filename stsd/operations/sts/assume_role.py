@@ -16,7 +16,7 @@ from stsd.operations.sts import issuing, mfa_code, role_session, session_policie
 from stsd.operations.sts.mfa_code import Pending
 from stsd.operations.sts.role_session import Wanted
 from stsd.principal import Caller, Principal
-from stsd.tokens.credentials import Credentials, Grant
+from stsd.tokens.credentials import Credentials
 from stsd.view import View
 from stsd.wire import constraints
 from stsd.wire.messages import Request
@@ -38,9 +38,8 @@ class Result:
 
     def members(self) -> Members:
         """In AWS's order (spec 3.2)."""
-        user = (("AssumedRoleId", self.principal.user_id), ("Arn", self.principal.arn))
         found: list[tuple[str, Value]] = [
-            ("AssumedRoleUser", user),
+            ("AssumedRoleUser", role_session.user(self.principal)),
             ("Credentials", issuing.members(self.credentials)),
         ]
         if self.packed_policy_size is not None:
@@ -100,23 +99,5 @@ def _assume(
     if arguments.get("ProvidedContexts"):
         # No context provider is known here, so none can be trusted (spec 3.2.10).
         raise authorize.not_authorized(caller, "sts:SetContext", role_arn, "no_context_provider")
-    wanted.policies.check_managed(role.account, view)
-    # 9. to 12. Only now may the role's own limits show.
-    role_session.check_duration(wanted.duration_s, role, caller)
-    source_identity = role_session.source_identity(wanted, caller)
-    packed = wanted.policies.packed_size(wanted.tags.passed, wanted.tags.inherited)
-    principal = role_session.principal(role, wanted.session_name)
-    grant = Grant(
-        principal,
-        wanted.duration_s,
-        wanted.policies.texts,
-        wanted.policies.managed,
-        source_identity=source_identity,
-        # What the calling session proved goes on; a code given to AssumeRole itself does not (spec 3.2.9).
-        mfa_at=None if caller.session is None else caller.session.mfa_at,
-        tags=wanted.tags.effective,
-        transitive=wanted.tags.passing_on,
-        confirmation_key=role.confirmation_key,
-    )
-    credentials = issuing.issue(grant, caller, request, view, now)
-    return Result(principal, credentials, packed, source_identity)
+    # 9. to 13. The role's own limits.
+    return Result(*role_session.issue(role, wanted, caller, request, view, now))

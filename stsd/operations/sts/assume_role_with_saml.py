@@ -17,11 +17,11 @@ from stsd.authz import authorize, context
 from stsd.directory import Role, SAMLProvider
 from stsd.errors import ExpiredTokenException, InvalidIdentityToken
 from stsd.operations.sts import issuing, role_session, session_policies, session_tags
-from stsd.operations.sts.role_session import Wanted
+from stsd.operations.sts.role_session import Vouched, Wanted
 from stsd.operations.sts.session_policies import SessionPolicies
 from stsd.principal import Caller, Principal
 from stsd.saml.refused import NO_PROVIDER, Refused
-from stsd.tokens.credentials import Credentials, Grant
+from stsd.tokens.credentials import Credentials
 from stsd.view import View
 from stsd.wire import constraints
 from stsd.wire.messages import Request
@@ -51,7 +51,7 @@ class Result:
         """In AWS's order (spec 3.3)."""
         found: list[tuple[str, Value]] = [
             ("Credentials", issuing.members(self.credentials)),
-            ("AssumedRoleUser", (("AssumedRoleId", self.principal.user_id), ("Arn", self.principal.arn))),
+            ("AssumedRoleUser", role_session.user(self.principal)),
         ]
         if self.packed_policy_size is not None:
             found.append(("PackedPolicySize", self.packed_policy_size))
@@ -120,33 +120,19 @@ def _exchange(
     keys.update(attributes.condition_keys(assertion, provider.account, provider.name))
     keys.update(persisting)
     role_session.check_allowed(role, ACTION, wanted, caller, keys, view)
-    policies.check_managed(role.account, view)
-    # 13. Only now may the role's own limits show; those of the assertion shorten without an error.
-    role_session.check_duration(wanted.duration_s, role, caller)
-    packed = policies.packed_size(wanted.tags.passed)
-    principal = role_session.principal(role, wanted.session_name)
-    grant = Grant(
-        principal,
-        min(wanted.duration_s, longest_s),
-        policies.texts,
-        policies.managed,
-        source_identity=wanted.source_identity,
-        tags=wanted.tags.effective,
-        transitive=wanted.tags.passing_on,
-        provider=provider.arn,
-        provider_keys=persisting,
-        confirmation_key=role.confirmation_key,
-    )
+    # 13. The role's own limits; those of the assertion shorten without an error.
+    vouched = Vouched(provider.arn, persisting, longest_s=longest_s)
+    issued = role_session.issue(role, wanted, caller, request, view, now, vouched)
     return Result(
-        principal,
-        issuing.issue(grant, caller, request, view, now),
-        packed,
+        issued.principal,
+        issued.credentials,
+        issued.packed_policy_size,
         subject=assertion.subject,
         subject_type=attributes.subject_type(assertion),
         issuer=assertion.issuer,
         audience=assertion.recipient,
         name_qualifier=qualifier,
-        source_identity=wanted.source_identity,
+        source_identity=issued.source_identity,
     )
 
 

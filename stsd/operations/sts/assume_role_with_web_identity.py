@@ -20,9 +20,9 @@ from stsd.oidc.jwks import PublicKey, UnknownKey, UnusableKey
 from stsd.oidc.known_keys import Failure, KeysWanted
 from stsd.oidc.token import NO_KEY, NOT_VALID, IdToken
 from stsd.operations.sts import issuing, packing, role_session, session_policies, session_tags
-from stsd.operations.sts.role_session import Wanted
+from stsd.operations.sts.role_session import Vouched, Wanted
 from stsd.principal import Caller, Principal
-from stsd.tokens.credentials import Credentials, Grant
+from stsd.tokens.credentials import Credentials
 from stsd.view import View
 from stsd.wire import constraints
 from stsd.wire.messages import Request
@@ -57,11 +57,10 @@ class Result:
 
     def members(self) -> Members:
         """In AWS's order (spec 3.4)."""
-        user = (("AssumedRoleId", self.principal.user_id), ("Arn", self.principal.arn))
         found: list[tuple[str, Value]] = [
             ("Credentials", issuing.members(self.credentials)),
             ("SubjectFromWebIdentityToken", self.subject),
-            ("AssumedRoleUser", user),
+            ("AssumedRoleUser", role_session.user(self.principal)),
         ]
         if self.packed_policy_size is not None:
             found.append(("PackedPolicySize", self.packed_policy_size))
@@ -96,25 +95,12 @@ def run(call: Call, caller: Caller, request: Request, view: View, now: float) ->
     keys |= dict(said.keys)
     keys["sts:roleauthorizedbyidp"] = "false" if said.roles is None else "true"
     role_session.check_allowed(role, ACTION, wanted, caller, keys, view)
-    policies.check_managed(role.account, view)
-    role_session.check_duration(duration_s, role, caller)
     assertion = packing.assertion_percent(provider.url, *_texts(said.persisting))
-    packed = policies.packed_size(tags.passed, assertion=assertion)
-    principal = role_session.principal(role, wanted.session_name)
-    grant = Grant(
-        principal,
-        duration_s,
-        policies.texts,
-        policies.managed,
-        source_identity=said.source_identity,
-        tags=tags.effective,
-        transitive=tags.passing_on,
-        provider=provider.arn,
-        provider_keys=said.persisting,
-        confirmation_key=role.confirmation_key,
+    vouched = Vouched(provider.arn, said.persisting, assertion)
+    principal, credentials, packed, source_identity = role_session.issue(
+        role, wanted, caller, request, view, now, vouched
     )
-    credentials = issuing.issue(grant, caller, request, view, now)
-    return Result(principal, credentials, said.subject, provider.arn, token.audience, packed, said.source_identity)
+    return Result(principal, credentials, said.subject, provider.arn, token.audience, packed, source_identity)
 
 
 def _check_provider_id(arguments: dict[str, Any]) -> None:

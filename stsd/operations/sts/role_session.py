@@ -1,23 +1,27 @@
 """What the three ways into a role have in common: AssumeRole, AssumeRoleWithSAML, AssumeRoleWithWebIdentity.
 
-Each reads its own request, then asks here whether the role lets the caller in, how long, and for the credentials.
+Each reads its own request, then asks here whether the role lets the caller in, and for the credentials.
 Nothing that depends on the role is told before it was allowed (spec 3.2.1).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from stsd import arn
 from stsd.authz import authorize
 from stsd.authz.context import Context
 from stsd.directory import Role
 from stsd.errors import AccessDenied, ValidationError
+from stsd.operations.sts import issuing
 from stsd.operations.sts.session_policies import SessionPolicies
 from stsd.operations.sts.session_tags import SessionTags
 from stsd.principal import Caller, Principal
-from stsd.tokens.credentials import MAX_CHAIN, chain_length
+from stsd.tokens.credentials import MAX_CHAIN, Credentials, Grant, chain_length
 from stsd.view import View
+from stsd.wire.messages import Request
+from stsd.wire.xml import Members
 
 DEFAULT_DURATION_S = 3_600
 CHAINED_DURATION_S = 3_600
@@ -32,6 +36,29 @@ class Wanted:
     tags: SessionTags
     duration_s: int
     source_identity: str = ""
+
+
+class Vouched(NamedTuple):
+    """What an identity provider's assertion gives to a session: its ARN, the condition keys that persist, how many
+    percent of the packed size are the assertion's, and how long the session may be at most (seconds)."""
+
+    provider: str = ""
+    keys: tuple[tuple[str, str | tuple[str, ...]], ...] = ()
+    packed_percent: int = 0
+    longest_s: int | None = None
+
+
+NOBODY = Vouched()
+"""Who is no identity provider: the caller has credentials of its own."""
+
+
+class Issued(NamedTuple):
+    """A role session: who it is, its credentials, the packed size in percent where it is told, its source identity."""
+
+    principal: Principal
+    credentials: Credentials
+    packed_policy_size: int | None
+    source_identity: str
 
 
 def find(role_arn: str, view: View) -> Role | None:
@@ -68,7 +95,39 @@ def check_allowed(role: Role, action: str, wanted: Wanted, caller: Caller, conte
         raise AccessDenied(f"Roles may not be chained more than {MAX_CHAIN} deep.", reason="chain_depth")
 
 
-def check_duration(duration_s: int, role: Role, caller: Caller) -> None:
+def issue(
+    role: Role, wanted: Wanted, caller: Caller, request: Request, view: View, now: float, vouched: Vouched = NOBODY
+) -> Issued:
+    """Credentials for a caller that was allowed: only now may the role's own limits show (rows 9 to 13 of spec 3.2.1).
+    Raises MalformedPolicyDocument, ValidationError, PackedPolicyTooLarge, RegionDisabledException."""
+    tags, policies, longest_s = wanted.tags, wanted.policies, vouched.longest_s
+    policies.check_managed(role.account, view)
+    _check_duration(wanted.duration_s, role, caller)
+    source_identity = _source_identity(wanted, caller)
+    packed = policies.packed_size(tags.passed, tags.inherited, assertion=vouched.packed_percent)
+    grant = Grant(
+        _principal(role, wanted.session_name),
+        wanted.duration_s if longest_s is None else min(wanted.duration_s, longest_s),
+        policies.texts,
+        policies.managed,
+        source_identity=source_identity,
+        # What the calling session proved goes on; a code given to AssumeRole itself does not (spec 3.2.9).
+        mfa_at=None if caller.session is None else caller.session.mfa_at,
+        tags=tags.effective,
+        transitive=tags.passing_on,
+        provider=vouched.provider,
+        provider_keys=vouched.keys,
+        confirmation_key=role.confirmation_key,
+    )
+    return Issued(grant.principal, issuing.issue(grant, caller, request, view, now), packed, source_identity)
+
+
+def user(principal: Principal) -> Members:
+    """`AssumedRoleUser` as every way into a role prints it."""
+    return (("AssumedRoleId", principal.user_id), ("Arn", principal.arn))
+
+
+def _check_duration(duration_s: int, role: Role, caller: Caller) -> None:
     """An explicit value above a limit is an error, never clamped (spec 3.2.3). Raises ValidationError."""
     if duration_s > role.max_session_duration:
         raise ValidationError(
@@ -82,7 +141,7 @@ def check_duration(duration_s: int, role: Role, caller: Caller) -> None:
         )
 
 
-def source_identity(wanted: Wanted, caller: Caller) -> str:
+def _source_identity(wanted: Wanted, caller: Caller) -> str:
     """That of the new session: set once, then inherited (spec 3.2.7). Raises ValidationError for another one."""
     inherited = inherited_source_identity(caller)
     if inherited and wanted.source_identity not in ("", inherited):
@@ -97,7 +156,7 @@ def inherited_source_identity(caller: Caller) -> str:
     return "" if caller.session is None else caller.session.source_identity
 
 
-def principal(role: Role, session_name: str) -> Principal:
+def _principal(role: Role, session_name: str) -> Principal:
     """The principal of a role session; the role's path shows in `policy_arn` alone (spec 2.7.3)."""
     return Principal(
         kind="assumed_role",

@@ -11,7 +11,7 @@ import orjson
 
 from stsd.errors import RevocationStateStale, ValidationError
 from stsd.principal import Session
-from stsd.regions import OPT_IN_REGIONS
+from stsd.regions import is_enabled, takes
 from stsd.revocation.replica import Replica, TokenShapeError
 from stsd.tokens import session_token
 from stsd.tokens.cache import Verified
@@ -69,10 +69,9 @@ def check(token: str, view: View, now: float) -> tuple[str, Verified | None]:
 def _enabled(session: Session, view: View) -> bool:
     """Whether a token is valid in this region: an opt-in region takes none of version 1, and none of an account that
     has not opted in (spec 5.3, 5.4)."""
-    if view.region not in OPT_IN_REGIONS:
-        return True
     account = view.directory.accounts.get(session.principal.account)
-    return session.token_version > 1 and account is not None and view.region in account.enabled_regions
+    enabled = frozenset[str]() if account is None else account.enabled_regions
+    return takes(view.region, session.token_version) and is_enabled(view.region, enabled)
 
 
 def _active(verified: Verified) -> bytes:

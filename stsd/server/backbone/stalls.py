@@ -2,8 +2,8 @@
 hours (design 1, NATS). Pure; `now` is any clock in seconds.
 
 An origin is stalled when what others told of it has not been applied for STALLED_AFTER_S. It is so, whoever else
-brings it meanwhile, until the backbone has brought everything told, or until nothing is lacking and nothing new was
-told for QUIET_S.
+brings it meanwhile, until nothing is lacking and the backbone has brought the last of what was told, or nothing new was
+told for QUIET_S. A backbone that goes on behind a gap has not brought everything.
 """
 
 from __future__ import annotations
@@ -62,9 +62,10 @@ class Stalls:
         return False
 
     def _is_over(self, origin: Origin, lag: _Lag, told: int, now: float) -> bool:
-        if self._brought(origin) >= told:
+        lacks = self._applied(origin) < told
+        if not lacks and self._brought(origin) >= told:
             return True
-        if told > lag.goal or self._applied(origin) < told:
+        if told > lag.goal or lacks:
             lag.goal, lag.since = told, now
         return now - lag.since >= QUIET_S
 

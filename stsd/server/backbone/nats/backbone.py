@@ -88,7 +88,7 @@ class NatsBackbone:
         self._deliver, self._refused = deliver, refused
         reader = Reader(self._view, deliver, refused)
         self._tail = Tail(self._sealing.own, self._view, reader, self._clock.wall)
-        self._repairs = Repairs(self._view, self._heard, self._tail, reader, self._report)
+        self._repairs = Repairs(self._view, self._heard, self._tail, reader, self._report, self._ask_again)
         self._main = background(self._run())
         asyncio.get_running_loop().call_later(MEET_S, self._met.set)
 
@@ -234,6 +234,11 @@ class NatsBackbone:
     def _ask(self, peer: str, message: Sent) -> None:
         if peer != self._sealing.own:
             self._queue(nats_layout.letter_subject(self._cluster, peer, self._sealing.own), peer, message)
+
+    def _ask_again(self, origin: Origin) -> None:
+        """The stream will not bring what an origin said: no question for it waits any longer."""
+        for peer, message in self._view.replica.ask_again(origin, self._clock.wall()).send:
+            self._ask(peer, message)
 
     def _queue(self, subject: str, to: str, message: Sent) -> None:
         """What cannot be sent now is dropped: the next exchange of heads makes up for it."""

@@ -1,13 +1,15 @@
 """Reading past a stream that has stalled (design 2.5).
 
 While an origin is stalled, its region's own stream is followed in that region's JetStream, and questions of the
-replica go straight to the nodes. The stall is told once, and its end.
+replica go straight to the nodes. One is asked at once: earlier ones waited for the stream. The stall is told once, and
+its end.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 
 from stsd import nats_layout
 from stsd.revocation.messages import Origin
@@ -24,10 +26,12 @@ AGAIN_S = 1.0
 
 
 class Repairs:
-    """The stalls of one node."""
+    """The stalls of one node. `began` is called with an origin that has stalled."""
 
-    def __init__(self, view: View, heard: Heard, tail: Tail, reader: Reader, report: Report) -> None:
-        self._view, self._heard, self._reader, self._report = view, heard, reader, report
+    def __init__(
+        self, view: View, heard: Heard, tail: Tail, reader: Reader, report: Report, began: Callable[[Origin], None]
+    ) -> None:
+        self._view, self._heard, self._reader, self._report, self._began = view, heard, reader, report, began
         self._stalls = Stalls(self._applied, lambda origin: tail.brought.get(origin, 0))
         self._following: dict[str, asyncio.Task[None]] = {}
         self.counted: Counter[str] = Counter()
@@ -52,6 +56,7 @@ class Repairs:
             self.counted[origin.region] += 1
             behind = self._heard.heads[origin].sequence - self._applied(origin)
             self._report("backbone_source_stalled", origin=str(origin), behind=behind)
+            self._began(origin)
         for origin in ended:
             self._report("backbone_source_recovered", origin=str(origin))
         regions = {origin.region for origin in self._stalls.stalled}

@@ -64,6 +64,7 @@ async def test_a_handshake_takes_a_round_trip_a_cut_stops_it_and_nothing_is_left
         assert await asked(port) == b"hello"
         assert time.monotonic() - began >= 0.16  # a handshake and an answer
         assert links.obey({"verb": "status"})["received"] == {A: 5, B: 5}  # an answer, and a request
+        assert links.obey({"verb": "lateness"}) == {"ok": True, "lateness": None}
         assert links.obey({"verb": "partition", "first": B, "second": A, "one_way": True})["ok"]
         with pytest.raises(TimeoutError):
             await asyncio.to_thread(handshake_s, ours, to)

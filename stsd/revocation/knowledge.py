@@ -12,7 +12,7 @@ from stsd.revocation.freshness import Freshness
 from stsd.revocation.identity import Identities
 from stsd.revocation.listing import Listed, Listing
 from stsd.revocation.log import Log
-from stsd.revocation.messages import MAX_FETCH_ENTRIES, Batch, Digest, Fork, Head, Origin, Sequences
+from stsd.revocation.messages import MAX_FETCH_ENTRIES, Batch, Digest, Fork, Head, Heads, Origin, Sequences
 from stsd.revocation.repair import Repair
 from stsd.revocation.revocation_token import RevocationToken
 
@@ -79,6 +79,11 @@ class Knowledge:
         """How far a log is applied here without a gap, and when its origin made the last batch of that."""
         log = self._logs.get(origin)
         return (0, 0.0) if log is None else (log.applied, log.applied_at)
+
+    def obtainable(self, told: Heads) -> dict[Origin, int]:
+        """As much of what others tell of as this node can ever apply: of who left, up to its limit, and of a stopped
+        log, what is before the fork."""
+        return {origin: self._repair.believed(origin, head.sequence) for origin, head in told.items()}
 
     @property
     def all_told(self) -> bool:

@@ -120,7 +120,7 @@ class Repair:
     def _has_more(self, peer: str, origin: Origin) -> bool:
         """Whether a peer is known to have what we lack."""
         told = max(self.held(peer, origin), self._stopped.get(peer, {}).get(origin, 0))
-        return self._believed(origin, told) > self._log(origin).applied
+        return self.believed(origin, told) > self._log(origin).applied
 
     def _waits(self, origin: Origin, now: float) -> bool:
         """Whether somebody has just been asked. A clock that stepped back makes nobody wait until it is there again."""
@@ -138,9 +138,9 @@ class Repair:
         return any(map(self._reached, self._goals.values()))
 
     def _reached(self, goal: Mapping[Origin, int]) -> bool:
-        return all(self._log(origin).head >= self._believed(origin, head) for origin, head in goal.items())
+        return all(self._log(origin).head >= self.believed(origin, head) for origin, head in goal.items())
 
-    def _believed(self, origin: Origin, head: int) -> int:
+    def believed(self, origin: Origin, head: int) -> int:
         """As much of a told head as its origin is believed, and as can be had."""
         limit, certain = self._limit(origin), self._log(origin).certain(head)
         return certain if limit is None else min(certain, limit)

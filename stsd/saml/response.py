@@ -3,6 +3,10 @@
 The steps are AWS's: is it a response with one assertion of the right form; is the assertion signed; do the signatures
 verify with the provider's keys; is the provider the one that speaks. All of it is read twice, before the signature to
 tell a malformed response from a forged one, and then from the element that was signed, which is what counts.
+
+Each response has a thread of its own, for which the caller waits. libxml2 keeps every name that it has seen, element,
+attribute, prefix and namespace, in a dictionary that lives as long as the thread, and lxml has no other way around it:
+in a thread that stays, whoever sends names that nobody has sent before makes a node grow.
 """
 
 from __future__ import annotations
@@ -11,12 +15,13 @@ import re
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from stsd.saml import signature, xml
 from stsd.saml.metadata import Metadata
-from stsd.saml.refused import NOT_SIGNED, WRONG_ISSUER, Refused, invalid
+from stsd.saml.refused import NO_PROVIDER, NOT_SIGNED, WRONG_ISSUER, Refused, invalid
 from stsd.saml.xml import ASSERTION, DSIG, PROTOCOL, Element, XmlError
 
 BEARER = "urn:oasis:names:tc:SAML:2.0:cm:bearer"
@@ -40,27 +45,40 @@ class Assertion:
     attributes: Mapping[str, tuple[str, ...]] = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A response of the right form, which nobody has vouched for yet."""
-
-    _root: Element
-    _assertion: Element
-
-    def verified(self, metadata: Metadata) -> Assertion:
-        """The assertion as it was signed, by a key of the provider that is its issuer. Raises Refused."""
-        certificates = [key.certificate for key in metadata.keys]
-        if xml.children(self._root, f"{DSIG}Signature"):
-            signature.verify(self._root, certificates)
-        signed, certificate = signature.verify(self._assertion, certificates)
-        assertion = _read(signed)
-        if not metadata.speaks_for(certificate, assertion.issuer):
-            raise Refused(WRONG_ISSUER, "saml_issuer")
-        return assertion
+def verified(encoded: str, metadata: Metadata | None) -> Assertion:
+    """The assertion of the response in base64 as it was signed, by a key of the provider that is its issuer and whose
+    metadata is given; None where there is no such provider. Raises Refused."""
+    with ThreadPoolExecutor(1) as thread:
+        found = thread.submit(_found, encoded, metadata).result()
+    if isinstance(found, Refused):
+        raise found
+    return found
 
 
-def open_response(encoded: str) -> Opened:
-    """The response in base64. Raises Refused, also where the assertion is not signed."""
+def _found(encoded: str, metadata: Metadata | None) -> Assertion | Refused:
+    """Of a refusal only the words leave the thread: its traceback would keep the tree, and the tree the names."""
+    try:
+        return _verified(encoded, metadata)
+    except Refused as refused:
+        return Refused(refused.text, refused.reason)
+
+
+def _verified(encoded: str, metadata: Metadata | None) -> Assertion:
+    root, unverified = _open(encoded)
+    if metadata is None:
+        raise Refused(NO_PROVIDER, "saml_no_provider")
+    certificates = [key.certificate for key in metadata.keys]
+    if xml.children(root, f"{DSIG}Signature"):
+        signature.verify(root, certificates)
+    signed, certificate = signature.verify(unverified, certificates)
+    assertion = _read(signed)
+    if not metadata.speaks_for(certificate, assertion.issuer):
+        raise Refused(WRONG_ISSUER, "saml_issuer")
+    return assertion
+
+
+def _open(encoded: str) -> tuple[Element, Element]:
+    """A response of the right form and its signed assertion, which nobody has vouched for yet. Raises Refused."""
     try:
         root = xml.admitted(b64decode("".join(encoded.split()), validate=True))
         assertion = _assertion(root)
@@ -70,7 +88,7 @@ def open_response(encoded: str) -> Opened:
     _read(assertion)
     if not xml.children(assertion, f"{DSIG}Signature"):
         raise Refused(NOT_SIGNED, "saml_not_signed")
-    return Opened(root, assertion)
+    return root, assertion
 
 
 def _assertion(root: Element) -> Element:

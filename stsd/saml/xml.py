@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from lxml import etree
 
-from stsd.saml.gate import Gate, NotAdmittedError
+from stsd.saml import gate
+from stsd.saml.gate import NotAdmittedError
 
 Element = etree._Element
 ASSERTION = "{urn:oasis:names:tc:SAML:2.0:assertion}"
@@ -17,8 +18,6 @@ PROTOCOL = "{urn:oasis:names:tc:SAML:2.0:protocol}"
 METADATA = "{urn:oasis:names:tc:SAML:2.0:metadata}"
 DSIG = "{http://www.w3.org/2000/09/xmldsig#}"
 EXC_C14N = "{http://www.w3.org/2001/10/xml-exc-c14n#}"
-
-_gate = Gate()
 
 
 class XmlError(ValueError):
@@ -36,7 +35,7 @@ def parser() -> etree.XMLParser:
 def admitted(document: bytes) -> Element:
     """The root of a document from anybody. Raises XmlError."""
     try:
-        _gate.admit(document)
+        gate.admit(document)
     except NotAdmittedError as error:
         raise XmlError(str(error)) from None
     return parse(document)

@@ -304,7 +304,7 @@ class Replicator:
         return {str(replica.origin): 0} | {str(origin): found.entries for origin, found in replica.listed().items()}
 
     def behind(self) -> dict[str, int]:
-        """How many entries of each origin others have told of that are not applied here."""
-        applied = self._view.replica.applied
-        told = self._backbone.heads().items()
-        return {str(origin): max(0, head.sequence - applied(origin)[0]) for origin, head in told}
+        """How many entries of each origin others have told of, and can be had, that are not applied here."""
+        replica = self._view.replica
+        told = replica.obtainable(self._backbone.heads()).items()
+        return {str(origin): max(0, place - replica.applied(origin)[0]) for origin, place in told}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 from stsd.errors import ServiceUnavailable
 from stsd.mfa import Failed, Verdict
@@ -129,8 +130,9 @@ class Writing:
 
     async def write_anew(self, replica: Replica) -> None:
         """What our former incarnations wrote and others may never get. Raises JournalError: the rest waits."""
-        for batch in replica.orphans(min(self._clock.wall(), self._clock.service())):
-            ready = replica.committed(await self._append(replica, batch.entries), self._clock.wall())
+        orphans = replica.orphans(min(self._clock.wall(), self._clock.service()))
+        for group in groups(chain.from_iterable(batch.entries for batch in orphans)):  # a sync for many, not for each
+            ready = replica.committed(await self._append(replica, group), self._clock.wall())
             self._effects.send(ready.send)
 
     async def new_incarnation(self, reason: str) -> str:

@@ -11,7 +11,7 @@ from stsd import nats_layout
 from stsd.nats_user import User
 from stsd.revocation import codec
 from stsd.revocation.messages import Delta
-from stsd.server.backbone import BackboneUnavailable
+from stsd.server.backbone import BackboneUnavailable, absences
 from stsd.server.backbone.nats import streams
 from stsd.server.backbone.nats.connection import Connection
 from tests.backbone.regions import Region, World, eventually
@@ -109,16 +109,8 @@ async def test_a_source_that_stalls_is_read_past_and_told_once(world, monkeypatc
     """The stream of one region gathers from another one no more; its node does not notice by itself. The third
     region is asked at once."""
     home, europe = world.regions[HOME], world.regions[EUROPE]
-    ask = europe.backbone._ask
-
-    def asked(peer, message):
-        europe.report(type(message).__name__, peer=peer)
-        ask(peer, message)
-
-    monkeypatch.setattr(europe.backbone, "_ask", asked)
-    connection = europe.backbone._connected()
-    wanted = nats_layout.gathered_stream(EUROPE, {ASIA})
-    await connection.ask(f"$JS.{EUROPE}.API.STREAM.UPDATE.{wanted['name']}", wanted)
+    listen(europe, monkeypatch)
+    await gather(europe, {ASIA})
     for _ in range(3):
         await home.revoke()
         await world.level()
@@ -127,10 +119,40 @@ async def test_a_source_that_stalls_is_read_past_and_told_once(world, monkeypatc
     assert europe.events[told + 1] == {"event": "Fetch", "peer": ASIA}
     assert europe.backbone.state().stalls == {HOME: 1}
     assert not europe.named("backbone_source_recovered")
-    wanted = nats_layout.gathered_stream(EUROPE, {ASIA, HOME})
-    await connection.ask(f"$JS.{EUROPE}.API.STREAM.UPDATE.{wanted['name']}", wanted)
+    await gather(europe, {ASIA, HOME})
     await home.revoke()
     await eventually(lambda: europe.named("backbone_source_recovered"), "the end of the stall")
+
+
+async def test_what_a_region_said_that_comes_back_is_asked_for_before_its_source_counts_as_stalled(world, monkeypatch):
+    home, europe = world.regions[HOME], world.regions[EUROPE]
+    await world.level()
+    listen(europe, monkeypatch)
+    monkeypatch.setattr(absences, "AWAY_S", 0)  # so every heartbeat is that of one who comes back
+    await gather(europe, {ASIA})
+    europe.events.clear()
+    await home.revoke()
+    await world.level()
+    names = [each["event"] for each in europe.events]
+    assert "backbone_source_stalled" not in names[: names.index("Fetch")]
+    await gather(europe, {ASIA, HOME})
+
+
+async def gather(region: Region, sources: set[str]) -> None:
+    """Have a region's stream gather from these others only."""
+    wanted = nats_layout.gathered_stream(region.name, sources)
+    await region.backbone._connected().ask(f"$JS.{region.name}.API.STREAM.UPDATE.{wanted['name']}", wanted)
+
+
+def listen(region: Region, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Note what a region asks peers among its events."""
+    ask = region.backbone._ask
+
+    def asked(peer, message):
+        region.report(type(message).__name__, peer=peer)
+        ask(peer, message)
+
+    monkeypatch.setattr(region.backbone, "_ask", asked)
 
 
 async def test_a_server_that_lost_its_disk_gets_from_the_journal_what_it_had(world):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stsd.revocation.messages import Head, Origin
+from stsd.revocation.messages import Origin
 from stsd.server.backbone.stalls import QUIET_S, STALLED_AFTER_S, Stalls
 
 ORIGIN = Origin("eu-west-1", "1", "0" * 16)
@@ -16,7 +16,7 @@ class Reached:
         self.stalls = Stalls(lambda origin: self.applied, lambda origin: self.brought)
 
     def look(self, told: int, now: float) -> tuple[bool, bool]:
-        began, ended = self.stalls.look({ORIGIN: Head(told, b"")}, now)
+        began, ended = self.stalls.look({ORIGIN: told}, now)
         return began == [ORIGIN], ended == [ORIGIN]
 
 

@@ -105,7 +105,7 @@ def test_the_members_are_those_of_the_model_in_its_order(view):
 def test_the_name_qualifier_is_the_hash_of_the_specification():
     from stsd.saml import attributes, metadata, response
 
-    says = response.open_response(idp.encoded()).verified(metadata.read(idp.metadata()))
+    says = response.verified(idp.encoded(), metadata.read(idp.metadata()))
     assert attributes.name_qualifier(says, ACME, "idp") == "lo7y64y4U1maldxJFOa22+aCSlc="
 
 

@@ -52,6 +52,19 @@ def remove(peers: PeerSet, origin: Origin, head: int) -> None:
     assert peers.take(sign_left(ROOT, signer(origin).public_key, left)) == "new"
 
 
+def test_what_others_tell_counts_as_far_as_it_can_be_had():
+    peers = peer_set(A, B, C)
+    replica = node(A, peers, B, C)
+    first, second, third = history(C, 3)
+    take(replica, B.region, first, second, of=C)
+    told = {B: Head(5, bytes(32)), C: Head(3, third.chain)}
+    assert replica.obtainable(told) == {B: 5, C: 3}
+    remove(peers, B, 2)
+    other = signed(Batch(C, 2, (b"another",), NOW), first.chain)
+    assert take(replica, B.region, other, of=C) == ("fork",)
+    assert replica.obtainable(told) == {B: 2, C: 1}
+
+
 def test_who_is_not_in_the_peer_set_is_not_believed():
     replica = node(A, peer_set(A, B), B)
     assert take(replica, B.region, *history(C, 1), of=C) == ("not_a_peer", "unknown_identity")

@@ -21,7 +21,7 @@ DS, SAML, SAMLP = (f"{{{NAMESPACES[prefix]}}}" for prefix in ("ds", "saml", "sam
 
 
 def verified(root) -> response.Assertion:
-    return response.open_response(root if isinstance(root, str) else idp.text(root)).verified(TRUSTED)
+    return response.verified(root if isinstance(root, str) else idp.text(root), TRUSTED)
 
 
 def refusal(root) -> Refused:
@@ -230,7 +230,7 @@ def test_the_algorithms_that_are_allowed(algorithm):
 def test_elliptic_curves():
     trusted = metadata.read(idp.metadata("idp", "ec"))
     text = idp.text(idp.response(None, "ec", algorithm="ecdsa-sha256"))
-    assert response.open_response(text).verified(trusted).subject == "alice"
+    assert response.verified(text, trusted).subject == "alice"
 
 
 def test_a_stylesheet_in_a_transform_is_never_run():
@@ -329,9 +329,9 @@ def test_the_key_in_the_message_is_not_believed():
 def test_a_key_of_another_provider_in_the_same_document_speaks_for_itself_alone():
     other = "https://other.example.com"
     trusted = metadata.read(idp.entities(idp.metadata(), idp.entity(idp.descriptor("other"), entity_id=other)))
-    assert response.open_response(idp.encoded("other", issuer=other)).verified(trusted).issuer == other
+    assert response.verified(idp.encoded("other", issuer=other), trusted).issuer == other
     with pytest.raises(Refused, match=WRONG_ISSUER):
-        response.open_response(idp.encoded("other")).verified(trusted)
+        response.verified(idp.encoded("other"), trusted)
 
 
 @pytest.mark.parametrize("change", ["text", "attribute", "element", "namespace"])

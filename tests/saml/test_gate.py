@@ -1,4 +1,4 @@
-"""What an anonymous sender may have a tree built of."""
+"""What an anonymous sender may have a tree built of, and what stays of it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,12 @@ import sys
 import pytest
 
 from stsd.saml import gate
-from stsd.saml.gate import Gate, NotAdmittedError
+from stsd.saml.gate import NotAdmittedError
 from tests.saml import idp
 
-GOOD = idp.etree.tostring(idp.sign(idp.response()))
 
-
-def refusal(document: bytes, room: int = 10) -> str:
-    with pytest.raises(NotAdmittedError) as refused:
-        Gate(room).admit(document)
-    return str(refused.value)
+def attributes(count: int) -> bytes:
+    return b" ".join(b'a%d=""' % number for number in range(count))
 
 
 @pytest.mark.parametrize(
@@ -28,49 +24,39 @@ def refusal(document: bytes, room: int = 10) -> str:
         (b"<a>\xff</a>", "no_xml"),
         (b"<a>" + b" " * gate.MAX_BYTES + b"</a>", "too_large"),
         (b"<a>" * 33 + b"</a>" * 33, "too_deep"),
-        (b"<Name>" + b"<Name/>" * gate.MAX_ELEMENTS + b"</Name>", "too_many_elements"),
-        (b"<Name " + b" ".join(b'a%d=""' % n for n in range(8_001)) + b"/>", "too_many_elements"),
+        (b"<a>" + b"<b/>" * gate.MAX_ELEMENTS + b"</a>", "too_many_elements"),
+        (b"<a>" + (b"<b " + attributes(100) + b"/>") * 81 + b"</a>", "too_many_elements"),
+        (b"<a " + attributes(gate.MAX_OF_ONE + 1) + b"/>", "too_many_attributes"),
         (b"<!DOCTYPE a><a/>", "document_type"),
-        (b"<" + b"x" * 257 + b"/>", "long_name"),
-        (b"<Name> \t \t<Name/></Name>", "odd_blanks"),
-        (b"<Name>\n\n\n\n<Name/></Name>", "odd_blanks"),
-        (b"<Name><!-- --> \t<Name/></Name>", "odd_blanks"),
     ],
 )
 def test_what_is_not_admitted(document, reason):
-    assert refusal(document) == reason
+    with pytest.raises(NotAdmittedError) as refused:
+        gate.admit(document)
+    assert str(refused.value) == reason
 
 
-def test_an_ordinary_response_uses_no_foreign_name_and_its_indentation_is_fine():
-    Gate(0).admit(GOOD)
-    Gate(0).admit(b"<Name>\r\n    <Name>\n\t\t<Name/>  \n  </Name>\n</Name>")
-
-
-@pytest.mark.parametrize(
-    "document", [b"<x/>", b'<Name x=""/>', b'<Name xmlns:x=""/>', b'<Name xmlns="x"/>', b"<Name><?x?></Name>"]
-)
-def test_foreign_names_are_counted_once_and_forever(document):
-    small = Gate(1)
-    for _ in range(3):
-        small.admit(document)
-    with pytest.raises(NotAdmittedError, match="foreign_names"):
-        small.admit(b"<y/>")
-    small.admit(document)
-    small.admit(GOOD)
-    assert refusal(document, room=0) == "foreign_names"
+def test_an_ordinary_response_is_admitted():
+    gate.admit(idp.etree.tostring(idp.sign(idp.response())))
+    gate.admit(b"<a " + attributes(gate.MAX_OF_ONE) + b"/>")
 
 
 GROWTH = """
 from base64 import b64encode
+from stsd.saml import metadata, response
 from stsd.saml.refused import Refused
-from stsd.saml.response import open_response
+from tests.saml import idp
+
+TRUSTED = metadata.read(idp.metadata())
+FORGED = idp.etree.tostring(idp.response(None, "attacker"))
 
 def send(n):
-    names = "".join(f"<n{n}x{i}/>{' ' * (i % 50)}" for i in range(3000))
+    names = "".join(f"<n{n}x{i}/>{' ' * (i % 50)}" for i in range(2000)).encode()
+    end = b"</saml:AttributeStatement>"
     try:
-        open_response(b64encode(f"<r>{names}</r>".encode()).decode())
-    except Refused:
-        return
+        response.verified(b64encode(FORGED.replace(end, names + end)).decode(), TRUSTED)
+    except Refused as refused:
+        assert refused.reason == "saml_signature"
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4
@@ -81,9 +67,11 @@ before = resident()
 for n in range(20, 170):
     send(n)
 print(resident() - before)
+good = response.verified(idp.encoded(), TRUSTED)
+assert good.subject == "alice"
 """
 
 
-def test_names_that_nobody_has_sent_before_do_not_make_a_node_grow():
+def test_names_that_nobody_has_sent_before_neither_make_a_node_grow_nor_lock_others_out():
     told = subprocess.run([sys.executable, "-c", GROWTH], capture_output=True, text=True, check=True, timeout=60)
-    assert int(told.stdout) < 4_000  # kB; without the gate it is 15,000 and more
+    assert int(told.stdout) < 15_000  # kB; it stays below 8,000, and in one thread it is 35,000 and more

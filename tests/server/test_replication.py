@@ -252,6 +252,17 @@ async def test_a_damaged_row_is_not_applied_but_removed_and_the_node_goes_on_as_
         assert view.replica.heads() == {view.replica.origin: 1}  # what was behind the gap is written again
 
 
+async def test_what_is_written_again_goes_together_as_much_as_one_commit_holds(tmp_path):
+    async with replicator(tmp_path) as (running, view, _, _):
+        for number in range(20):
+            await running.revoke(Revocation("access_key", f"ASIA{number:016}", 0, None))
+        before = view.replica.origin
+    damage(tmp_path / "journal.db", "UPDATE batches SET body = x'00' WHERE first = 1")
+    async with replicator(tmp_path) as (_, view, journal, _):
+        assert view.replica.heads() == {view.replica.origin: 19}
+        assert [first for origin, first, _ in await journal.rows() if origin != str(before)] == [1]
+
+
 async def test_a_cut_off_that_a_damaged_disk_writes_again_refuses_what_it_refused(tmp_path):
     """It is the same entry of the same region, so the allowance for clocks stays where it was."""
     role = "arn:aws:iam::111122223333:role/deep/build"

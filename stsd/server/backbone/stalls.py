@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from stsd.revocation.messages import Head, Origin
+from stsd.revocation.messages import Origin
 
 STALLED_AFTER_S = 2.0
 QUIET_S = 60.0
@@ -35,18 +35,19 @@ class Stalls:
         self._applied, self._brought = applied, brought
         self._lags: dict[Origin, _Lag] = {}
 
-    def look(self, told: Mapping[Origin, Head], now: float) -> tuple[list[Origin], list[Origin]]:
-        """The origins that have just stalled, and those that are stalled no more."""
+    def look(self, told: Mapping[Origin, int], now: float) -> tuple[list[Origin], list[Origin]]:
+        """The origins that have just stalled, and those that are stalled no more; `told` says how far others have each
+        log, as much of it as can be had."""
         began, ended = [], []
         for origin in [origin for origin in self._lags if origin not in told]:  # a reset took it away
             del self._lags[origin]
-        for origin, head in told.items():
+        for origin, place in told.items():
             lag = self._lags.get(origin)
             if lag is not None and lag.stalled:
-                if self._is_over(origin, lag, head.sequence, now):
+                if self._is_over(origin, lag, place, now):
                     del self._lags[origin]
                     ended.append(origin)
-            elif self._begins(origin, lag, head.sequence, now):
+            elif self._begins(origin, lag, place, now):
                 began.append(origin)
         return began, ended
 

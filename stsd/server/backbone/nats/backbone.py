@@ -4,7 +4,7 @@
 |---|---|
 | a push of our own batch | into `REV_<own>`, by `own_log`; the others find it in their `ALL_*` |
 | a digest | once, to everybody who listens |
-| a question for batches | waits for the stream while that flows; else to the peer's node |
+| a question for batches | waits for the stream while that flows and brings them; else to the peer's node |
 | everything else | to the peer's node |
 
 The streams are not trusted to be complete: see `repairs`. What nodes say to each other is sealed with a key of the
@@ -25,6 +25,7 @@ from stsd.nats_user import User
 from stsd.revocation import codec
 from stsd.revocation.messages import Delta, Digest, Fetch, Head, Origin, PeerNews, Sent
 from stsd.server.backbone import BackboneUnavailable, Deliver, Heard, Receipt, Refused, State
+from stsd.server.backbone.absences import Absences
 from stsd.server.backbone.calls import RemoteCalls, background
 from stsd.server.backbone.nats import snapshots, streams
 from stsd.server.backbone.nats.connection import Connection
@@ -54,7 +55,7 @@ class NatsBackbone:
         self._membership, self._peers = membership, tuple(membership.urls())
         self._urls, self._user, self._sealing, self._view = tuple(urls), user, sealing, view
         self._report, self._cluster, self._clock = report, cluster, clock
-        self._heard, self.calls = Heard(), RemoteCalls()
+        self._heard, self._absences, self.calls = Heard(), Absences(), RemoteCalls()
         self._own_log = OwnLog(cluster, view, clock.wall)
         self._outgoing: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(MAX_QUEUED)
         self._connection: Connection | None = None
@@ -97,14 +98,8 @@ class NatsBackbone:
         return Receipt((await self._own_log.offered(push.batches[-1]),))
 
     def fetch(self, peer: str, wanted: Fetch) -> None:
-        """Ask the peer's node for what the stream will not bring: all when it does not flow, what has stalled, and
-        what is doubted, which is a question about that very node."""
-        applied = self._view.replica.applied
-        after = {
-            origin: sequence
-            for origin, sequence in wanted.after.items()
-            if not self._tail.flows or self._repairs.is_stalled(origin) or sequence < applied(origin)[0]
-        }
+        """Ask the peer's node for what the stream will not bring, or not soon."""
+        after = {origin: sequence for origin, sequence in wanted.after.items() if not self._will_come(origin, sequence)}
         if after:
             self._ask(peer, Fetch(wanted.epoch, after))
 
@@ -240,6 +235,13 @@ class NatsBackbone:
         for peer, message in self._view.replica.ask_again(origin, self._clock.wall()).send:
             self._ask(peer, message)
 
+    def _will_come(self, origin: Origin, sequence: int) -> bool:
+        """Whether the stream is to be waited for: while it flows, but not for what has stalled or may be about to; nor
+        for what is doubted, which is a question about the very node that is asked."""
+        coming_back = self._absences.is_coming_back(origin.region, asyncio.get_running_loop().time())
+        doubted = sequence < self._view.replica.applied(origin)[0]
+        return self._tail.flows and not (self._repairs.is_stalled(origin) or coming_back or doubted)
+
     def _queue(self, subject: str, to: str, message: Sent) -> None:
         """What cannot be sent now is dropped: the next exchange of heads makes up for it."""
         if self._connection is not None and not self._outgoing.full():
@@ -270,6 +272,7 @@ class NatsBackbone:
         except (EnvelopeError, codec.CodecError) as error:
             self._refused(error.reason, publisher)
             return
+        self._absences.hear(header.sender, asyncio.get_running_loop().time())
         for message in decoded:
             self._heard.note(message)
             await self._deliver(header.sender, message)

@@ -51,10 +51,11 @@ class Repairs:
             self._follow_only(set())
 
     def _look(self, connection: Connection) -> None:
-        began, ended = self._stalls.look(self._heard.heads, asyncio.get_running_loop().time())
+        told = self._view.replica.obtainable(self._heard.heads)
+        began, ended = self._stalls.look(told, asyncio.get_running_loop().time())
         for origin in began:
             self.counted[origin.region] += 1
-            behind = self._heard.heads[origin].sequence - self._applied(origin)
+            behind = told[origin] - self._applied(origin)
             self._report("backbone_source_stalled", origin=str(origin), behind=behind)
             self._began(origin)
         for origin in ended:

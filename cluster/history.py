@@ -230,6 +230,11 @@ def outcome(status: int) -> Outcome:
     return "unknown" if status in INDEFINITE_STATUSES else "failed"
 
 
+def finite(value: float | None) -> float | None:
+    """The value, None for one beyond every bound: JSON has no infinity."""
+    return value if value is not None and math.isfinite(value) else None
+
+
 ROUNDING = 1e-9
 """0.07 of 100 is 7 values, although the product of floats is a little more."""
 

@@ -18,7 +18,7 @@ from cluster.checks import Check, Verdict
 from cluster.crowd import checks as crowd_checks
 from cluster.distributions import quantile
 from cluster.experiment import Cutoffs, Experiment, Load, Variant, Verifiers
-from cluster.history import Crowd, Exchange, PairDelay, Run, percentile
+from cluster.history import Crowd, Exchange, PairDelay, Run, finite, percentile
 from cluster.topology import NETWORKS, Topology
 
 P999_SAMPLES_MIN = 20_000
@@ -329,7 +329,8 @@ def _course(runs: Iterable[Run]) -> Iterable[Row]:
 def _delays(run: Run, pairs: Iterable[PairDelay]) -> Iterable[Row]:
     """What the latency model was asked for and what came of it, a pair each."""
     for pair in pairs:
-        yield [run.label, run.seed, *asdict(pair).values()]
+        *told, error_ms_p99 = asdict(pair).values()
+        yield [run.label, run.seed, *told, finite(error_ms_p99)]
 
 
 def _service(runs: Iterable[Run]) -> Iterable[Row]:
@@ -346,4 +347,5 @@ def _conditions(run: Run) -> Row:
     lags = [e.lag_ms for e in run.measured]
     lag = percentile(lags, 0.99) if lags else None
     found = run.conditions
-    return [run.label, run.seed, found.idle_cpu, found.delay_error_ms_p99, found.link_error_ms_p99, lag]
+    errors = finite(found.delay_error_ms_p99), finite(found.link_error_ms_p99)
+    return [run.label, run.seed, found.idle_cpu, *errors, lag]

@@ -22,7 +22,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from cluster.history import Revocation, Run, percentile
+from cluster.history import Revocation, Run, finite, percentile
 
 if TYPE_CHECKING:
     from cluster.checks import Check, Measure
@@ -72,25 +72,21 @@ def _came_to_its_end(run: Run) -> bool:
     return not asked or (len(asked) == 1 and frozenset() not in asked)
 
 
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
-
-
 def _convergence_ms_p99(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
     times = _times_s(check, runs)
-    yield "", _finite(percentile(times, 0.99) * 1000) if len(times) >= P99_SAMPLES_MIN else None
+    yield "", finite(percentile(times, 0.99) * 1000) if len(times) >= P99_SAMPLES_MIN else None
 
 
 def _convergence_s(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
     # What ends the window may cut the way that a revocation was still to take, such as the second cut of E8 the detour:
     # one sent just before it would measure how long that cut lasts. One that was late already is counted.
-    yield "", _finite(max(_times_s(check, runs, allowed_s=check.at_most or 0.0), default=None))
+    yield "", finite(max(_times_s(check, runs, allowed_s=check.at_most or 0.0), default=None))
 
 
 def _caught_up_s(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
     found = [_caught_up_of(check, run) for run in runs]
     known = [seconds for seconds in found if seconds is not None]
-    yield "", _finite(max(known)) if known and len(known) == len(found) else None
+    yield "", finite(max(known)) if known and len(known) == len(found) else None
 
 
 def _caught_up_of(check: Check, run: Run) -> float | None:

@@ -8,9 +8,9 @@ import pytest
 
 from cluster import conditions
 from cluster.experiment_console import load_all
-from cluster.history import Conditions, percentile
+from cluster.history import Conditions, PairDelay, percentile
 from cluster.own_cluster import read_topology
-from cluster.result import result
+from cluster.result import encoded, result
 from tests.cluster.histories import exchange, run_of
 
 MEMBERS = {
@@ -58,6 +58,15 @@ def test_a_run_with_wrong_delays_is_not_valid():
     found = result_of(replace(GOOD, conditions=Conditions(delay_error_ms_p99=10.0)))
     assert not found["valid"]
     assert "10 ms longer than asked" in found["answer"]
+
+
+def test_delays_later_than_any_bound_are_told_as_what_is_not_known_for_json_has_no_infinity():
+    pairs = (PairDelay("dublin", "virginia", 1000, 35.0, 90.0, math.inf),)
+    found = result_of(replace(GOOD, conditions=Conditions(0.9, math.inf, pairs, math.inf, pairs)))
+    assert "inf ms longer than asked" in found["answer"]
+    tables = {table["name"]: table for table in json.loads(encoded(found), parse_constant=pytest.fail)["series"]}
+    assert tables["conditions"]["rows"][0][3:5] == [None, None]
+    assert tables["delays"]["rows"][0][-1] is tables["delays between nodes"]["rows"][0][-1] is None
 
 
 def test_a_run_whose_generator_was_late_is_not_valid():

@@ -180,7 +180,7 @@ class Node:
         self, error: StsError, request: Request, action: str, caller: Caller | None, as_json: bool
     ) -> Response:
         response = xml.error(error, request.id, action, as_json=as_json)
-        response.event = _event(caller, error.reason)
+        response.event = _event(caller, error.reason, request.vouched_by)
         return response
 
     def _json(self, route: Route, request: Request, now: float) -> Response:
@@ -281,11 +281,14 @@ def is_loopback(address: str) -> bool:
 
 def _granted(members: Members, request: Request, action: str, caller: Caller, as_json: bool) -> Response:
     render, content_type = (xml.render_json, "application/json") if as_json else (xml.render, "text/xml")
-    return Response(200, render(action, members, request.id), content_type, (), action, "", _event(caller))
+    return Response(
+        200, render(action, members, request.id), content_type, (), action, "", _event(caller, "", request.vouched_by)
+    )
 
 
-def _event(caller: Caller | None, reason: str = "") -> dict[str, Any]:
-    """What a request adds to its log event: never a token, a signature or a secret."""
+def _event(caller: Caller | None, reason: str = "", vouched_by: str = "") -> dict[str, Any]:
+    """What a request adds to its log event: never a token, a signature or a secret. Of who has no credential, the
+    provider that vouched is the principal."""
     event: dict[str, Any] = {"reason": reason} if reason else {}
     if reason in TOKEN_REASONS or reason.startswith("revoked_"):
         event["tokens"] = {reason.partition("_")[0] if reason.startswith("revoked_") else reason: 1}
@@ -294,6 +297,8 @@ def _event(caller: Caller | None, reason: str = "") -> dict[str, Any]:
     if caller is not None and caller is not ANYBODY:
         event["principal"] = caller.principal.arn
         event["access_key_id"] = caller.access_key_id
+    elif vouched_by:
+        event["principal"] = vouched_by
     return event
 
 

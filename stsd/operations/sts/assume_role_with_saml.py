@@ -95,6 +95,7 @@ def _exchange(
     known = None if provider is None else metadata.read(provider.metadata)
     assertion = response.verified(arguments["SAMLAssertion"], known)
     assert provider is not None, "a response of no provider is refused"
+    request.vouched_by = provider.arn
     longest_s = attributes.longest_s(assertion, now)
     if assertion.expires_at <= now or longest_s <= 0:
         raise ExpiredTokenException("Response has expired", reason="saml_expired")

@@ -81,6 +81,7 @@ def run(call: Call, caller: Caller, request: Request, view: View, now: float) ->
     provider = _provider(token, arn.parse(role_arn).account, view)
     id_token.check_audience(token, provider)
     id_token.verify(token, _key(token, provider, request, view))
+    request.vouched_by = provider.arn
     said = id_claims.read(token, provider)
     # From here on the token is true, and decides together with the role.
     caller = Caller(Principal("federated", provider.account, provider.arn, provider.arn, "", "", ""), "")

@@ -4,8 +4,8 @@
     ├── InvalidAction, MalformedInput, ValidationError, InvalidParameterValue          400
     ├── MalformedPolicyDocument, PackedPolicyTooLarge                                  400
     ├── InvalidIdentityToken, ExpiredTokenException, IDPCommunicationError             400
-    ├── ExpiredTradeInTokenException, InvalidAuthorizationMessageException             400
-    ├── JWTPayloadSizeExceededException, Throttling                                    400
+    ├── InvalidAuthorizationMessageException, JWTPayloadSizeExceededException          400
+    ├── Throttling                                                                     400
     ├── IDPRejectedClaim, OutboundWebIdentityFederationDisabledException               403
     ├── RegionDisabledException, SessionDurationEscalationException                    403
     ├── MissingAuthenticationToken, InvalidClientTokenId, ExpiredToken                 403
@@ -103,12 +103,6 @@ class IDPRejectedClaim(StsError):
     """An identity provider says that the claim is not valid (spec 1.5)."""
 
     code, status = "IDPRejectedClaim", 403
-
-
-class ExpiredTradeInTokenException(StsError):
-    """The trade-in token is over (spec 3.10)."""
-
-    code, status = "ExpiredTradeInTokenException", 400
 
 
 class InvalidAuthorizationMessageException(StsError):

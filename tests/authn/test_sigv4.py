@@ -151,6 +151,16 @@ def test_the_value_of_x_amz_expires_is_ignored(expires_s):
             sigv4.read(request, now)
 
 
+def test_a_presigned_request_may_do_without_x_amz_expires():
+    request = presigned()
+    unsigned = request.query.partition("&X-Amz-Signature=")[0].replace("&X-Amz-Expires=900", "")
+    line = f"host:{HEADERS['Host']}\n"
+    canonical = canonical_request.build("GET", "/", unsigned, line, "host", sha256(b"").hexdigest())
+    request.query = f"{unsigned}&X-Amz-Signature={SigningKeys().sign(canonical, SECRET, AMZ_DATE, 'us-east-1', 'sts')}"
+    assert "X-Amz-Expires" not in request.query
+    assert verify(request)
+
+
 def test_sigv2_is_no_signature():
     request = Request("GET", "/", "AWSAccessKeyId=a&Signature=b&SignatureVersion=2", CIMultiDict(HEADERS), b"", "id")
     with pytest.raises(MissingAuthenticationToken):

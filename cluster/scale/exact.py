@@ -16,9 +16,10 @@ from cluster.scale.tree import LAN_S_MEAN, LAN_S_MIN
 from cluster.sim import client
 from cluster.sim.client import Request
 from cluster.sim.disk import Disk
+from cluster.sim.machine import Machine, Process
 from cluster.sim.membership import Membership
 from cluster.sim.network import Network
-from cluster.sim.node import Process, SimNode
+from cluster.sim.node import SimNode
 from cluster.sim.operator import ROOT
 from cluster.sim.world import Kinds, World
 from cluster.virtual.calls import ENVELOPE_S
@@ -64,7 +65,7 @@ class TreeNode(SimNode):
 class _Place(Membership):
     """The peers of a node's place in the tree, where whoever has the cluster key is believed."""
 
-    def believes(self, machine: SimNode) -> bool:
+    def believes(self, machine: Machine) -> bool:
         """Everybody."""
         return True
 
@@ -147,7 +148,7 @@ class TreeWorld(World):
         node.revoke(asked)
         return reached
 
-    def _arrived(self, node: SimNode, asked: Request) -> None:
+    def _arrived(self, node: Machine, asked: Request) -> None:
         self._reached[asked.entry].at.append(self.scheduler.now)
         self._reached[asked.entry].stored_at = asked.stored_at
 

@@ -11,7 +11,7 @@ from stsd.revocation.messages import Head, Origin
 from stsd.revocation.replica import DIGEST_INTERVAL_S
 
 if TYPE_CHECKING:
-    from cluster.sim.node import SimNode
+    from cluster.sim.machine import Machine
 
 STALE_S_MAX = 2 * DIGEST_INTERVAL_S
 
@@ -55,7 +55,7 @@ class Agreement(Judging):
             silent = node.process.replica.unheard(node.now)
             self._require(not silent, 5, node.name, f"has never heard of {[*silent]}".__str__)
 
-    def _kept(self, node: SimNode, asked: Request) -> None:
+    def _kept(self, node: Machine, asked: Request) -> None:
         if asked.acked_at is None or all(self._lost(self._world.nodes[holder], asked) for holder in asked.holders):
             return
         kept = asked.on(node.disk.entries) or self._over(node, asked.entry)
@@ -67,7 +67,7 @@ class Agreement(Judging):
         one = len({place.sequence for place in places}) == 1 and len({place.chain for place in places} - {b""}) <= 1
         self._require(one, 3, "all", lambda: f"heads of {origin} differ: {places}")
 
-    def _believed_heads(self, node: SimNode) -> dict[Origin, Head]:
+    def _believed_heads(self, node: Machine) -> dict[Origin, Head]:
         """Where a log was pruned beyond its author's limit it ends there; what counts is the limit, of which the chain
         hash is gone."""
         assert node.process is not None

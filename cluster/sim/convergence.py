@@ -15,8 +15,8 @@ from typing import Any
 from cluster import latency
 from cluster.history import percentile
 from cluster.sim.client import Request
+from cluster.sim.machine import Machine
 from cluster.sim.network import Delay
-from cluster.sim.node import SimNode
 from cluster.sim.world import World
 from cluster.topology import RoundTrip
 
@@ -69,7 +69,7 @@ def measure(seed: int, regions: Sequence[str], delay_s: Delay, into: Convergence
     reached: dict[bytes, int] = {}
     healed_at = 0.0
 
-    def arrived(node: SimNode, asked: Request) -> None:
+    def arrived(node: Machine, asked: Request) -> None:
         reached[asked.entry] = reached.get(asked.entry, 0) + 1
         if reached[asked.entry] < len(regions) - 1 or asked.stored_at is None:
             return

@@ -37,6 +37,7 @@ from stsd.revocation.messages import Batch, Checkpoint, Delta, Digest, Message, 
 from stsd.revocation.revocation_set import EPSILON_MS
 
 if TYPE_CHECKING:
+    from cluster.sim.machine import Machine
     from cluster.sim.node import SimNode
 
 
@@ -53,7 +54,7 @@ class Invariants(Agreement):
         chain = self._chains.setdefault((batch.origin, batch.last), batch.chain)
         self._require(chain == batch.chain, 8, name, lambda: f"a place of {batch.origin} has two histories")
 
-    def sends(self, node: SimNode, message: Sent) -> None:
+    def sends(self, node: Machine, message: Sent) -> None:
         """A message leaves a node (8)."""
         if isinstance(message, Delta):
             for batch in message.batches:
@@ -61,7 +62,7 @@ class Invariants(Agreement):
                 told = told or any(batch in (fork.held, fork.other) for fork in node.disk.forks)
                 self._require(told, 8, node.name, lambda: "something was told before it was stored")
 
-    def received(self, node: SimNode, message: Message) -> None:
+    def received(self, node: Machine, message: Message) -> None:
         """A message was taken in (4: enforced on arrival; 8)."""
         assert node.process is not None
         lost = node.process.replica.overtaken and node.process.replica.origin not in self.forked_at
@@ -94,14 +95,14 @@ class Invariants(Agreement):
         counted = self._world.tally.refused > refused or isinstance(message, Digest) or unread or later
         self._require(counted, 11, node.name, lambda: f"not refused: {forgery}")
 
-    def restored(self, node: SimNode) -> None:
+    def restored(self, node: Machine) -> None:
         """A node has read its disk (11): what it applied is what somebody wrote."""
         assert node.process is not None
         for batch in node.process.replica.seen():
             written = self._world.requests.keys() >= set(batch.entries)
             self._require(written, 11, node.name, lambda: "a damaged row was applied")
 
-    def _state(self, node: SimNode) -> tuple[object, ...]:
+    def _state(self, node: Machine) -> tuple[object, ...]:
         assert node.process is not None
         replica = node.process.replica
         seen = [(batch.origin, batch.chain) for batch in replica.seen()]
@@ -118,7 +119,7 @@ class Invariants(Agreement):
             node.process.membership.peers.digest(),
         )
 
-    def acknowledges(self, node: SimNode, asked: Request, holders: tuple[str, ...]) -> None:
+    def acknowledges(self, node: Machine, asked: Request, holders: tuple[str, ...]) -> None:
         """A client gets its answer (1: the copies are real; 4)."""
         self._world.tally.acknowledged += 1
         now = self._world.scheduler.now
@@ -131,7 +132,7 @@ class Invariants(Agreement):
             self.acknowledged.setdefault(asked.origin, []).append((now, asked.sequence, asked))
         self._enforced(node, asked)
 
-    def verified(self, node: SimNode, issued: Issued, at_least: Request | None) -> None:
+    def verified(self, node: Machine, issued: Issued, at_least: Request | None) -> None:
         """A node was asked about a session that is not expired (4, 6, 7)."""
         process, session = node.process, issued.session
         assert process is not None
@@ -153,7 +154,7 @@ class Invariants(Agreement):
         later = revocation_token.encode(token._replace(epoch=token.epoch + 1))
         self._require(not process.replica.fresh_enough(later), 4, node.name, lambda: "fresh enough for a later epoch")
 
-    def ticked(self, node: SimNode) -> None:
+    def ticked(self, node: Machine) -> None:
         """A second has passed at a node (2, 5)."""
         process = node.process
         assert process is not None
@@ -166,12 +167,12 @@ class Invariants(Agreement):
             if not unheard:
                 self._honest(node, process.started_at, origin, stale_s)
 
-    def starts_anew(self, node: SimNode) -> None:
+    def starts_anew(self, node: Machine) -> None:
         """A node's disk was replaced or damaged, or its version: it owes nothing from before."""
         for issued in self._world.sessions:
             issued.denied_at.discard(node.name)
 
-    def leaves(self, node: SimNode) -> None:
+    def leaves(self, node: Machine) -> None:
         """The operator removes a node (1): from now on, whoever tells what it wrote keeps that for it."""
         running = [each for each in self._world.nodes.values() if each.process is not None]
         heads = {each.name: each.process.replica.heads() for each in running if each.process is not None}
@@ -186,7 +187,7 @@ class Invariants(Agreement):
                 )
                 asked.holders = tuple(dict.fromkeys((*asked.holders, *others)))
 
-    def caught_up(self, node: SimNode) -> None:
+    def caught_up(self, node: Machine) -> None:
         """Who says so for the first time holds all that a member told it once, as far as it is believed."""
         process = node.process
         if process is None or node.disk.joined or not process.replica.joined:
@@ -201,7 +202,7 @@ class Invariants(Agreement):
         reached = any(all(held(*place) for place in heads.items()) for heads in told)
         self._require(reached or not process.addresses, 5, node.name, lambda: "says that it has caught up")
 
-    def _prefix(self, node: SimNode, started_at: float, origin: Origin, head: int) -> None:
+    def _prefix(self, node: Machine, started_at: float, origin: Origin, head: int) -> None:
         checked = self._checked_heads.get((node.name, started_at, origin), 0)
         for sequence in range(checked + 1, self._certain(origin, head) + 1):
             entry = self.contents.get((origin, sequence))
@@ -210,7 +211,7 @@ class Invariants(Agreement):
             self._require(held, 2, node.name, lambda: f"head {head} of {origin} without an earlier entry")
         self._checked_heads[(node.name, started_at, origin)] = head
 
-    def _honest(self, node: SimNode, started_at: float, origin: Origin, stale_s: float) -> None:
+    def _honest(self, node: Machine, started_at: float, origin: Origin, stale_s: float) -> None:
         process, acknowledged = node.process, self.acknowledged.get(origin, [])
         assert process is not None
         place = (node.name, started_at, origin)

@@ -11,7 +11,7 @@ from cluster.sim.client import Request, entry_over_at
 from stsd.revocation.messages import Batch, Origin
 
 if TYPE_CHECKING:
-    from cluster.sim.node import SimNode
+    from cluster.sim.machine import Machine
     from cluster.sim.world import World
 
 
@@ -39,12 +39,12 @@ class Judging:
         self._checked_heads: dict[tuple[str, float, Origin], int] = {}
         self._checked_acks: dict[tuple[str, float, Origin], int] = {}
 
-    def _believed(self, node: SimNode, batch: Batch) -> None:
+    def _believed(self, node: Machine, batch: Batch) -> None:
         assert node.process is not None
         limit = inf if batch.origin in node.origins else self._limit(node, batch.origin)
         self._require(batch.last <= limit, 11, node.name, lambda: f"{batch.origin} is believed up to {batch.last}")
 
-    def _limit(self, node: SimNode, origin: Origin) -> float:
+    def _limit(self, node: Machine, origin: Origin) -> float:
         """How far a node should believe an origin, by the peer set that it knows."""
         assert node.process is not None
         key = next(each.origins[origin] for each in self._world.nodes.values() if origin in each.origins)
@@ -62,17 +62,17 @@ class Judging:
         return sequence if place is None else min(sequence, place - 1)
 
     @staticmethod
-    def _lost(node: SimNode, asked: Request) -> bool:
+    def _lost(node: Machine, asked: Request) -> bool:
         """Whether a disk lost an entry that it had, or the way to it, by no fault of its node. What stands behind a
         gap is written anew by its author only, so with the author's disk gone too, two disks were hurt."""
         behind_damage = asked.node != node.name and asked.origin in node.disk.damaged_logs
         return node.wiped or node.removed or behind_damage or asked.on(node.disk.damaged)
 
-    def _over(self, node: SimNode, entry: bytes) -> bool:
+    def _over(self, node: Machine, entry: bytes) -> bool:
         """Whether an entry may have been dropped at a node: over, by the latest that its clock may have said."""
         return entry_over_at(entry) <= node.now + 2 * self._world.skew_s_max
 
-    def _enforced(self, node: SimNode, asked: Request) -> None:
+    def _enforced(self, node: Machine, asked: Request) -> None:
         """The session that a revocation was meant for is refused, if it is still alive."""
         if asked.revocation.kind in node.unknown_kinds:
             return

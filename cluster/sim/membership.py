@@ -19,7 +19,7 @@ from stsd.revocation.peer_records import Peer
 from stsd.revocation.peer_set import PeerSet
 
 if TYPE_CHECKING:
-    from cluster.sim.node import SimNode
+    from cluster.sim.machine import Machine
 
 Records = Callable[[], Iterable[bytes]]
 Done = Callable[[str], None]
@@ -41,7 +41,7 @@ class Membership:
     nothing."""
 
     def __init__(
-        self, node: SimNode, peers: PeerSet, changed: Callable[[], None], refused: Callable[[str], None]
+        self, node: Machine, peers: PeerSet, changed: Callable[[], None], refused: Callable[[str], None]
     ) -> None:
         self.peers = peers
         self._node, self._changed, self._refused = node, changed, refused
@@ -52,7 +52,7 @@ class Membership:
         """Whether this node belongs to the cluster no more."""
         return not self.believes(self._node)
 
-    def believes(self, machine: SimNode) -> bool:
+    def believes(self, machine: Machine) -> bool:
         """Whether a machine belongs to the cluster, so that its messages are heard."""
         return self.peers.is_member(machine.region, machine.signer.public_key)
 

@@ -16,6 +16,7 @@ from cluster.sim.clients import Clients
 from cluster.sim.disk import Disk
 from cluster.sim.faults import FAULTS, Undo
 from cluster.sim.invariants import Invariants
+from cluster.sim.machine import Machine
 from cluster.sim.membership import Membership
 from cluster.sim.network import FAIR, MAX_ROUND_TRIP_S, Delay, Network
 from cluster.sim.node import SimNode
@@ -92,7 +93,7 @@ class World:
         self.checks = Invariants(self)
         encoded = seed % 8 == 0 and delay_s is None
         self.network = Network(self.scheduler, self._deliver, self._forged, encoded=encoded, delay_s=delay_s)
-        self.arrived: Callable[[SimNode, Request], None] = lambda node, asked: None
+        self.arrived: Callable[[Machine, Request], None] = lambda node, asked: None
         """Hears when a node enforces what another one stored."""
         self.history: list[tuple[float, str, str]] = []
         self.sessions: list[Issued] = []

@@ -15,7 +15,8 @@ from cluster.node_metrics import NodeCounts
 from cluster.sim import client
 from cluster.sim.client import Request
 from cluster.sim.disk import Disk
-from cluster.sim.node import Process, SimNode
+from cluster.sim.machine import Process
+from cluster.sim.node import SimNode
 from cluster.sim.world import Kinds, World
 from cluster.virtual.calls import Calls
 from stsd.principal import Principal, Session

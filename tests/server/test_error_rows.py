@@ -3,86 +3,44 @@
 from __future__ import annotations
 
 import json
-import time
-import xml.etree.ElementTree as ET
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlencode
 
 import pytest
 import requests
 
 from stsd import errors
-from stsd.authn import sigv4
 from stsd.errors import FAULT_NAMESPACE, STS_NAMESPACE
-from stsd.wire import forwarded
-from tests.running import RunningNode, post_signed, running_node, signing, sts_with, wait_for
-from tests.world.worlds import ACME, GLOBEX, account, allow, deny, key, role, user, world
-
-SECRET = "x" * 40
-BOB, EVE, ROOT, OFF = (f"AKIARTX3GSDSQ{letter * 7}" for letter in "BCDE")
-ERIN, JOAN = "AKIAWO645SY5OAAAAAAA", "AKIAWO645SY5OBBBBBBB"
-DEPLOY = f"arn:aws:iam::{ACME}:role/deploy"
-OPEN = f"arn:aws:iam::{ACME}:role/open"
-TAGGED = f"arn:aws:iam::{ACME}:role/tagged"
-GLOBAL = "global"
-SECOND = f"arn:aws:iam::{ACME}:role/second"
-MAY_SET = ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"]
-SETS = {"Effect": "Allow", "Principal": {"AWS": ACME}, "Action": MAY_SET}
-LETS_SET = {"Version": "2012-10-17", "Statement": SETS}
-WORLD = world(
-    account(
-        OutboundWebIdentityFederation=True,
-        RootAccessKeys=[key(ROOT)],
-        Users=[
-            user("bob", Administrator=True, AccessKeys=[key(BOB), key(OFF, Status="Inactive")]),
-            user("eve", AccessKeys=[key(EVE)], Policies={"no": deny("sts:GetAccessKeyInfo")}),
-        ],
-        Roles=[
-            role("deploy", MaxSessionDuration=7200, Policies={"all": allow("*")}),
-            {"RoleName": "open", "AssumeRolePolicyDocument": LETS_SET, "Policies": {"all": allow("*")}},
-            {"RoleName": "second", "AssumeRolePolicyDocument": LETS_SET},
-            role("tagged", f"arn:aws:iam::{ACME}:user/bob"),
-        ],
-    ),
-    account(
-        GLOBEX,
-        Users=[
-            user("erin", AccessKeys=[key(ERIN)], Policies={"all": allow("*")}),
-            user("joan", AccessKeys=[key(JOAN)]),
-        ],
-    ),
+from tests.running import wait_for
+from tests.server.rows import (
+    DEPLOY,
+    ERIN,
+    EVE,
+    GLOBAL,
+    INFO,
+    INVALID,
+    JOAN,
+    OFF,
+    OPEN,
+    ROOT,
+    SECRET,
+    TAGGED,
+    WEB,
+    WHO,
+    Row,
+    assume,
+    error_of,
+    send,
 )
+from tests.world.worlds import ACME, GLOBEX, allow
+
+pytestmark = pytest.mark.processes
 WRONG = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key"
     " and signing method. Consult the service documentation for details."
 )
 WRONGLY = {"secret_access_key": "y" * 40}
-INVALID = "The security token included in the request is invalid."
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row: what is sent, and what comes back. `message` None is no Message element."""
-
-    id: str
-    sent: dict[str, str]
-    status: int
-    code: str
-    message: str | None
-    key: str = BOB
-    namespace: str = STS_NAMESPACE
-    signed: dict[str, Any] = field(default_factory=dict)
-    endpoint: str = "regional"
-    node: str = "node"
-    signs: bool = True
-
-
-def assume(**more: str) -> dict[str, str]:
-    return {"Action": "AssumeRole", "RoleArn": DEPLOY, "RoleSessionName": "s1", **more}
 
 
 def clause(value: str, path: str, said: str) -> str:
@@ -94,9 +52,6 @@ def tags(count: int) -> dict[str, str]:
     return {f"Tags.member.{number + 1}.{name}": value for number, name, value in named}
 
 
-WHO = {"Action": "GetCallerIdentity"}
-INFO = {"Action": "GetAccessKeyInfo", "AccessKeyId": BOB}
-WEB = {"Action": "GetWebIdentityToken", "Audience.member.1": "a", "SigningAlgorithm": "RS256"}
 ROOT_TASK = "arn:aws:iam::aws:policy/root-task/IAMAuditRootUserCredentials"
 AS_ROOT = {"Action": "AssumeRoot", "TargetPrincipal": GLOBEX, "TaskPolicyArn.arn": ROOT_TASK}
 ROWS = [
@@ -250,56 +205,6 @@ ROWS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def nodes(tmp_path_factory) -> Iterator[dict[str, RunningNode]]:
-    folder = tmp_path_factory.mktemp("rows")
-    file = folder / "world.json"
-    file.write_text(json.dumps(WORLD))
-    with (
-        running_node(folder / "node", "--world", str(file)) as node,
-        running_node(folder / "opt_in", "--world", str(file), region="af-south-1") as opt_in,
-        running_node(folder / "quota", "--world", str(file), "--quota", "1") as quota,
-        running_node(folder / "clock", "--world", str(file), "--unsafe-test-hooks") as clock,
-    ):
-        yield {"node": node, "opt_in": opt_in, "quota": quota, "clock": clock}
-
-
-def send(row: Row, nodes: dict[str, RunningNode], **headers: str) -> requests.Response:
-    node = nodes[row.node]
-    body = urlencode({"Version": "2011-06-15", **row.sent}).encode()
-    given = {"Host": node.url.partition("://")[2], "Content-Type": "application/x-www-form-urlencoded", **headers}
-    if row.signs:
-        how = {
-            "access_key_id": row.key,
-            "secret_access_key": SECRET,
-            "region": "us-east-1",
-            "service": "sts",
-            "session_token": None,
-            "amz_date": time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()),
-            **row.signed,
-        }
-        given |= sigv4.sign("POST", "/", "", given, body, **how)
-    if row.endpoint == GLOBAL:
-        cluster_key = bytes.fromhex((node.data_dir / "cluster.key").read_text().strip())
-        binding = given["Authorization"]
-        router_key = forwarded.router_key(cluster_key)
-        given[forwarded.HEADER] = forwarded.mark(router_key, "global", "192.0.2.1", True, time.time(), binding)
-    return requests.post(node.url, body, headers=given, timeout=10)
-
-
-def error_of(answer: requests.Response, namespace: str) -> tuple[str, str | None]:
-    """Code and message of a refusal whose envelope is as spec 1.3 says."""
-    assert answer.headers["Content-Type"] == "text/xml"
-    root = ET.fromstring(answer.text)
-    assert root.tag == f"{{{namespace}}}ErrorResponse"
-    assert [child.tag for child in root] == [f"{{{namespace}}}Error", f"{{{namespace}}}RequestId"]
-    assert root.findtext(f"{{{namespace}}}RequestId") == answer.headers["x-amzn-RequestId"]
-    error = root.find(f"{{{namespace}}}Error")
-    assert error is not None
-    assert error.findtext(f"{{{namespace}}}Type") == ("Sender" if answer.status_code < 500 else "Receiver")
-    return error.findtext(f"{{{namespace}}}Code") or "", error.findtext(f"{{{namespace}}}Message")
-
-
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.id)
 def test_a_refusal_is_as_the_specification_has_it(nodes, row):
     answer = send(row, nodes)
@@ -361,93 +266,10 @@ def test_an_account_over_its_quota_is_throttled(nodes):
     }
 
 
-def client(node: RunningNode) -> Any:
-    return sts_with({"AccessKeyId": BOB, "SecretAccessKey": SECRET, "SessionToken": None}, node.url, "us-east-1")
-
-
-def refused_of(nodes: dict[str, RunningNode], issued: dict[str, Any], node: str = "node", **sent: str) -> Any:
-    """Status, code and message of what a session is refused; keyword `__` stands for the dot of a parameter."""
-    signer = signing(issued)
-    key_id = signer.pop("access_key_id")
-    sent = {name.replace("__", "."): text for name, text in sent.items()}
-    answer = send(Row("", sent, 0, "", "", key=key_id, signed=signer, node=node), nodes)
-    return (answer.status_code, *error_of(answer, STS_NAMESPACE))
-
-
-def test_refusals_of_a_users_session(nodes):
-    issued = client(nodes["node"]).get_session_token(DurationSeconds=900)["Credentials"]
-
-    def refused(**sent: str) -> Any:
-        return refused_of(nodes, issued, **sent)
-
-    said = "Cannot call GetSessionToken with session credentials"
-    assert refused(Action="GetSessionToken") == (403, "AccessDenied", said)
-    said = "Cannot call GetFederationToken with session credentials"
-    assert refused(Action="GetFederationToken", Name="ann") == (403, "AccessDenied", said)
-    said = "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining."
-    assert refused(**assume(DurationSeconds="7200")) == (400, "ValidationError", said)
-    assert refused(**WEB, DurationSeconds="3600") == (
-        403, "SessionDurationEscalationException", "The requested token would outlive the session that asks for it.",
-    )  # fmt: skip
-    changed = {**issued, "SessionToken": issued["SessionToken"][:-8] + "AAAAAAAA"}
-    assert refused_of(nodes, changed, **WHO) == (403, "InvalidClientTokenId", INVALID)
-
-
-def test_refusals_of_a_role_session_that_carries_tags_and_a_source_identity(nodes):
-    tag = {"Key": "Dept", "Value": "eng"}
-    issued = client(nodes["node"]).assume_role(
-        RoleArn=OPEN, RoleSessionName="s1", SourceIdentity="bob", Tags=[tag], TransitiveTagKeys=["Dept"]
-    )["Credentials"]
-
-    def refused(**sent: str) -> Any:
-        return refused_of(nodes, issued, **assume(**sent))
-
-    said = "The source identity is already set for this assume role session"
-    assert refused(RoleArn=SECOND, SourceIdentity="eve") == (400, "ValidationError", said)
-    said = (
-        "One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from the"
-        " calling session."
-    )
-    again = {"Tags__member__1__Key": "dept", "Tags__member__1__Value": "hr"}
-    assert refused(RoleArn=SECOND, **again) == (400, "InvalidParameterValue", said)
-    said = f"User: arn:aws:sts::{ACME}:assumed-role/open/s1 is not authorized to perform: sts:TagSession on resource:"
-    assert refused(RoleArn=DEPLOY) == (403, "AccessDenied", f"{said} {DEPLOY}")
-
-
-@pytest.mark.parametrize(
-    ("policy", "because"),
-    [
-        (allow("s3:*"), "because no session policy allows the sts:GetAccessKeyInfo action"),
-        (deny("sts:GetAccessKeyInfo"), "with an explicit deny in a session policy"),
-    ],
-    ids=["none allows", "one denies"],
-)
-def test_a_refusal_by_a_session_policy_says_so(nodes, policy, because):
-    issued = client(nodes["node"]).assume_role(RoleArn=OPEN, RoleSessionName="s1", Policy=json.dumps(policy))
-    said = f"User: arn:aws:sts::{ACME}:assumed-role/open/s1 is not authorized to perform: sts:GetAccessKeyInfo"
-    assert refused_of(nodes, issued["Credentials"], **INFO) == (403, "AccessDenied", f"{said} {because}")
-
-
-OVER = (403, "ExpiredToken", "The security token included in the request is expired")
-
-
-def test_a_session_that_is_over_by_time_is_told_whatever_its_signature(nodes):
-    node = nodes["clock"]
-    issued = client(node).get_session_token(DurationSeconds=900)["Credentials"]
-    assert requests.post(f"{node.url}/_test/clock", json={"advance": 900}, timeout=5).ok
-    for credentials in (issued, {**issued, "SecretAccessKey": "y" * 40}):
-        assert refused_of(nodes, credentials, node="clock", **WHO) == OVER
-
-
-def test_a_session_that_is_over_by_a_cut_off_is_told_the_same(nodes):
-    node, bob = nodes["clock"], {"access_key_id": BOB, "secret_access_key": SECRET}
-    issued = client(node).assume_role(RoleArn=OPEN, RoleSessionName="s1")["Credentials"]
-    assert post_signed(node.url, "/v1/revocations", {"role_arn": OPEN}, bob, "us-east-1").ok
-    assert refused_of(nodes, issued, node="clock", **WHO) == OVER
-
-
 OTHER_ROWS = {
-    "test_error_rows.py": {"IncompleteSignature", "Throttling", "ExpiredToken", "SessionDurationEscalationException"},
+    "test_session_rows.py": {"ExpiredToken", "SessionDurationEscalationException"},
+    "test_signature_rows.py": {"IncompleteSignature"},
+    "test_error_rows.py": {"Throttling"},
     "test_web_identity_rows.py": {
         "InvalidIdentityToken", "ExpiredTokenException", "IDPCommunicationError", "IDPRejectedClaim", "InternalFailure",
     },

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stsd.errors import Throttling
-from stsd.quota import Quota
+from stsd.node import Node
+from stsd.quota import COUNTED, Quota
+from tests.authn import requests
+from tests.conftest import seeded
+from tests.operations import acting
+from tests.operations.acting import NOW
+from tests.world.worlds import ACME, GLOBEX, KEY_OF_ACME, account, key, role, user, world
 
 
 def passed(quota: Quota, account: str, now: float, tries: int = 100, endpoint: str = "regional") -> int:
@@ -62,3 +70,42 @@ def test_the_refusal_is_the_one_that_sdks_back_off_on():
     quota.take("a", "regional", 0.0)
     with pytest.raises(Throttling, match=r"^Rate exceeded$"):
         quota.take("a", "regional", 0.0)
+
+
+KEY_OF_GLOBEX = "AKIAWO645SY5OAAAAAAA"
+WORLD = world(
+    account(Users=[user("bob", Administrator=True, AccessKeys=[key()])]),
+    account(GLOBEX, Users=[user("erin", AccessKeys=[key(KEY_OF_GLOBEX)])], Roles=[role(principal=ACME)]),
+)
+ASSUME = {"Action": "AssumeRole", "RoleArn": f"arn:aws:iam::{GLOBEX}:role/deploy", "RoleSessionName": "s1"}
+WHO = {"Action": "GetCallerIdentity"}
+
+
+def codes(node: Node, access_key_id: str, *calls: dict[str, str]) -> list[str]:
+    """What becomes of calls that come at once: their codes."""
+    signer = {"access_key_id": access_key_id, "secret_access_key": "x" * 40}
+    forms = [urlencode({"Version": "2011-06-15", **call}).encode() for call in calls]
+    answers = [node.respond(requests.signed(body=form, **signer), NOW, NOW) for form in forms]
+    return [answer.code for answer in answers if answer is not None]
+
+
+def test_the_account_that_calls_pays_and_not_that_of_the_role():
+    node = Node(acting.view_of(WORLD, seeded(1)), b"k" * 32, quota=Quota(1))
+    assert codes(node, KEY_OF_ACME, ASSUME, WHO) == ["", "Throttling"]
+    assert codes(node, KEY_OF_GLOBEX, WHO, WHO) == ["", "Throttling"]
+
+
+def test_what_is_refused_counts_too_and_operations_outside_the_quota_do_not():
+    node = Node(acting.view_of(WORLD, seeded(1)), b"k" * 32, quota=Quota(1))
+    outside = {"Action": "GetWebIdentityToken"}
+    assert codes(node, KEY_OF_ACME, outside, outside, WHO, outside) == ["ValidationError"] * 2 + ["", "ValidationError"]
+    for action in sorted(COUNTED):
+        assert codes(node, KEY_OF_ACME, {"Action": action}) == ["Throttling"]
+    assert codes(node, KEY_OF_GLOBEX, {"Action": "AssumeRole"}, WHO) == ["ValidationError", "Throttling"]
+
+
+def test_the_operations_that_share_the_quota_are_those_of_the_specification():
+    names = (
+        "AssumeRole DecodeAuthorizationMessage GetAccessKeyInfo GetCallerIdentity GetFederationToken GetSessionToken"
+    )
+    assert set(names.split()) == COUNTED

@@ -48,7 +48,8 @@ class Result:
 
 
 def run(call: Call, caller: Caller, request: Request, view: View, now: float) -> Result:
-    """A signed ID token. Raises the errors of spec 3.11."""
+    """A signed ID token. Raises the errors of spec 3.11; what the account has not enabled is told before who may not,
+    as whatever is no question of permission (spec 1.1.2)."""
     arguments = constraints.validate("GetWebIdentityToken", call.parameters)
     algorithm, audience = arguments["SigningAlgorithm"], tuple(arguments["Audience"])
     if algorithm not in web_identity.ALGORITHMS:
@@ -107,7 +108,8 @@ def _authorize(caller: Caller, tags: SessionTags, keys: Context, view: View) -> 
 
 
 def _about(caller: Caller, passed: session_tags.Tags, keys: Context, view: View) -> dict[str, Any]:
-    """What the token tells of its subject; what there is not is left out."""
+    """What the token tells of its subject; what there is not is left out. The organization of a world has no id, so
+    there are no `org_id` and no `ou_path`."""
     principal, session = caller.principal, caller.session
     tags = dict(getattr(view.holder(principal), "tags", {}))
     if session is not None:

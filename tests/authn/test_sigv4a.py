@@ -39,7 +39,7 @@ BOB = f"arn:aws:iam::{ACME}:user/bob"
 
 def sign(
     key_id: str, secret: str, token: str | None = None, *, regions: str = "us-east-1", query: bool = False,
-    service: str = "sts",
+    service: str = "sts", at: float = NOW,
 ) -> Request:  # fmt: skip
     """A request as the AWS common runtime signs it."""
     given = HttpHeaders([("Host", "sts.test")])
@@ -53,7 +53,7 @@ def sign(
         credentials_provider=AwsCredentialsProvider.new_static(key_id, secret, token),
         region=regions,
         service=service,
-        date=datetime.fromtimestamp(NOW, UTC),
+        date=datetime.fromtimestamp(at, UTC),
         signed_body_value=sha256(b"" if query else BODY).hexdigest(),
         expiration_in_seconds=60 if query else None,
     )

@@ -7,22 +7,25 @@ from typing import Any
 
 import pytest
 
-from stsd.errors import PackedPolicyTooLarge
-from stsd.operations.sts import assume_role
+from stsd.errors import AccessDenied, PackedPolicyTooLarge
+from stsd.operations.sts import assume_role, assume_root
 from stsd.tokens.session_token import MAX_TOKEN_CHARACTERS
 from tests.operations import acting
-from tests.world.worlds import ACME, account, allow, role, user, world
+from tests.world.worlds import ACME, GLOBEX, account, allow, role, user, world
 
 NAME = "r" * 64
 ROLE = f"arn:aws:iam::{ACME}:role/{NAME}"
 BOB = f"arn:aws:iam::{ACME}:user/bob"
+TASK = "arn:aws:iam::aws:policy/root-task/IAMAuditRootUserCredentials"
 
 
 @pytest.fixture
 def view(entropy):
     chaining = role(NAME, Policies={"all": allow("*")})
     chaining["AssumeRolePolicyDocument"]["Statement"][0]["Principal"] = {"AWS": [BOB, ROLE]}
-    return acting.view_of(world(account(Users=[user("bob")], Roles=[chaining])), entropy)
+    accounts = world(account(Users=[user("bob")], Roles=[chaining]), account(GLOBEX))
+    organization = {"ManagementAccount": ACME, "CentralizedRootAccess": ["RootCredentialsManagement"]}
+    return acting.view_of({**accounts, "Organization": organization}, entropy)
 
 
 def assume(view, caller, **more: str) -> Any:
@@ -46,6 +49,17 @@ def test_the_largest_session_at_the_end_of_the_longest_chain_fits_into_a_header(
     assert issued.packed_policy_size == 100
     assert len(issued.credentials.session_token) < MAX_TOKEN_CHARACTERS
     assert acting.session(view, issued.credentials.session_token).session.filtered
+
+
+def test_no_session_is_made_from_a_chain_of_more_than_sixteen(view):
+    caller = acting.user(view, BOB)
+    for _ in range(17):
+        caller = acting.session(view, assume(view, caller).credentials.session_token)
+    with pytest.raises(AccessDenied, match=r"^Roles may not be chained more than 16 deep\.$"):
+        assume(view, caller)
+    call = acting.call("AssumeRoot", TargetPrincipal=GLOBEX, TaskPolicyArn__arn=TASK)
+    with pytest.raises(AccessDenied, match=r"^Roles may not be chained more than 16 deep\.$"):
+        assume_root.run(call, caller, acting.request(), view, acting.NOW)
 
 
 @pytest.mark.parametrize(

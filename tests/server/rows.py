@@ -23,6 +23,7 @@ DEPLOY = f"arn:aws:iam::{ACME}:role/deploy"
 OPEN = f"arn:aws:iam::{ACME}:role/open"
 TAGGED = f"arn:aws:iam::{ACME}:role/tagged"
 GLOBAL = "global"
+READ_OF_GLOBEX = f"arn:aws:iam::{GLOBEX}:policy/Read"
 SECOND = f"arn:aws:iam::{ACME}:role/second"
 MAY_SET = ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"]
 SETS = {"Effect": "Allow", "Principal": {"AWS": ACME}, "Action": MAY_SET}
@@ -44,6 +45,7 @@ WORLD = world(
     ),
     account(
         GLOBEX,
+        ManagedPolicies=[{"PolicyName": "Read", "Document": allow("s3:GetObject")}],
         Users=[
             user("erin", AccessKeys=[key(ERIN)], Policies={"all": allow("*")}),
             user("joan", AccessKeys=[key(JOAN)]),

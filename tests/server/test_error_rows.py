@@ -23,6 +23,7 @@ from tests.server.rows import (
     JOAN,
     OFF,
     OPEN,
+    READ_OF_GLOBEX,
     ROOT,
     SECRET,
     TAGGED,
@@ -140,6 +141,9 @@ ROWS = [
     Row("message that does not open", {"Action": "DecodeAuthorizationMessage", "EncodedMessage": "m"}, 400,
         "InvalidAuthorizationMessageException", "Message is not valid"),
     Row("policy that is none", assume(Policy="{"), 400, "MalformedPolicyDocument", "Syntax errors in policy."),
+    *(Row(f"managed policy {why}", assume(RoleArn=OPEN, **{"PolicyArns.member.1.arn": arn}), 400,
+        "MalformedPolicyDocument", f"Policy {arn} does not exist or is not attachable.") for why, arn in {
+        "that is not there": f"arn:aws:iam::{ACME}:policy/none", "of another account": READ_OF_GLOBEX}.items()),
     Row("policy of a federated user that is none", {"Action": "GetFederationToken", "Name": "ann", "Policy": "{"}, 400,
         "MalformedPolicyDocument", "Syntax errors in policy."),
     Row("tags too large", assume(RoleArn=OPEN, **{f"Tags.member.{n}.{name}": str(n) + "v" * 250 * (name == "Value")

@@ -10,7 +10,22 @@ import requests
 
 from stsd.errors import STS_NAMESPACE
 from tests.running import RunningNode, post_signed, signing, sts_with
-from tests.server.rows import BOB, DEPLOY, INFO, INVALID, OPEN, SECOND, SECRET, WEB, WHO, Row, assume, error_of, send
+from tests.server.rows import (
+    BOB,
+    DEPLOY,
+    GLOBAL,
+    INFO,
+    INVALID,
+    OPEN,
+    SECOND,
+    SECRET,
+    WEB,
+    WHO,
+    Row,
+    assume,
+    error_of,
+    send,
+)
 from tests.world.worlds import ACME, allow, deny
 
 pytestmark = pytest.mark.processes
@@ -20,9 +35,11 @@ def client(node: RunningNode) -> Any:
     return sts_with({"AccessKeyId": BOB, "SecretAccessKey": SECRET, "SessionToken": None}, node.url, "us-east-1")
 
 
-def refused_of(nodes: dict[str, RunningNode], issued: dict[str, Any], node: str = "node", **sent: str) -> Any:
+def refused_of(
+    nodes: dict[str, RunningNode], issued: dict[str, Any], node: str = "node", region: str = "us-east-1", **sent: str
+) -> Any:
     """Status, code and message of what a session is refused; keyword `__` stands for the dot of a parameter."""
-    signer = signing(issued)
+    signer = {**signing(issued), "region": region}
     key_id = signer.pop("access_key_id")
     sent = {name.replace("__", "."): text for name, text in sent.items()}
     answer = send(Row("", sent, 0, "", "", key=key_id, signed=signer, node=node), nodes)
@@ -81,6 +98,17 @@ def test_a_refusal_by_a_session_policy_says_so(nodes, policy, because):
     issued = client(nodes["node"]).assume_role(RoleArn=OPEN, RoleSessionName="s1", Policy=json.dumps(policy))
     said = f"User: arn:aws:sts::{ACME}:assumed-role/open/s1 is not authorized to perform: sts:GetAccessKeyInfo"
     assert refused_of(nodes, issued["Credentials"], **INFO) == (403, "AccessDenied", f"{said} {because}")
+
+
+def test_a_token_of_the_global_endpoint_is_invalid_in_an_opt_in_region_before_the_region_is_told(nodes):
+    row = Row("", {"Action": "GetSessionToken"}, 200, "", "", node="opt_in", endpoint=GLOBAL)
+    answer = send(row, nodes, Accept="application/json").json()
+    issued = answer["GetSessionTokenResponse"]["GetSessionTokenResult"]["Credentials"]
+    assert refused_of(nodes, issued, node="opt_in", region="af-south-1", **WHO) == (
+        403,
+        "InvalidClientTokenId",
+        INVALID,
+    )
 
 
 OVER = (403, "ExpiredToken", "The security token included in the request is expired")

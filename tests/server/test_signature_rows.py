@@ -10,6 +10,7 @@ import requests
 
 from stsd.authn import sigv4
 from stsd.errors import STS_NAMESPACE, SignatureDoesNotMatch
+from tests.authn import test_sigv4a as common_runtime
 from tests.running import RunningNode
 from tests.server.rows import error_of
 
@@ -111,3 +112,18 @@ def test_the_host_does_not_name_the_region(node):
 def test_what_cannot_be_decoded_is_malformed_before_action_and_signature_are_looked_at(node, body):
     answer = requests.post(node.url, body, headers=FORM, timeout=5)
     assert told(answer) == ((400, "MalformedInput"), None)
+
+
+@pytest.mark.parametrize("query", [False, True], ids=["header", "presigned"])
+def test_a_request_signed_for_several_regions_at_once(node, query):
+    keys = node.keys("acme-bob")
+
+    def answer(regions: str, secret: str) -> requests.Response:
+        sent = common_runtime.sign(keys["access_key_id"], secret, regions=regions, query=query, at=time.time())
+        url = f"{node.url}/?{sent.query}" if query else node.url
+        return requests.request(sent.method, url, data=sent.body, headers=dict(sent.headers.items()), timeout=5)
+
+    assert answer("us-*,eu-west-1", keys["secret_access_key"]).status_code == 200
+    assert told(answer("us-*,eu-west-1", "y" * 40)) == (MISMATCH, WRONG)
+    said = "Credential should be scoped to a valid region. "
+    assert told(answer("eu-*", keys["secret_access_key"])) == (MISMATCH, said)

@@ -55,6 +55,7 @@ def tags(count: int) -> dict[str, str]:
 
 ROOT_TASK = "arn:aws:iam::aws:policy/root-task/IAMAuditRootUserCredentials"
 AS_ROOT = {"Action": "AssumeRoot", "TargetPrincipal": GLOBEX, "TaskPolicyArn.arn": ROOT_TASK}
+TRADE = {"Action": "GetDelegatedAccessToken", "TradeInToken": "t"}
 ROWS = [
     # 1.4
     Row("unknown action", {"Action": "X"}, 400, "InvalidAction", "Could not find operation X for version 2011-06-15",
@@ -68,6 +69,8 @@ ROWS = [
     Row("AssumeRoot at the global endpoint", AS_ROOT, 400, "InvalidAction", "Unknown Operation",
         namespace=FAULT_NAMESPACE, endpoint=GLOBAL),
     Row("GetWebIdentityToken at the global endpoint", WEB, 400, "InvalidAction",
+        "Operation not supported on STS global endpoint", namespace=FAULT_NAMESPACE, endpoint=GLOBAL),
+    Row("GetDelegatedAccessToken at the global endpoint", TRADE, 400, "InvalidAction",
         "Operation not supported on STS global endpoint", namespace=FAULT_NAMESPACE, endpoint=GLOBAL),
     Row("malformed integer", assume(DurationSeconds="1.5"), 400, "MalformedInput", None),
     Row("empty integer", assume(DurationSeconds=""), 400, "MalformedInput", "missing value for decimal type"),
@@ -116,7 +119,7 @@ ROWS = [
     Row("web identity token of who may not", WEB, 403, "AccessDenied", f"User: arn:aws:iam::{ACME}:user/eve is not"
         f" authorized to perform: sts:GetWebIdentityToken on resource: arn:aws:sts::{ACME}:self because no"
         " identity-based policy allows the sts:GetWebIdentityToken action", key=EVE),
-    Row("trade-in token of nobody", {"Action": "GetDelegatedAccessToken", "TradeInToken": "t"}, 403, "AccessDenied",
+    Row("trade-in token of nobody", TRADE, 403, "AccessDenied",
         "The trade-in token included in the request is invalid."),
     Row("root user of an account that is no member", AS_ROOT, 403, "AccessDenied", f"User: arn:aws:iam::{ACME}:user/bob"
         f" is not authorized to perform: sts:AssumeRoot on resource: arn:aws:iam::{GLOBEX}:root"),

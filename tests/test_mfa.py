@@ -82,6 +82,55 @@ def test_a_device_has_nine_verifications_in_three_minutes_right_or_wrong():
     assert isinstance(use(codes, code(start + 180), start + 180), UsedStep)
 
 
+def test_a_code_given_late_counts_until_its_window_is_over():
+    codes = UsedCodes()
+    start = NOW - NOW % WINDOW_S
+    assert isinstance(use(codes, code(start - DRIFT_STEPS * STEP_S), start), UsedStep)
+    for _ in range(MAX_VERIFICATIONS - 1):
+        use(codes, "000000", start)
+    with pytest.raises(OverBudget):
+        use(codes, code(start + 179), start + 179)
+
+
+def test_codes_that_are_being_stored_count_already():
+    codes = UsedCodes()
+    for step in range(-DRIFT_STEPS, DRIFT_STEPS + 1):
+        assert isinstance(codes.verify(DEVICE, SEED, code(NOW + step * STEP_S), NOW), UsedStep)
+    for _ in range(MAX_VERIFICATIONS - (2 * DRIFT_STEPS + 1)):
+        use(codes, "000000")
+    with pytest.raises(OverBudget):
+        use(codes, "000000")
+
+
+@pytest.mark.parametrize("heard_of", ["before it was stored here", "after it was stored here"])
+def test_a_code_used_here_counts_here_though_another_region_tells_of_it_too(heard_of):
+    codes = UsedCodes()
+    used = codes.verify(DEVICE, SEED, code(NOW), NOW)
+    assert isinstance(used, UsedStep)
+    for here in (False, True) if heard_of == "before it was stored here" else (True, False):
+        codes.add(used, NOW, here=here)
+    for _ in range(MAX_VERIFICATIONS - 1):
+        assert isinstance(use(codes, "000000"), Failed)
+    with pytest.raises(OverBudget):
+        use(codes, "000000")
+
+
+def test_a_code_that_another_region_took_meanwhile_stays_used_though_it_could_not_be_stored_here():
+    codes = UsedCodes()
+    first = codes.verify(DEVICE, SEED, code(NOW), NOW)
+    assert isinstance(first, UsedStep)
+    codes.add(first, NOW, here=False)
+    codes.release(first)
+    assert isinstance(use(codes, code(NOW)), Failed)
+
+
+def test_failures_of_a_window_do_not_count_in_the_next_one():
+    codes = UsedCodes()
+    for now in (NOW, NOW + WINDOW_S):
+        for failures in range(1, MAX_VERIFICATIONS + 1):
+            assert use(codes, "000000", now) == Failed(DEVICE, int(now) // WINDOW_S, failures)
+
+
 def test_failures_survive_a_restart():
     codes = UsedCodes()
     codes.restore(Failed(DEVICE, int(NOW) // WINDOW_S, MAX_VERIFICATIONS))

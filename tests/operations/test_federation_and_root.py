@@ -12,6 +12,7 @@ from stsd.authz.evaluate import Decision, Match
 from stsd.errors import (
     AccessDenied,
     InvalidAuthorizationMessageException,
+    MalformedPolicyDocument,
     RegionDisabledException,
     ValidationError,
 )
@@ -115,6 +116,47 @@ def test_tags_of_a_federated_user_need_tag_session(entropy):
     federate(view, caller)
 
 
+def test_a_federated_user_has_the_tags_that_were_passed_and_not_those_of_its_maker(entropy):
+    condition = {"StringEquals": {"aws:RequestTag/Dept": "eng"}, "ForAllValues:StringEquals": {"aws:TagKeys": ["Dept"]}}
+    policy = allow("sts:*")
+    policy["Statement"][0]["Condition"] = condition
+    view = acting.view_of(
+        world(account(Users=[user("bob", Tags={"Dept": "hr", "Cost": "1"}, Policies={"tagged": policy})])), entropy
+    )
+    bob = acting.user(view, BOB)
+    tagged = {"Tags__member__1__Key": "Dept", "Tags__member__1__Value": "eng"}
+    result = federate(view, bob, **tagged)
+    assert result.packed_policy_size == 2
+    keys = context.build(acting.request(), acting.session(view, result.credentials.session_token), view, acting.NOW)
+    assert {key: value for key, value in keys.items() if "tag" in key} == {"aws:principaltag/dept": "eng"}
+    for wrong in ({}, tagged | {"Tags__member__1__Value": "hr"}, tagged | {"Tags__member__1__Key": "dept"}):
+        with pytest.raises(AccessDenied):
+            federate(view, bob, **wrong)
+
+
+def test_managed_session_policies_of_a_federated_user_are_known_and_limit(view):
+    bob = acting.user(view, BOB)
+    task = TASK + "S3UnlockBucketPolicy"
+    token = federate(view, bob, PolicyArns__member__1__arn=task).credentials.session_token
+    assert may(view, token, "s3:GetBucketPolicy")
+    assert not may(view, token, "s3:GetObject")
+    unknown = f"arn:aws:iam::{ACME}:policy/None"
+    with pytest.raises(MalformedPolicyDocument, match=rf"^Policy {unknown} does not exist or is not attachable\.$"):
+        federate(view, bob, PolicyArns__member__1__arn=unknown)
+
+
+@pytest.mark.parametrize(("who", "sent", "lasts_s"), [
+    ("bob", {}, 43_200), ("bob", {"DurationSeconds": "129600"}, 129_600), ("root", {}, 3_600),
+    ("root", {"DurationSeconds": "129600"}, 3_600), ("root", {"DurationSeconds": "900"}, 900),
+])  # fmt: skip
+def test_how_long_the_sessions_of_users_and_root_users_last(view, who, sent, lasts_s):
+    caller = root(view) if who == "root" else acting.user(view, BOB)
+    call = acting.call("GetSessionToken", **sent)
+    issued = get_session_token.run(call, caller, acting.request(), view, acting.NOW)
+    for credentials in (federate(view, caller, **sent).credentials, issued.credentials):
+        assert credentials.expiration == int(acting.NOW) + lasts_s
+
+
 def test_a_federated_user_may_call_nothing_but_get_caller_identity(view):
     caller = acting.session(
         view, federate(view, acting.user(view, BOB), Policy=json.dumps(allow("*"))).credentials.session_token
@@ -129,6 +171,17 @@ def test_a_federated_user_may_call_nothing_but_get_caller_identity(view):
     ask = acting.call("GetAccessKeyInfo", AccessKeyId="AKIARTX3GSDSQAAAAAAA")
     with pytest.raises(AccessDenied):
         get_access_key_info.run(ask, caller, acting.request(), view, acting.NOW)
+
+
+def test_a_federated_user_assumes_no_role_not_even_one_that_names_it(entropy):
+    ann = f"arn:aws:sts::{ACME}:federated-user/ann"
+    roles = [role("of-account"), role("of-ann", ann), role("of-all", "*")]
+    view = acting.view_of(world(account(Users=[user("bob", Policies={"all": allow("*")})], Roles=roles)), entropy)
+    issued = federate(view, acting.user(view, BOB), Policy=json.dumps(allow("*"))).credentials
+    for name in ("of-account", "of-ann", "of-all"):
+        call = acting.call("AssumeRole", RoleArn=f"arn:aws:iam::{ACME}:role/{name}", RoleSessionName="s1")
+        with pytest.raises(AccessDenied, match=r"is not authorized to perform: sts:AssumeRole on resource"):
+            assume_role.run(call, acting.session(view, issued.session_token), acting.request(), view, acting.NOW)
 
 
 def as_root(view: View, caller: Caller, target: str = GLOBEX, task: str = "IAMAuditRootUserCredentials", **more: str):
@@ -188,6 +241,56 @@ def test_who_is_not_let_be_root_hears_the_same_whatever_the_reason(view):
             as_root(view, caller, target, task)
 
 
+def test_only_the_management_account_and_its_delegates_are_root_elsewhere(entropy):
+    third = "777788889999"
+    erin, fred = (f"arn:aws:iam::{account_id}:user/erin" for account_id in (GLOBEX, third))
+    organization = {
+        "ManagementAccount": ACME,
+        "DelegatedAdministrators": [{"Account": GLOBEX, "Service": "iam.amazonaws.com"}],
+        "CentralizedRootAccess": ["RootCredentialsManagement"],
+    }
+    members = (account(each, Users=[user("erin", Policies={"all": allow("*")})]) for each in (GLOBEX, third))
+    view = acting.view_of({**world(account(), *members), "Organization": organization}, entropy)
+    as_root(view, acting.user(view, erin), third)
+    for caller, target in ((fred, GLOBEX), (fred, third), (erin, ACME)):
+        with pytest.raises(AccessDenied, match=rf"sts:AssumeRoot on resource: arn:aws:iam::{target}:root$"):
+            as_root(view, acting.user(view, caller), target)
+
+
+def test_policies_can_tell_the_task_and_the_account_of_a_root_session(entropy):
+    organization = {"ManagementAccount": ACME, "CentralizedRootAccess": ["RootCredentialsManagement", "RootSessions"]}
+    policy = allow("sts:AssumeRoot")
+    policy["Statement"][0]["Condition"] = {
+        "StringEquals": {"sts:TaskPolicyArn": TASK + "S3UnlockBucketPolicy", "aws:ResourceAccount": GLOBEX}
+    }
+    people = [user("bob", Policies={"audit": policy})]
+    members = account(Users=people), account(GLOBEX), account("777788889999")
+    view = acting.view_of({**world(*members), "Organization": organization}, entropy)
+    bob = acting.user(view, BOB)
+    as_root(view, bob, task="S3UnlockBucketPolicy")
+    for target, task in ((GLOBEX, "IAMAuditRootUserCredentials"), ("777788889999", "S3UnlockBucketPolicy")):
+        with pytest.raises(AccessDenied):
+            as_root(view, bob, target, task)
+
+
+def test_a_root_session_goes_on_under_the_source_identity_of_who_asked(entropy):
+    trusting = role(principal=BOB, Policies={"all": allow("*")})
+    trusting["AssumeRolePolicyDocument"]["Statement"][0]["Action"] = ["sts:AssumeRole", "sts:SetSourceIdentity"]
+    organization = {"ManagementAccount": ACME, "CentralizedRootAccess": ["RootCredentialsManagement"]}
+    made = world(account(Users=[user("bob")], Roles=[trusting]), account(GLOBEX))
+    view = acting.view_of({**made, "Organization": organization}, entropy)
+    call = acting.call(
+        "AssumeRole", RoleArn=f"arn:aws:iam::{ACME}:role/deploy", RoleSessionName="s1", SourceIdentity="bob"
+    )
+    issued = assume_role.run(call, acting.user(view, BOB), acting.request(), view, acting.NOW)
+    assert isinstance(issued, assume_role.Result)
+    result = as_root(view, acting.session(view, issued.credentials.session_token))
+    assert result.members()[1:] == (("SourceIdentity", "bob"),)
+    session = acting.session(view, result.credentials.session_token).session
+    assert session is not None
+    assert session.source_identity == "bob"
+
+
 def test_without_an_organization_nobody_is_root_elsewhere(entropy):
     view = acting.view_of(world(account(Users=[user("bob", Administrator=True)]), account(GLOBEX)), entropy)
     with pytest.raises(AccessDenied):
@@ -224,6 +327,8 @@ def test_a_message_opens_for_the_account_whose_request_was_denied(view, entropy)
 
 def test_no_trade_in_token_is_valid(view):
     call = acting.call("GetDelegatedAccessToken", TradeInToken="t")
+    with pytest.raises(AccessDenied, match=r"because no identity-based policy allows the sts:GetDelegatedAccessToken"):
+        get_delegated_access_token.run(call, acting.user(view, DAVE), acting.request(), view, acting.NOW)
     with pytest.raises(AccessDenied, match=r"trade-in token"):
         get_delegated_access_token.run(call, acting.user(view, BOB), acting.request(), view, acting.NOW)
 

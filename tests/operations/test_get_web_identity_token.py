@@ -122,8 +122,10 @@ def test_a_token_does_not_outlive_the_session_that_asks_for_it(view):
         "AssumeRole", RoleArn=f"arn:aws:iam::{ACME}:role/ops/deploy", RoleSessionName="s1", DurationSeconds="900"
     )
     issued = assume_role.run(call, caller(view, "bob"), acting.request(), view, acting.NOW).credentials
+    session = acting.session(view, issued.session_token)
+    assert ask(view, session, DurationSeconds="900").expiration == issued.expiration
     with pytest.raises(SessionDurationEscalationException):
-        ask(view, acting.session(view, issued.session_token), DurationSeconds="901")
+        ask(view, session, DurationSeconds="901")
 
 
 @pytest.mark.parametrize(
@@ -166,6 +168,28 @@ def test_who_is_refused(view):
         OutboundWebIdentityFederationDisabledException, match=r"OutboundWebIdentityFederation is disabled."
     ):
         ask(view, caller(view, "erin", GLOBEX))
+
+
+def test_policies_can_tell_what_is_asked_for(entropy):
+    policy = allow("sts:*")
+    policy["Statement"][0]["Condition"] = {
+        "ForAllValues:StringEquals": {"sts:IdentityTokenAudience": ["a", "b"], "aws:TagKeys": ["job"]},
+        "StringEquals": {"sts:SigningAlgorithm": "ES384", "aws:RequestTag/job": "7"},
+        "NumericLessThanEquals": {"sts:DurationSeconds": "60"},
+    }
+    made = account(OutboundWebIdentityFederation=True, Users=[user("bob", Policies={"some": policy})])
+    view = acting.view_of(world(made), entropy)
+    good = {"Audience.member.1": "a", "DurationSeconds": "60", "Tags.member.1.Key": "job", "Tags.member.1.Value": "7"}
+    ask(view, caller(view, "bob"), **good)
+    for wrong in (
+        {"Audience.member.2": "c"},
+        {"SigningAlgorithm": "RS256"},
+        {"DurationSeconds": "61"},
+        {"Tags.member.1.Value": "8"},
+        {"Tags.member.2.Key": "more", "Tags.member.2.Value": ""},
+    ):
+        with pytest.raises(AccessDenied):
+            ask(view, caller(view, "bob"), **good | wrong)
 
 
 def test_the_global_endpoint_does_not_have_it():

@@ -38,6 +38,7 @@ def view():
         trusting("open", BOB),
         trusting("next", f"arn:aws:iam::{ACME}:role/open"),
         trusting("fresh", BOB, Condition={"NumericLessThan": {"aws:MultiFactorAuthAge": "300"}}),
+        trusting("at-once", BOB, Condition={"NumericEquals": {"aws:MultiFactorAuthAge": "0"}}),
     ]
     people = [user("bob", MFADevices=devices), user("eve", MFADevices=[{"SerialNumber": SERIAL + "2"}])]
     made = account(Users=people, Roles=roles, RootAccessKeys=[key()], RootMFADevices=[{"SerialNumber": ROOT_SERIAL}])
@@ -110,7 +111,12 @@ def test_a_session_without_a_code_says_so(view):
 
 
 def test_the_code_is_fresh_in_the_trust_policy(view):
-    assume(view, acting.user(view, BOB), "fresh", **with_code(view))
+    assume(view, acting.user(view, BOB), "at-once", **with_code(view))
+    session = session_token(view, acting.user(view, BOB), **with_code(view, acting.NOW - STEP_S))
+    later = acting.NOW + STEP_S
+    with pytest.raises(AccessDenied):
+        assume(view, session, "at-once", later)
+    assume(view, session, "at-once", later, **with_code(view, later))
 
 
 def test_root_has_a_device_too(view):
@@ -162,6 +168,25 @@ def test_a_role_session_has_no_device(view):
     with pytest.raises(AccessDenied) as caught:
         assume(view, session, "next", **with_code(view))
     assert caught.value.message == mfa_code.UNABLE
+
+
+def test_a_code_needs_the_serial_number_of_its_own_device(view):
+    bob = acting.user(view, BOB)
+    for serial in (SERIAL + "2", SERIAL.upper(), "nobodys-device"):
+        with pytest.raises(AccessDenied) as caught:
+            session_token(view, bob, SerialNumber=serial, TokenCode=code(view))
+        assert caught.value.message == mfa_code.UNABLE
+    session_token(view, bob, **with_code(view))
+
+
+def test_a_code_is_used_whichever_credentials_of_the_user_it_came_with(view):
+    bob = acting.user(view, BOB)
+    others = Caller(bob.principal, "AKIAANOTHERKEYOFBOBS"), session_token(view, bob)
+    session_token(view, bob, **with_code(view))
+    for other in others:
+        with pytest.raises(AccessDenied) as caught:
+            assume(view, other, **with_code(view))
+        assert caught.value.reason == "mfa_code_used"
 
 
 def test_the_code_is_looked_at_before_the_role_and_is_used_whatever_comes_after(view):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from stsd.operations.sts import assume_role, session_tags
 from stsd.principal import Caller, Principal, Session
 from stsd.view import View
 from tests.operations import acting
-from tests.world.worlds import ACME, Entropy, account, user, world
+from tests.world.worlds import ACME, Entropy, account, allow, user, world
 
 ACTING = Principal("assumed_role", ACME, "", "", "", "", "")
 BOB = f"arn:aws:iam::{ACME}:user/bob"
@@ -118,6 +119,18 @@ def test_conditions_see_what_the_request_passes_and_whose_role_it_is():
             assume(view, caller, "first", **wrong)
 
 
+def test_inherited_tags_are_the_principals_and_not_the_requests():
+    condition = {
+        "StringEquals": {"aws:PrincipalTag/k": "1"},
+        "Null": {"aws:RequestTag/k": "true", "aws:TagKeys": "true", "sts:TransitiveTagKeys": "true"},
+    }
+    view = view_of(CHAIN[0], role("second", arn("first"), condition=condition))
+    first, _ = keys_of(view, assume(view, acting.user(view, BOB), "first", **tags(("k", "1"), transitive=("k",))))
+    assume(view, first, "second")
+    with pytest.raises(AccessDenied):
+        assume(view, first, "second", **tags(("other", "2"), transitive=("other",)))
+
+
 def test_a_source_identity_is_set_once_and_sticks():
     view = view_of(*CHAIN)
     result = assume(view, acting.user(view, BOB), "first", SourceIdentity="bob@acme")
@@ -145,6 +158,19 @@ def test_packed_size_is_told_for_tags_and_bounded():
     assert assume(view, caller, "first", **tags(("Dept", "eng"))).packed_policy_size == 2
     with pytest.raises(PackedPolicyTooLarge, match=r"Packed size of session tags consumes \d{3}% of allotted space\."):
         assume(view, caller, "first", **tags(*((f"tag{n}", "v" * 250) for n in range(9))))
+
+
+def test_inherited_tags_take_room_and_are_told_with_what_is_passed_only():
+    view = view_of(*CHAIN)
+    passed = tags(("k", "v" * 256), transitive=("k",))
+    first, _ = keys_of(view, assume(view, acting.user(view, BOB), "first", **passed))
+    assert assume(view, first, "second").packed_policy_size is None
+    assert assume(view, first, "second", **tags(("other", "v" * 100))).packed_policy_size == 80
+    with pytest.raises(PackedPolicyTooLarge, match=r"^Packed size of session tags consumes 102% of allotted space\.$"):
+        assume(view, first, "second", **tags(("other", "v" * 200)))
+    policy = {"Policy": json.dumps(allow("s3:*", "arn:aws:s3:::" + "b" * 300))}
+    with pytest.raises(PackedPolicyTooLarge, match=r"^Packed policy consumes 129% of allotted space, please use"):
+        assume(view, first, "second", **policy)
 
 
 def test_provided_contexts_are_refused_as_no_provider_of_them_is_known():

@@ -119,9 +119,7 @@ def parse(request: Request) -> Call:
     if len(query) > MAX_QUERY_BYTES // 4 and len(octets(query)) > MAX_QUERY_BYTES:
         raise BareAnswer(400)
     if request.method == "POST":
-        flat = _first_wins(pairs(_form(request)))
-        if query:
-            flat = _first_wins(_input(query)) | flat
+        flat = _first_wins(pairs(_form(request)) + (_input(query) if query else []))
     elif request.method == "GET":
         flat = _first_wins(_input(query))
     else:

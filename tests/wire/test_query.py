@@ -170,6 +170,11 @@ def test_the_body_beats_the_query_and_the_query_fills_in():
     assert (call.action, call.version) == ("A", "2011-06-15")
 
 
+def test_the_body_beats_the_query_where_both_spell_an_index_their_own_way():
+    request = post(b"Action=X&Keys.member.1=body", raw_query="Keys.member.01=query&Keys.member.2=more")
+    assert query.parse(request).parameters.list("Keys") == ("body", "more")
+
+
 def test_the_signature_of_a_presigned_request_is_no_input():
     call = query.parse(get("Action=A&X-Amz-Security-Token=t&X-Amz-Date=d&DurationSeconds=900"))
     assert call.parameters.get("X-Amz-Security-Token") is None

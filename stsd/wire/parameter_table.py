@@ -70,6 +70,7 @@ PARAMETERS: dict[str, tuple[Constraint, ...]] = {
                 Text("ProviderArn", "providerArn", 20, 2048, ARN, required=True),
                 Text("ContextAssertion", "contextAssertion", 4, 2048, ANYTHING, required=True, sensitive=True),
             ),
+            shortest=1,
         ),
     ),
     "AssumeRoleWithSAML": (

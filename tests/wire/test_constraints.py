@@ -228,6 +228,14 @@ def test_more_than_fifty_tags_are_printed_with_their_number():
     assert said.endswith("' at 'tags' failed to satisfy constraint: Member must have length less than or equal to 50")
 
 
+def test_a_list_that_is_sent_empty_has_too_few_elements_where_one_is_asked_for():
+    assert assume({"Tags": "", "PolicyArns": "", "TransitiveTagKeys": ""})["Tags"] == ()
+    assert refused({"ProvidedContexts": ""}) == one(
+        "Value '[]' at 'providedContexts' failed to satisfy constraint: Member must have length greater than or equal"
+        " to 1"
+    )
+
+
 def test_what_is_sensitive_is_not_printed():
     sent = {"RoleArn": ROLE_ARN, "RoleSessionName": "alice", "WebIdentityToken": "abc"}
     with pytest.raises(ValidationError) as caught:

@@ -16,19 +16,21 @@ MAX_CHAIN = 16
 
 @dataclass(slots=True)
 class Credentials:
-    """What the caller receives; `expiration` is in Unix seconds. As all that is made for every request it is a value
+    """What the caller receives; `expiration` is in Unix seconds, `tells_size` whether the answer says how large the
+    token is. As all that is made for every request it is a value
     that nobody changes and not frozen, which would make it several times slower to build."""
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
     session_token: str = field(repr=False)
     expiration: int
+    tells_size: bool = False
 
 
 @dataclass(slots=True)
 class Grant:
     """What a new session may be: for whom, for how long (seconds), narrowed by which session policies, and what it
-    carries; see Session."""
+    carries; see Session. `least_token_bytes` is how large its token has to be, None where nobody asked."""
 
     principal: Principal
     duration_s: int
@@ -43,6 +45,7 @@ class Grant:
     token_version: int = 2
     task_policy: str = ""
     confirmation_key: bool = False
+    least_token_bytes: int | None = None
 
 
 def issue(
@@ -88,8 +91,9 @@ def issue(
     return Credentials(
         access_key_id=access_key_id,
         secret_access_key=secret,
-        session_token=session_token.sign(session, active),
+        session_token=session_token.sign(session, active, grant.least_token_bytes or 0),
         expiration=session.expires_at,
+        tells_size=grant.least_token_bytes is not None,
     )
 
 

@@ -18,6 +18,7 @@ Claims beside `iss sub iat exp jti` (RFC 7519):
 | `token_version` | 1 for tokens that are valid in default regions only; absent means 2 |
 | `cnf` | public key of the session's SigV4A signatures (RFC 7800), for roles that ask for it |
 | `task_policy` | ARN of the task policy of an AssumeRoot session |
+| `padding` | nothing: it makes the token as long as was asked for |
 """
 
 from __future__ import annotations
@@ -56,9 +57,12 @@ class TokenError(Exception):
         self.reason: Reason = reason
 
 
-def sign(session: Session, key: TokenKey) -> str:
-    """The session token of `session`, signed with `key`."""
-    payload = b2a_base64(orjson.dumps(_claims(session)), newline=False).rstrip(b"=")
+def sign(session: Session, key: TokenKey, least_characters: int = 0) -> str:
+    """The session token of `session`, signed with `key`, of at least so many characters."""
+    content = orjson.dumps(_claims(session))
+    if least_characters:
+        content = _padded(content, least_characters - len(key.header) - 1 - _SIGNATURE_CHARACTERS)
+    payload = b2a_base64(content, newline=False).rstrip(b"=")
     signed = key.header.encode() + payload.translate(TO_URL)
     signature = crypto_sign(signed, key.expanded)[:_SIGNATURE_BYTES]
     encoded = b2a_base64(signature, newline=False)[:_SIGNATURE_CHARACTERS]
@@ -144,6 +148,12 @@ def _claims(session: Session) -> dict[str, object]:
         x, y = session.confirmation
         claims["cnf"] = {"jwk": {"kty": "EC", "crv": "P-256", "x": x, "y": y}}
     return claims
+
+
+def _padded(content: bytes, characters: int) -> bytes:
+    """A JSON object that has at least so many characters in base64, and at most 20 more."""
+    missing = -(-characters * 3 // 4) - len(content)
+    return content if missing <= 0 else content[:-1] + b',"padding":"' + b"." * missing + b'"}'
 
 
 def _session(claims: dict[str, Any], kid: str) -> Session:

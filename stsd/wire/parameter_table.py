@@ -38,6 +38,7 @@ ROLE_SESSION_NAME = Text("RoleSessionName", "roleSessionName", 2, 64, SESSION_NA
 ROLE_DURATION = Integer("DurationSeconds", "durationSeconds", 900, 43_200)
 SHORT_POLICY = Text("Policy", "policy", 1, 2048, POLICY)
 LONG_DURATION = Integer("DurationSeconds", "durationSeconds", 900, 129_600)
+TOKEN_SIZE = Integer("MinimumSessionTokenSize", "minimumSessionTokenSize", 0, 4_096)
 MFA = (
     Text("SerialNumber", "serialNumber", 9, 256, SERIAL_NUMBER),
     Text("TokenCode", "tokenCode", 6, 6, DIGITS),
@@ -72,6 +73,7 @@ PARAMETERS: dict[str, tuple[Constraint, ...]] = {
             ),
             shortest=1,
         ),
+        TOKEN_SIZE,
     ),
     "AssumeRoleWithSAML": (
         ROLE_ARN,
@@ -80,6 +82,7 @@ PARAMETERS: dict[str, tuple[Constraint, ...]] = {
         POLICY_ARNS,
         SHORT_POLICY,
         ROLE_DURATION,
+        TOKEN_SIZE,
     ),
     "AssumeRoleWithWebIdentity": (
         ROLE_ARN,
@@ -89,11 +92,13 @@ PARAMETERS: dict[str, tuple[Constraint, ...]] = {
         POLICY_ARNS,
         SHORT_POLICY,
         ROLE_DURATION,
+        TOKEN_SIZE,
     ),
     "AssumeRoot": (
         Text("TargetPrincipal", "targetPrincipal", 12, 2048, ANYTHING, required=True),
         Structure("TaskPolicyArn", "taskPolicyArn", (Text("arn", "arn", 20, 2048, ARN),), required=True),
         Integer("DurationSeconds", "durationSeconds", 0, 900),
+        TOKEN_SIZE,
     ),
     "DecodeAuthorizationMessage": (Text("EncodedMessage", "encodedMessage", 1, 10_240, ANYTHING, required=True),),
     "GetAccessKeyInfo": (Text("AccessKeyId", "accessKeyId", 16, 128, WORD, required=True),),
@@ -107,8 +112,9 @@ PARAMETERS: dict[str, tuple[Constraint, ...]] = {
         POLICY_ARNS,
         LONG_DURATION,
         TAGS,
+        TOKEN_SIZE,
     ),
-    "GetSessionToken": (LONG_DURATION, *MFA),
+    "GetSessionToken": (LONG_DURATION, *MFA, TOKEN_SIZE),
     "GetWebIdentityToken": (
         Texts("Audience", "audience", 1, 10, Text("", "", 1, 1000, ANYTHING), required=True),
         Text("SigningAlgorithm", "signingAlgorithm", 5, 5, ANYTHING, required=True),

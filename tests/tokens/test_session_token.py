@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import replace
 
@@ -51,6 +52,15 @@ def reason(token: str, keys: KeySet) -> str:
 
 def part(content: object) -> str:
     return urlsafe_b64encode(orjson.dumps(content)).rstrip(b"=").decode()
+
+
+@given(st.integers(0, 5_000))
+def test_a_token_is_made_as_long_as_it_has_to_be_and_says_the_same(least):
+    keys = new_key_set(random.Random(1).randbytes, NOW)
+    token, plain = session_token.sign(SESSION, keys.active, least), session_token.sign(SESSION, keys.active)
+    assert least <= len(token) <= max(len(plain), least + 20)
+    assert token == plain or len(plain) < least
+    assert session_token.verify(token, keys)[0] == replace(SESSION, key_id=keys.active.kid)
 
 
 def test_a_signed_session_comes_back_as_it_was(keys):

@@ -46,7 +46,7 @@ class Result:
             found.append(("PackedPolicySize", self.packed_policy_size))
         if self.source_identity:
             found.append(("SourceIdentity", self.source_identity))
-        return tuple(found)
+        return (*found, *issuing.sizes(self.credentials))
 
 
 def run(call: Call, caller: Caller, request: Request, view: View, now: float) -> Result | Pending[Result]:
@@ -67,6 +67,7 @@ def run(call: Call, caller: Caller, request: Request, view: View, now: float) ->
         policies=session_policies.read(arguments, any_plaintext=True),
         duration_s=arguments.get("DurationSeconds", role_session.DEFAULT_DURATION_S),
         source_identity=arguments.get("SourceIdentity", ""),
+        least_token_bytes=arguments.get(issuing.LEAST_SIZE),
     )
     # 6. The MFA code, before anything that depends on the role.
     if mfa_code.is_given(arguments):

@@ -65,7 +65,7 @@ class Result:
         ]
         if self.source_identity:
             found.append(("SourceIdentity", self.source_identity))
-        return tuple(found)
+        return (*found, *issuing.sizes(self.credentials))
 
 
 def run(call: Call, _: Caller, request: Request, view: View, now: float) -> Result:
@@ -107,6 +107,7 @@ def _exchange(
         tags=session_tags.asserted(*attributes.session_tags(assertion)),
         policies=policies,
         duration_s=arguments.get("DurationSeconds", role_session.DEFAULT_DURATION_S),
+        least_token_bytes=arguments.get(issuing.LEAST_SIZE),
     )
     # 11. and 12. The role's trust policy names the provider; a missing role reads like a refusal.
     caller = _caller(provider)

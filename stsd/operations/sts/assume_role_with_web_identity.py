@@ -67,7 +67,7 @@ class Result:
         found += [("Provider", self.provider), ("Audience", self.audience)]
         if self.source_identity:
             found.append(("SourceIdentity", self.source_identity))
-        return tuple(found)
+        return (*found, *issuing.sizes(self.credentials))
 
 
 def run(call: Call, caller: Caller, request: Request, view: View, now: float) -> Result:
@@ -91,7 +91,8 @@ def run(call: Call, caller: Caller, request: Request, view: View, now: float) ->
     if said.roles is not None and role.arn not in said.roles:
         raise authorize.not_authorized(caller, ACTION, role_arn, "role_not_authorized_by_idp")
     duration_s = arguments.get("DurationSeconds", role_session.DEFAULT_DURATION_S)
-    wanted = Wanted(arguments["RoleSessionName"], policies, tags, duration_s, said.source_identity)
+    least = arguments.get(issuing.LEAST_SIZE)
+    wanted = Wanted(arguments["RoleSessionName"], policies, tags, duration_s, said.source_identity, least)
     keys = context.build(request, caller, view, now)
     keys |= dict(said.keys)
     keys["sts:roleauthorizedbyidp"] = "false" if said.roles is None else "true"

@@ -16,7 +16,7 @@ from stsd.view import View
 from stsd.wire import constraints
 from stsd.wire.messages import Request
 from stsd.wire.query import Call
-from stsd.wire.xml import Members
+from stsd.wire.xml import Members, Value
 
 ACTION = "sts:AssumeRoot"
 DEFAULT_DURATION_S = 900
@@ -32,8 +32,10 @@ class Result:
 
     def members(self) -> Members:
         """In the order of the model."""
-        credentials = ("Credentials", issuing.members(self.credentials))
-        return (credentials, ("SourceIdentity", self.source_identity)) if self.source_identity else (credentials,)
+        found: list[tuple[str, Value]] = [("Credentials", issuing.members(self.credentials))]
+        if self.source_identity:
+            found.append(("SourceIdentity", self.source_identity))
+        return (*found, *issuing.sizes(self.credentials))
 
 
 def run(call: Call, caller: Caller, request: Request, view: View, now: float) -> Result:
@@ -59,6 +61,7 @@ def run(call: Call, caller: Caller, request: Request, view: View, now: float) ->
         session_policy_arns=(task,),
         source_identity=source_identity,
         task_policy=task,
+        least_token_bytes=arguments.get(issuing.LEAST_SIZE),
     )
     return Result(issuing.issue(grant, caller, request, view, now), source_identity)
 

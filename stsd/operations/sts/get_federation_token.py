@@ -36,6 +36,7 @@ class Result:
             ("Credentials", issuing.members(self.credentials)),
             ("FederatedUser", user),
             ("PackedPolicySize", self.packed_policy_size),
+            *issuing.sizes(self.credentials),
         )
 
 
@@ -66,5 +67,6 @@ def run(call: Call, caller: Caller, request: Request, view: View, now: float) ->
     duration_s = arguments.get("DurationSeconds", DEFAULT_DURATION_S)
     if caller.principal.kind == "root":
         duration_s = min(duration_s, ROOT_DURATION_S)
-    grant = Grant(federated, duration_s, policies.texts, policies.managed, tags=tags.passed)
+    least = arguments.get(issuing.LEAST_SIZE)
+    grant = Grant(federated, duration_s, policies.texts, policies.managed, tags=tags.passed, least_token_bytes=least)
     return Result(issuing.issue(grant, caller, request, view, now), federated, packed or 0)

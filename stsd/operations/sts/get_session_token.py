@@ -21,13 +21,13 @@ ROOT_DURATION_S = 3_600
 
 @dataclass(slots=True)
 class Result:
-    """Credentials only."""
+    """Credentials."""
 
     credentials: Credentials
 
     def members(self) -> Members:
         """In AWS's order."""
-        return (("Credentials", issuing.members(self.credentials)),)
+        return (("Credentials", issuing.members(self.credentials)), *issuing.sizes(self.credentials))
 
 
 def run(call: Call, caller: Caller, request: Request, view: View, now: float) -> Result | Pending[Result]:
@@ -41,7 +41,9 @@ def run(call: Call, caller: Caller, request: Request, view: View, now: float) ->
         duration_s = min(duration_s, ROOT_DURATION_S)
 
     def issue(mfa_at: int | None) -> Result:
-        return Result(issuing.issue(Grant(caller.principal, duration_s, mfa_at=mfa_at), caller, request, view, now))
+        least = arguments.get(issuing.LEAST_SIZE)
+        grant = Grant(caller.principal, duration_s, mfa_at=mfa_at, least_token_bytes=least)
+        return Result(issuing.issue(grant, caller, request, view, now))
 
     if mfa_code.is_given(arguments):
         return mfa_code.present(arguments, caller, view, now, lambda: issue(int(now)))

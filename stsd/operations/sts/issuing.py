@@ -6,9 +6,13 @@ from stsd.errors import RegionDisabledException
 from stsd.principal import Caller
 from stsd.regions import is_enabled
 from stsd.tokens.credentials import Credentials, Grant
+from stsd.tokens.session_token import MAX_TOKEN_CHARACTERS
 from stsd.view import View
 from stsd.wire.messages import Request
 from stsd.wire.xml import Members, Timestamp
+
+LEAST_SIZE = "MinimumSessionTokenSize"
+"""How many bytes the session token is to have at least, a parameter of every operation that issues one."""
 
 
 def issue(grant: Grant, caller: Caller, request: Request, view: View, now: float) -> Credentials:
@@ -32,3 +36,11 @@ def members(issued: Credentials) -> Members:
         ("SessionToken", issued.session_token),
         ("Expiration", Timestamp(issued.expiration)),
     )
+
+
+def sizes(issued: Credentials) -> Members:
+    """How large the session token is, for who asked for a least size; the answers of spec 3 do not have it."""
+    if not issued.tells_size:
+        return ()
+    size = len(issued.session_token)
+    return (("SessionTokenUtilization", -(-100 * size // MAX_TOKEN_CHARACTERS)), ("SessionTokenSize", size))

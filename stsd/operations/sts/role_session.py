@@ -29,13 +29,15 @@ CHAINED_DURATION_S = 3_600
 
 @dataclass(slots=True)
 class Wanted:
-    """A role session as it is asked for. `source_identity` is what the request sets, not what it inherits."""
+    """A role session as it is asked for. `source_identity` is what the request sets, not what it inherits;
+    `least_token_bytes` is how large its token has to be, None where the request does not say."""
 
     session_name: str
     policies: SessionPolicies
     tags: SessionTags
     duration_s: int
     source_identity: str = ""
+    least_token_bytes: int | None = None
 
 
 class Vouched(NamedTuple):
@@ -118,6 +120,7 @@ def issue(
         provider=vouched.provider,
         provider_keys=vouched.keys,
         confirmation_key=role.confirmation_key,
+        least_token_bytes=wanted.least_token_bytes,
     )
     return Issued(grant.principal, issuing.issue(grant, caller, request, view, now), packed, source_identity)
 

@@ -135,6 +135,8 @@ def test_the_type_of_the_subject_has_no_prefix_of_saml_2(view, format_, type_):
         {"conditions": '<saml:Conditions NotBefore="yesterday"/>'},
         {"confirmation": '<saml:SubjectConfirmation Method="urn:oasis:names:tc:SAML:2.0:cm:sender-vouches"/>'},
         {"confirmation": '<saml:SubjectConfirmation Method="urn:oasis:names:tc:SAML:2.0:cm:bearer"/>' * 2},
+        {"confirmation": idp.BEARER.format(f'NotBefore="soon" NotOnOrAfter="{idp.stamp(NOW + 60)}"')},
+        {"confirmation": idp.BEARER.format(f'NotOnOrAfter="{idp.stamp(NOW + 60)}"').replace("bearer", "holder-of-key")},
         {"attributes": {"SessionDuration": ["899"]}},
         {"attributes": {"SessionDuration": ["43201"]}},
         {"attributes": {"SessionDuration": ["an hour"]}},
@@ -220,6 +222,10 @@ def test_a_pair_in_either_order_among_others(view, pair):
             {"SourceIdentity": ["aws:alice"]},
             'Source Identity must match [a-zA-Z_0-9+=,.@-]{2,64} and not begin with "aws:"',
         ),
+        (
+            {"SourceIdentity": ["alice", "bob"]},
+            'Source Identity must match [a-zA-Z_0-9+=,.@-]{2,64} and not begin with "aws:"',
+        ),
         ({"SourceIdentity": ["a"]}, 'Source Identity must match [a-zA-Z_0-9+=,.@-]{2,64} and not begin with "aws:"'),
     ],
 )
@@ -266,6 +272,23 @@ def test_durations(view):
     assert said(view, ValidationError, limited, DurationSeconds="7201") == (
         "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."
     )
+
+
+def test_of_several_sign_ons_the_first_to_end_ends_the_session(view):
+    statements = "".join(
+        f'<saml:AuthnStatement AuthnInstant="{idp.stamp(NOW)}"{ends}/>'
+        for ends in (f' SessionNotOnOrAfter="{idp.stamp(NOW + seconds)}"' for seconds in (900, 60, 1800))
+    )
+    assert exchange(view, idp.encoded(authn=statements)).credentials.expiration == NOW + 60
+
+
+def test_instants_may_be_of_any_zone_and_those_of_none_are_utc(view):
+    for instant, ends_s in (("13:00:00+01:00", 0), ("12:01:00", 60), ("12:01:00.5", 60), ("06:31:00-05:30", 60)):
+        text = idp.encoded(authn=f'<saml:AuthnStatement SessionNotOnOrAfter="2026-11-23T{instant}"/>')
+        if ends_s:
+            assert exchange(view, text).credentials.expiration == NOW + ends_s
+        else:
+            assert said(view, ExpiredTokenException, text) == "Response has expired"
 
 
 def test_what_aws_does_not_enforce_is_not_enforced(view):

@@ -36,6 +36,13 @@ _DECLARED = f'xmlns:saml="{NAMESPACES["saml"]}" xmlns:samlp="{NAMESPACES["samlp"
 EXCLUSIVE = CanonicalizationMethod.EXCLUSIVE_XML_CANONICALIZATION_1_0
 
 
+BEARER = (
+    '<saml:SubjectConfirmation Method="urn:oasis:names:tc:SAML:2.0:cm:bearer">'
+    f'<saml:SubjectConfirmationData Recipient="{RECIPIENT}" {{}}/></saml:SubjectConfirmation>'
+)
+"""A confirmation of the subject, for further attributes."""
+
+
 @lru_cache
 def key(name: str) -> Any:
     """The private key of a name, always the same; of an elliptic curve if the name says so."""

@@ -12,6 +12,7 @@ from stsd.revocation.messages import Batch, Delta, Fetch, Sent
 from stsd.server.backbone import Backbone, BackboneUnavailable, by_message
 from stsd.server.clock import Clock
 from stsd.server.log import EventLog
+from stsd.server.tasks import end
 from stsd.view import View
 
 
@@ -62,6 +63,4 @@ class Effects:
 
     async def stop(self) -> None:
         """Offer nothing any more."""
-        for offer in self._offers:
-            offer.cancel()
-        await asyncio.gather(*self._offers, return_exceptions=True)
+        await end(self._offers)

@@ -37,6 +37,7 @@ from stsd.server.log import EventLog
 from stsd.server.membership import Membership
 from stsd.server.pruner import Pruner
 from stsd.server.snapshots import SnapshotKeeper
+from stsd.server.tasks import end
 from stsd.server.writing import Writing
 from stsd.tokens.cache import VerifiedTokens
 from stsd.view import View
@@ -162,9 +163,7 @@ class Replicator:
         """Stop; what was acknowledged is on disk. Who waits for receipts is answered now."""
         self._writing.receipts.stop()
         await self._backbone.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         await self._effects.stop()
         with contextlib.suppress(JournalError):
             await self._journal.set_meta(alive_at=str(self._clock.wall()))

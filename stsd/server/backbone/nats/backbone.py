@@ -36,6 +36,7 @@ from stsd.server.backbone.sealing import Sealing, news_of
 from stsd.server.clock import Clock
 from stsd.server.keeper import Report
 from stsd.server.membership import Membership
+from stsd.server.tasks import end
 from stsd.view import View
 from stsd.wire.envelope import EnvelopeError, UnknownSender
 
@@ -140,8 +141,7 @@ class NatsBackbone:
     async def stop(self) -> None:
         """Close the connection."""
         if self._main is not None:
-            self._main.cancel()
-            await asyncio.gather(self._main, return_exceptions=True)
+            await end((self._main,))
 
     # The connection.
 
@@ -159,25 +159,27 @@ class NatsBackbone:
             self._connection = connection
             try:
                 await self._serve(connection)
+            except BackboneUnavailable as error:
+                self._tell_fault("backbone_failed", error.reason, job=self._serve.__qualname__)
+                await asyncio.sleep(RETRY_S / len(self._urls))
             finally:
                 self._connection = None
                 await connection.close()
                 self._report("backbone_disconnected", **connection.server)
 
     async def _serve(self, connection: Connection) -> None:
-        """Everything that runs on one connection, until it ends."""
+        """Everything that runs on one connection, until it ends. Raises BackboneUnavailable when nothing can be heard
+        on it."""
         for subject in nats_layout.subscriptions(self._cluster, self._sealing.own):
-            await connection.client.subscribe(subject, cb=self._hear)
+            await connection.subscribe(subject, self._hear)
         self.tell(self._peers, self._view.replica.digest())
         self._made.clear()
         jobs = (self._send, self._make_streams, self._publish, self._read, self._repairs.run)
         tasks = [asyncio.create_task(self._keep(job, connection)) for job in jobs]
         try:
-            await connection.ended.wait()
+            await connection.over()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end(tasks)
 
     async def _keep(self, job: Callable[[Connection], Awaitable[None]], connection: Connection) -> None:
         """Run a job again and again: what it needs may come, such as a stream whose server is down."""

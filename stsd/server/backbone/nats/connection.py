@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -17,6 +17,7 @@ import nats
 import orjson
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from stsd import nats_layout
@@ -28,6 +29,7 @@ CLOSE_TIMEOUT_S = 1.0
 ASK_TIMEOUT_S = 1.0
 PING_INTERVAL_S = 2
 PINGS_UNANSWERED = 2
+LOOK_INTERVAL_S = 0.5
 
 
 class Connection:
@@ -79,6 +81,21 @@ class Connection:
         info = self.client._server_info
         return {"server": str(info.get("server_name", "")), "version": str(info.get("version", ""))}
 
+    async def over(self) -> None:
+        """Wait until it has ended. The library tells of that when all that it had to send has left, so never while a
+        server takes nothing; that it has given up is to be seen before."""
+        while not (self.ended.is_set() or self.client.is_closed):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_INTERVAL_S):
+                    await self.ended.wait()
+
+    async def subscribe(self, subject: str, heard: Callable[[Msg], Awaitable[None]]) -> Subscription:
+        """Have `heard` take every message on a subject. Raises BackboneUnavailable."""
+        try:
+            return await self.client.subscribe(subject, cb=heard)
+        except (OSError, NatsError) as error:
+            raise BackboneUnavailable(_reason(error)) from error
+
     async def publish(self, subject: str, payload: bytes) -> None:
         """Send to whoever listens now. Raises BackboneUnavailable."""
         try:
@@ -104,10 +121,14 @@ class Connection:
 
 
 async def _close(client: Client) -> None:
-    """The library waits for the end of a connection, and one that failed in its TLS handshake never tells of it."""
+    """The library waits for the end of a connection, and one that failed in its TLS handshake, or whose server takes
+    nothing any more, never tells of it: what it has not sent by then is given up."""
     with suppress(TimeoutError):
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
             await client.close()
+    writer = getattr(client._transport, "_io_writer", None)
+    if writer is not None:
+        writer.transport.abort()
 
 
 def answer_of(message: Msg) -> dict[str, Any]:

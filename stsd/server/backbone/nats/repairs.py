@@ -70,8 +70,9 @@ class Repairs:
             self._following.pop(region).cancel()
 
     async def _follow(self, connection: Connection, region: str) -> None:
-        """Read what a region publishes where it does, from where something is lacking."""
-        while True:
+        """Read what a region publishes where it does, from where something is lacking. A library may have swallowed the
+        cancellation (see `tasks`): so it looks whether it still is who follows."""
+        while self._following.get(region) is asyncio.current_task():
             stalled = [origin for origin in self._stalls.stalled if origin.region == region]
             since = min((self._view.replica.applied(origin)[1] for origin in stalled), default=0.0)
             await self._reader.read_on(connection, region, nats_layout.published(region), since)

@@ -3,6 +3,7 @@ checks."""
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 
 from nats.errors import Error as NatsError
@@ -17,7 +18,9 @@ from stsd.server.backbone.nats.connection import Connection
 
 _PLACES = tuple(f"place-{number}" for number in range(SNAPSHOTS_KEPT))
 TIMEOUT_S = 10.0
-"""Of one step, which may carry a snapshot of tens of megabytes."""
+"""Of one question. The library waits for ever for what is lost of the answers to some."""
+TRANSFER_TIMEOUT_S = 60.0
+"""Of a whole snapshot, which may have tens of megabytes."""
 
 
 async def put(connection: Connection, region: str, snapshot: bytes) -> None:
@@ -40,7 +43,7 @@ async def get(connection: Connection, region: str) -> bytes | None:
         kept = await _kept(bucket)
         for number in sorted(kept, reverse=True):
             with suppress(DigestMismatchError, BadObjectMetaError, NotFoundError):
-                return bytes((await bucket.get(kept[number])).data or b"")
+                return await _content(bucket, kept[number])
     except (BucketNotFoundError, NotFoundError):
         return None
     except (NatsError, OSError, TimeoutError) as error:
@@ -56,10 +59,22 @@ async def _bucket(connection: Connection, region: str, *, make: bool) -> ObjectS
     return await jetstream.object_store(name)
 
 
+async def _content(bucket: ObjectStore, name: str) -> bytes:
+    """A whole snapshot. Raises BackboneUnavailable when the connection ended before it was: the library says nothing
+    then."""
+    async with asyncio.timeout(TRANSFER_TIMEOUT_S):
+        found = await bucket.get(name)
+    data = bytes(found.data or b"")
+    if len(data) != (found.info.size or 0):
+        raise BackboneUnavailable("cut_off")
+    return data
+
+
 async def _kept(bucket: ObjectStore) -> dict[int, str]:
     """The places that hold a snapshot, by its number: the highest is the newest."""
     try:
-        found = await bucket.list(ignore_deletes=True)
+        async with asyncio.timeout(TIMEOUT_S):
+            found = await bucket.list(ignore_deletes=True)
     except NotFoundError:
         return {}
     numbered = ((each.description or "", each.name) for each in found)

@@ -115,7 +115,7 @@ async def read(connection: Connection, domain: str, stream: str, since: float = 
     close it (`aclosing`)."""
     arrived: asyncio.Queue[Msg] = asyncio.Queue()
     inbox = connection.client.new_inbox()
-    subscription = await connection.client.subscribe(inbox, cb=arrived.put)
+    subscription = await connection.subscribe(inbox, arrived.put)
     name = ""
     try:
         question = {"stream_name": stream, "config": _consumer(inbox, since)}

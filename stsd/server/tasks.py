@@ -1,0 +1,25 @@
+"""Ending tasks for good.
+
+`asyncio.wait_for` of Python 3.11 swallows a cancellation that comes in the same moment as what it waits for (CPython
+issue 86296, mended in 3.12). Libraries wait with it, so a task may go on after its cancellation, and who waits for its
+end would wait for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+AGAIN_S = 1.5
+"""Longer than any task here takes to put its things away."""
+
+
+async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks, again if need be, until each has ended, however it did."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        ended, left = await asyncio.wait(left, timeout=AGAIN_S)
+        await asyncio.gather(*ended, return_exceptions=True)

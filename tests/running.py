@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -206,6 +206,11 @@ def full_disk(node: RunningNode, *, full: bool = True) -> None:
     """No file of the process may grow: what a full disk does, for one process."""
     soft = 0 if full else resource.RLIM_INFINITY
     resource.prlimit(node.process.pid, resource.RLIMIT_FSIZE, (soft, resource.RLIM_INFINITY))
+
+
+def no_file_beyond(size: int) -> Callable[[], None]:
+    """For a process that is about to start: none of its files may have more bytes."""
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
 def ticket(data_dir: Path, region: str = "eu-west-1", *flags: str) -> str:

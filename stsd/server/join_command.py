@@ -30,11 +30,15 @@ from stsd.revocation.joining import HeldTicket, JoinError
 from stsd.revocation.peer_set import PeerSet
 from stsd.server import store, tls
 from stsd.server.sponsor import PATH
-from stsd.server.store import write_private
+from stsd.server.store import write_new
 from stsd.tokens import keyset
 
 TIMEOUT_S = 30.0
 SEED_FILE = "joining.seed"
+WRITTEN = (provision.CLUSTER_KEY_FILE, *(name for name in provision.FILES if name != provision.NODE_FILE))
+"""What a try that ended in between may have left."""
+ROUTED = "x-stsd-route"
+"""On answers that came through a router: its URL is no node's."""
 
 
 def run(ticket: str, sponsor: str, data_dir: Path, url: str, ca: Path | None) -> int:
@@ -44,17 +48,18 @@ def run(ticket: str, sponsor: str, data_dir: Path, url: str, ca: Path | None) ->
     believed = None if ca is None else tls.believing(ca, "--ca")
     held = _ticket(ticket)
     _warn(urls)
-    store.claim_empty(data_dir, SEED_FILE, provision.CA_FILE)
+    began = (data_dir / SEED_FILE).exists()
+    store.claim_empty(data_dir, SEED_FILE, provision.CA_FILE, *(WRITTEN if began else ()))
     seed = _seed(data_dir / SEED_FILE)
     try:
-        files = _files(_ask(held, seed, sponsor, url, believed), held, seed, sponsor, url)
+        files = _files(*_ask(held, seed, sponsor, url, believed), held, seed, url)
     except (JoinError, OSError, HTTPException) as error:
         click.echo(f"stsd: {sponsor} {_why(error)}", err=True)
         return 1
     if ca is not None:
-        write_private(data_dir / provision.CA_FILE, ca.read_bytes())
+        write_new(data_dir / provision.CA_FILE, ca.read_bytes())
     for name, part in files.items():
-        write_private(data_dir / name, part)
+        write_new(data_dir / name, part)
     (data_dir / SEED_FILE).unlink()
     click.echo(f"{data_dir} is the node of {held.ticket.region} now; start it: stsd serve --data-dir {data_dir}")
     return 0
@@ -75,11 +80,15 @@ def _warn(urls: Mapping[str, str]) -> None:
             )
 
 
-def _ask(held: HeldTicket, seed: bytes, sponsor: str, url: str, believed: ssl.SSLContext | None) -> dict[str, Any]:
-    """The sponsor's answer. Raises JoinError, OSError (HTTPError for a refusal) or HTTPException."""
+def _ask(
+    held: HeldTicket, seed: bytes, sponsor: str, url: str, believed: ssl.SSLContext | None
+) -> tuple[dict[str, Any], str]:
+    """The sponsor's answer, and its URL; empty when a router chose the sponsor. Raises JoinError, OSError (HTTPError
+    for a refusal) or HTTPException."""
     challenge = os.urandom(joining.CHALLENGE_BYTES)
     request = joining.ask(held, Signer(seed), url.rstrip("/"), time.time(), challenge)
-    return joining.open_answer(held, seed, challenge, _post(sponsor + PATH, request, believed))
+    answer, routed = _post(sponsor + PATH, request, believed)
+    return joining.open_answer(held, seed, challenge, answer), "" if routed else sponsor
 
 
 def _why(error: Exception) -> str:
@@ -107,23 +116,24 @@ def _ticket(source: str) -> HeldTicket:
 
 def _seed(file: Path) -> bytes:
     if not file.exists():
-        write_private(file, os.urandom(SEED_BYTES).hex().encode())
+        write_new(file, os.urandom(SEED_BYTES).hex().encode())
     try:
         return bytes.fromhex(file.read_text())
     except ValueError as error:
         raise ConfigError(f"{file}: damaged; remove it, and join with a new ticket") from error
 
 
-def _post(url: str, body: bytes, believed: ssl.SSLContext | None) -> bytes:
+def _post(url: str, body: bytes, believed: ssl.SSLContext | None) -> tuple[bytes, bool]:
+    """The answer, and whether it came through a router."""
     request = urllib.request.Request(url, body, method="POST")  # noqa: S310 - the scheme is checked
     with urllib.request.urlopen(request, timeout=TIMEOUT_S, context=believed) as answer:  # noqa: S310
         content: bytes = answer.read(joining.MAX_ANSWER_BYTES + 1)
     if len(content) > joining.MAX_ANSWER_BYTES:
         raise JoinError("oversized")
-    return content
+    return content, ROUTED in answer.headers
 
 
-def _files(content: dict[str, Any], held: HeldTicket, seed: bytes, sponsor: str, url: str) -> dict[str, bytes]:
+def _files(content: dict[str, Any], sponsor: str, held: HeldTicket, seed: bytes, url: str) -> dict[str, bytes]:
     """The files of the new node, `node.json` last. Raises JoinError when they do not open."""
     try:
         cluster_key = bytes.fromhex(content["cluster_key"])
@@ -137,7 +147,7 @@ def _files(content: dict[str, Any], held: HeldTicket, seed: bytes, sponsor: str,
             issuer=str(content["issuer"]),
             epoch=int(content["epoch"]),
             port=urlsplit(url).port,
-            urls=_urls(content, held) | {str(content["region"]): sponsor},
+            urls=_urls(content, held) | ({str(content["region"]): sponsor} if sponsor else {}),
         )
         files = {
             provision.CLUSTER_KEY_FILE: cluster_key.hex().encode() + b"\n",

@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import aiosqlite
 
@@ -29,6 +30,8 @@ CREATE TABLE failed_codes (device TEXT PRIMARY KEY, period INTEGER NOT NULL, fai
 UPDATE meta SET value = '4' WHERE name = 'format';
 COMMIT;"""
 """What makes a journal of format 3 one of format 4: no MFA code was refused yet."""
+DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+"""What SQLite calls a file that is wrong in itself."""
 KEEP_CHECKPOINT = "INSERT OR REPLACE INTO checkpoint VALUES (1, ?)"
 Row = tuple[str, int, bytes]
 """Origin, first sequence, encoded batch."""
@@ -47,15 +50,18 @@ class JournalConflict(JournalError):
 class Journal:
     """An open journal. All times a transaction takes are off the event loop."""
 
-    def __init__(self, connection: aiosqlite.Connection, created: bool) -> None:
-        self._connection = connection
+    def __init__(self, path: Path, connection: aiosqlite.Connection, created: bool) -> None:
+        self._path, self._connection = path, connection
         self._lock = asyncio.Lock()
         self.created = created
 
     @classmethod
     async def open(cls, path: Path) -> Journal:
         """Open or make the journal. Raises ConfigError when the file is not ours or not readable."""
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+        try:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+        except OSError as error:
+            raise ConfigError(f"{path}: the journal cannot be opened: {error.strerror}") from error
         connection = await aiosqlite.connect(path)
         try:
             await connection.execute("PRAGMA journal_mode=WAL")
@@ -63,7 +69,7 @@ class Journal:
             created = await _is_empty(connection)
             if created:
                 await connection.executescript(resources.files("stsd.server").joinpath("schema.sql").read_text())
-            journal = cls(connection, created)
+            journal = cls(path, connection, created)
             found = (await journal.meta()).get("format")
             if found == "2":
                 await connection.executescript(FORMAT_3)
@@ -80,21 +86,21 @@ class Journal:
                 raise ConfigError(f"{path}: not a journal of format {FORMAT}")
         except sqlite3.Error as error:
             await connection.close()
-            raise ConfigError(f"{path}: not a readable journal ({error}); restore it, or move it away") from error
+            raise _unreadable(path, error) from error
         except ConfigError:
             await connection.close()
             raise
         return journal
 
     async def meta(self) -> dict[str, str]:
-        """Settings kept with the journal."""
-        async with self._connection.execute("SELECT name, value FROM meta") as rows:
-            return {str(name): str(value) async for name, value in rows}
+        """Settings kept with the journal. Raises ConfigError, as whatever reads it does: the file is damaged in a place
+        that opening it did not need."""
+        return {str(name): str(value) for name, value in await self._read("SELECT name, value FROM meta")}
 
     async def rows(self) -> list[Row]:
         """Every batch, each origin's in order."""
         sql = "SELECT origin, first, body FROM batches ORDER BY origin, first"
-        return [(origin, first, body) for origin, first, body in await self._connection.execute_fetchall(sql)]
+        return [(origin, first, body) for origin, first, body in await self._read(sql)]
 
     async def append(self, row: Row) -> None:
         """Store a batch of our own, synced. Raises JournalError; JournalConflict if its place is taken."""
@@ -114,7 +120,7 @@ class Journal:
 
     async def checkpoint(self) -> bytes | None:
         """Where the logs begin; None while nothing was pruned."""
-        for (body,) in await self._connection.execute_fetchall("SELECT body FROM checkpoint"):
+        for (body,) in await self._read("SELECT body FROM checkpoint"):
             return bytes(body)
         return None
 
@@ -128,8 +134,8 @@ class Journal:
 
     async def identities(self) -> list[Identity]:
         """Which key each origin signs with."""
-        async with self._connection.execute("SELECT origin, public_key, proof FROM identities ORDER BY origin") as rows:
-            return [(str(origin), bytes(public_key), bytes(proof)) async for origin, public_key, proof in rows]
+        found = await self._read("SELECT origin, public_key, proof FROM identities ORDER BY origin")
+        return [(str(origin), bytes(public_key), bytes(proof)) for origin, public_key, proof in found]
 
     async def keep_identities(self, rows: Sequence[Identity]) -> None:
         """Store which keys origins sign with; the first one stays. Raises JournalError."""
@@ -137,8 +143,8 @@ class Journal:
 
     async def forks(self) -> list[tuple[bytes, bytes]]:
         """The proofs of forks: two encoded batches each."""
-        async with self._connection.execute("SELECT held, other FROM forks ORDER BY origin") as rows:
-            return [(bytes(held), bytes(other)) async for held, other in rows]
+        found = await self._read("SELECT held, other FROM forks ORDER BY origin")
+        return [(bytes(held), bytes(other)) for held, other in found]
 
     async def keep_forks(self, rows: Sequence[tuple[str, bytes, bytes]]) -> None:
         """Store the proofs of forks; the first one of an origin stays. Raises JournalError."""
@@ -146,7 +152,7 @@ class Journal:
 
     async def failed_codes(self) -> list[Failed]:
         """How often MFA codes of each device were refused, in the window of the last time."""
-        found = await self._connection.execute_fetchall("SELECT device, period, failures FROM failed_codes")
+        found = await self._read("SELECT device, period, failures FROM failed_codes")
         return [Failed(str(device), int(window), int(failures)) for device, window, failures in found]
 
     async def keep_failed_code(self, failed: Failed) -> None:
@@ -175,6 +181,12 @@ class Journal:
         """Close the file; everything in it is already synced."""
         await self._connection.close()
 
+    async def _read(self, sql: str) -> list[Any]:
+        try:
+            return list(await self._connection.execute_fetchall(sql))
+        except sqlite3.Error as error:
+            raise _unreadable(self._path, error) from error
+
     async def _transaction(self, statements: Iterable[tuple[str, Sequence[tuple[object, ...]]]]) -> None:
         async with self._lock:
             try:
@@ -196,6 +208,16 @@ class Journal:
             await self._connection.rollback()
         except (sqlite3.Error, ValueError):
             return  # nothing was begun, or the file is gone: either way nothing was stored
+
+
+def _unreadable(path: Path, error: sqlite3.Error) -> ConfigError:
+    """What to do about it. A disk that is full or broken says nothing of the journal, which may have the only copy of
+    something."""
+    if getattr(error, "sqlite_errorname", "").startswith(DAMAGED):
+        return ConfigError(f"{path}: not a readable journal ({error}); restore it, or move it away")
+    return ConfigError(
+        f"{path}: the journal cannot be opened ({error}); make room on the disk, or mend it: the journal may be whole"
+    )
 
 
 async def _is_empty(connection: aiosqlite.Connection) -> bool:

@@ -23,7 +23,7 @@ from stsd.revocation.messages import Origin
 from stsd.revocation.peer_records import Left, sign_left
 from stsd.server import operator
 from stsd.server.operator import OperatorError
-from stsd.server.store import write_private
+from stsd.server.store import write_new
 
 
 def list_peers(data_dir: Path) -> int:
@@ -46,17 +46,18 @@ def ticket(data_dir: Path, region: str, *, root_key: Path | None, out: Path | No
         nodes = _but(region, data_dir)
         _, told = operator.call_any(nodes, "peers list")
         _check_root(root, told)
-        if _members(told, region):
-            if not replace:
-                return _no(f"{region} has a node: remove it first, or let the new one replace it: --replace")
+        has_node = bool(_members(told, region))
+        if has_node and not replace:
+            return _no(f"{region} has a node: remove it first, or let the new one replace it: --replace")
+        text = joining.mint(root, region, time.time(), os.urandom) + "\n"
+        if out is not None:  # before a removal, which cannot be undone
+            write_new(out, text.encode(), "--out")
+        if has_node:
             _remove(root, nodes, region, told)
     except OperatorError as error:
         return _no(str(error))
-    text = joining.mint(root, region, time.time(), os.urandom) + "\n"
     if out is None:
         click.echo(text, nl=False)
-    else:
-        write_private(out, text.encode())
     click.echo(f"stsd: a ticket for one node of {region}, for {joining.TICKET_LIFE_S // 60} minutes", err=True)
     return 0
 

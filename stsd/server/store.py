@@ -52,15 +52,15 @@ class DataDirectory:
         """The journal exists: from now on a node without one is a node that lost it, and joins."""
         if self.files.node.founding:
             settled = replace(self.files.node, founding=False)
-            write_private(self.path / provision.NODE_FILE, provision.node_file(settled))
+            write_new(self.path / provision.NODE_FILE, provision.node_file(settled))
 
     def write_profiles(self, url: str, region: str) -> None:
         """The credentials and config files of a node of its own: every endpoint is this node."""
         credentials, config = profiles.render(
             self.files.world, endpoints={"global": url, region: url}, regions=(region,), global_region=region
         )
-        write_private(self.path / "credentials", credentials.encode())
-        write_private(self.path / "config", config.encode())
+        write_new(self.path / "credentials", credentials.encode())
+        write_new(self.path / "config", config.encode())
 
 
 def open_directory(config: Config, now: float) -> DataDirectory:
@@ -104,16 +104,28 @@ def claim_empty(path: Path, *allowed: str) -> None:
         raise ConfigError(f"--data-dir: {path} is not empty (it has {min(foreign)}); choose another one")
 
 
+def write_new(path: Path, content: bytes, flag: str = "--data-dir") -> None:
+    """Write a file that an operator asked for with `flag`. Raises ConfigError."""
+    try:
+        write_private(path, content)
+    except OSError as error:
+        raise ConfigError(f"{flag}: {path} cannot be written: {error.strerror}") from error
+
+
 def write_private(path: Path, content: bytes) -> None:
-    """Replace a file by `content` at once, readable by its owner alone."""
+    """Replace a file by `content` at once, readable by its owner alone. Raises OSError: then nothing is there anew."""
     temporary = path.with_name(f".{path.name}.new")
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
@@ -158,13 +170,13 @@ def _found(config: Config, now: float) -> None:
     except WorldError as error:
         raise ConfigError("\n".join(f"--world {source}: {line}" for line in str(error).splitlines())) from error
     if config.cluster_key is None:
-        write_private(config.cluster_key_file, provision.new_cluster_key(clock.entropy).encode())
+        write_new(config.cluster_key_file, provision.new_cluster_key(clock.entropy).encode())
     key_text = _read(config.cluster_key_file, "--cluster-key").decode("ascii", "replace")
     cluster_key = provision.read_cluster_key(key_text, str(config.cluster_key_file))
     keys = provision.new_token_keys(clock.entropy, now)
     root_text, seed = provision.new_root_key(clock.entropy), clock.entropy(SEED_BYTES)
     root = provision.read_root_key(root_text, provision.ROOT_KEY_FILE)
-    write_private(config.data_dir / provision.ROOT_KEY_FILE, root_text.encode())
+    write_new(config.data_dir / provision.ROOT_KEY_FILE, root_text.encode())
     files = provision.node_files(
         cluster_key,
         keys,
@@ -175,7 +187,7 @@ def _found(config: Config, now: float) -> None:
         entropy=clock.entropy,
     )
     for name, content in files.items():
-        write_private(config.data_dir / name, content)
+        write_new(config.data_dir / name, content)
 
 
 def _existing(path: Path) -> dict[str, bytes]:

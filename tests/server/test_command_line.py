@@ -18,14 +18,23 @@ from contextlib import contextmanager
 import pytest
 import requests
 
-from tests.running import ROOT, free_base_port, full_disk, post_signed, run, running_node, self_signed_certificate
+from tests.running import (
+    ROOT,
+    free_base_port,
+    full_disk,
+    no_file_beyond,
+    post_signed,
+    run,
+    running_node,
+    self_signed_certificate,
+)
 
 pytestmark = pytest.mark.processes
 
 
-def refused(*arguments: str) -> str:
+def refused(*arguments: str, **options) -> str:
     """The one line of a call that exits 2."""
-    result = run("stsd", *arguments)
+    result = run("stsd", *arguments, **options)
     assert result.returncode == 2, result.stdout + result.stderr
     assert "Traceback" not in result.stderr
     return result.stderr
@@ -177,6 +186,22 @@ def test_a_journal_of_something_else_is_refused(tmp_path):
         file.unlink()
     (tmp_path / "data" / "journal.db").write_bytes(b"no database at all, but quite some text" * 40)
     assert "not a readable journal" in refused("serve", "--data-dir", str(tmp_path / "data"), "--port", "0")
+
+
+def test_a_disk_that_takes_nothing_is_named_and_the_next_start_finds_nothing_half_done(tmp_path):
+    serve = ("serve", "--data-dir", str(tmp_path / "data"), "--port", "0")
+    said = refused(*serve, preexec_fn=no_file_beyond(0))
+    assert said == f"stsd: --data-dir: {tmp_path / 'data' / 'cluster.key'} cannot be written: File too large\n"
+    with running_node(tmp_path / "data"):
+        pass
+
+
+def test_a_whole_journal_on_a_disk_that_takes_nothing_is_not_called_damaged(tmp_path):
+    with running_node(tmp_path / "data"):
+        pass
+    said = refused("serve", "--data-dir", str(tmp_path / "data"), "--port", "0", preexec_fn=no_file_beyond(0))
+    assert "make room on the disk, or mend it: the journal may be whole" in said
+    assert len(said.splitlines()) == 1
 
 
 def test_revoke_signs_with_a_profile(node):

@@ -23,6 +23,7 @@ from tests.running import (
     free_base_port,
     full_disk,
     join,
+    no_file_beyond,
     post_signed,
     run,
     running_node,
@@ -172,6 +173,39 @@ def test_a_lost_answer_is_given_again_to_the_same_machine(tmp_path):
             content = joining.open_answer(held, seed, challenge, answer.content)
             assert content["cluster_key"] == (tmp_path / "us" / "cluster.key").read_text().strip()
         assert len(peers(first.data_dir)) == 2
+
+
+def test_a_machine_whose_disk_was_full_joins_with_the_same_ticket_when_there_is_room(tmp_path):
+    with running_node(tmp_path / "us") as first:
+        (tmp_path / "ticket").write_text(ticket(first.data_dir))
+        command = ("join", "--ticket", str(tmp_path / "ticket"), "--sponsor", first.url, "--url", "http://127.0.0.1:1")
+        command = ("stsd", *command, "--data-dir", str(tmp_path / "eu"))
+        full = run(*command, preexec_fn=no_file_beyond(1000))
+        assert (full.returncode, "world.sealed cannot be written: File too large" in full.stderr) == (2, True)
+        assert len(full.stderr.splitlines()) == 1
+        again = run(*command)
+        assert again.returncode == 0, again.stderr
+        assert len(peers(first.data_dir)) == 2
+
+
+def test_through_a_router_a_machine_joins_whom_the_router_chose_and_calls_it_where_it_is(cluster, tmp_path):
+    region = "eu-north-1"
+    result = join(ticket(cluster.data_dir, region), cluster.url(), tmp_path / "new", "http://127.0.0.1:1")
+    assert result.returncode == 0, result.stderr
+    urls = json.loads((tmp_path / "new" / "node.json").read_text())["urls"]
+    assert cluster.url() not in urls.values()
+    assert len(urls) == 2
+    assert run("stsd", "peers", "remove", region, "--data-dir", str(cluster.data_dir)).returncode == 0
+
+
+def test_a_ticket_that_cannot_be_written_removes_nobody(tmp_path):
+    with two_nodes(tmp_path) as (first, _):
+        out = str(tmp_path / "none" / "ticket")
+        command = ("ticket", "--region", EU, "--replace", "--out", out)
+        result = run("stsd", "peers", *command, "--data-dir", str(first.data_dir))
+        assert result.returncode == 2
+        assert result.stderr == f"stsd: --out: {out} cannot be written: No such file or directory\n"
+        assert [line[4] for line in peers(first.data_dir)] == ["-", "-"]
 
 
 def test_tickets_that_do_not_hold_change_nothing(tmp_path):

@@ -151,6 +151,24 @@ async def test_an_entry_does_not_replace_another_one(tmp_path):
     await journal.close()
 
 
+async def test_a_journal_that_is_damaged_behind_its_first_page_is_refused_with_what_to_do(tmp_path):
+    path = tmp_path / "journal.db"
+    journal = await Journal.open(path)
+    await journal.append((ORIGIN, 1, bytes(100_000)))
+    await journal.close()
+    with sqlite3.connect(path) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'batches'").fetchone()
+        (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+    connection.close()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * page_bytes)
+        file.write(b"\xff" * 16)
+    journal = await Journal.open(path)
+    with pytest.raises(ConfigError, match=r"not a readable journal .*; restore it, or move it away"):
+        await journal.rows()
+    await journal.close()
+
+
 async def test_a_reset_forgets_everything_under_a_new_incarnation(tmp_path):
     async with replicator(tmp_path) as (running, view, journal, _):
         await running.revoke(KEY)

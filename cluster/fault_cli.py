@@ -116,7 +116,8 @@ def error_rate(region: str, share: float, status: str, data_dir: Path) -> None:
 @click.option("--ms", type=MS, default=0.0, help="How much longer it takes, after that.")
 @DATA
 def brown_out(region: str, times: float, ms: float, data_dir: Path) -> None:
-    """Let a region answer its clients late, without using its CPU; without an option this ends it.
+    """Let a region answer its clients late, without using its CPU; without an option this ends it. Needs
+    `up --unsafe-test-hooks`.
 
     Example: python -m cluster brown-out us-east-1 --times 10 --ms 200
     """
@@ -129,7 +130,8 @@ def brown_out(region: str, times: float, ms: float, data_dir: Path) -> None:
 @click.option("--status", type=STATUS, default="500", show_default=True, help="Of who wants a session.")
 @DATA
 def grey(region: str, status: str, data_dir: Path) -> None:
-    """Let a region issue no sessions while its health checks, and everything else, are fine.
+    """Let a region issue no sessions while its health checks, and everything else, are fine. Needs
+    `up --unsafe-test-hooks`.
 
     Example: python -m cluster grey us-east-1
     """
@@ -141,7 +143,8 @@ def grey(region: str, status: str, data_dir: Path) -> None:
 @click.argument("ms", metavar="MS", type=click.FloatRange(0, STALL_MS_MAX))
 @DATA
 def stall(region: str, ms: float, data_dir: Path) -> None:
-    """Let a region's node burn MS milliseconds of CPU time before each call of a client; 0 ends it.
+    """Let a region's node burn MS milliseconds of CPU time before each call of a client; 0 ends it. Needs
+    `up --unsafe-test-hooks`.
 
     Example: python -m cluster stall us-east-1 50
     """
@@ -154,7 +157,7 @@ def stall(region: str, ms: float, data_dir: Path) -> None:
 @DATA
 def clock_offset(region: str, seconds: float, data_dir: Path) -> None:
     """Set a region's clock SECONDS ahead of real time, or behind it with a minus; 0 sets it right. Token expiry and
-    revocation go by it, the window of signatures does not.
+    revocation go by it, the window of signatures does not. Needs `up --unsafe-test-hooks`.
 
     Example: python -m cluster clock-offset us-east-1 -5
     """

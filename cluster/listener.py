@@ -49,7 +49,8 @@ class Reply:
         length: bytes | None = None,
     ) -> None:
         start = f"HTTP/1.1 {status} {reason or _REASONS.get(status, '')}\r\n".encode("utf-8", "surrogateescape")
-        said = b"" if status == 204 else b"Content-Length: %s\r\n" % (length or b"%d" % len(body))
+        unsaid = status == 204 or (status == 304 and length is None)
+        said = b"" if unsaid else b"Content-Length: %s\r\n" % (length or b"%d" % len(body))
         self.status = status
         self.keep_alive = keep_alive
         self.body_length = len(body)

@@ -129,12 +129,14 @@ def staleness(said: dict[str, Any]) -> str:
 
 def show(data: DataDir, found: list[Row]) -> None:
     """Prints the table."""
+    from rich import box
     from rich.console import Console
     from rich.table import Column, Table
 
-    table = Table(
-        Column("name", no_wrap=True), "url", "health", "staleness", "pid", title=f"{data.topology.name} in {data.path}"
-    )
+    columns = (Column("name", no_wrap=True), Column("url", overflow="fold"), "health", "staleness", "pid")
+    title = f"{data.topology.name} in {data.path}"
+    look: dict[str, Any] = {"box": box.SIMPLE_HEAD, "show_edge": False, "pad_edge": False, "collapse_padding": True}
+    table = Table(*columns, title=title, title_justify="left", **look)
     for row in found:
         table.add_row(row.name, row.url, row.health, row.staleness, str(row.pid or ""))
     console = Console()

@@ -155,7 +155,7 @@ async def _serve(settings: Config, limits: Limits) -> None:
         replicator.start()
         closing.push_async_callback(replicator.stop)
         await replicator.first_exchange()
-        server = HttpServer(gateway)
+        server = HttpServer(gateway, gateway.unread)
         await _listen(server, "--host", "--port", settings.host, settings.port, secure)
         closing.push_async_callback(server.stop)
         closing.callback(streams.close)

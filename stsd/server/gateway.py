@@ -13,10 +13,14 @@ from collections.abc import Callable, Coroutine
 from time import perf_counter
 from typing import Any
 
+from multidict import CIMultiDict
+
 from stsd.capacity import Capacity
 from stsd.directory import OpenIDConnectProvider
 from stsd.node import Node
 from stsd.server import capacity
+from stsd.server.backbone.links import PATH as PEER_PATH
+from stsd.server.changes import PEER_OPERATION
 from stsd.server.clock import Clock, request_id
 from stsd.server.connection import Head
 from stsd.server.faults import FaultyAnswers
@@ -85,6 +89,15 @@ class Gateway:
         self._account(request, response, perf_counter() - started, wall_now)
         return answer
 
+    def unread(self, path: str, address: str, status: int) -> None:
+        """Count and log a request whose body did not arrive as it should. No message between nodes is so large."""
+        operation = PEER_OPERATION if path == PEER_PATH else "unknown"
+        if operation == PEER_OPERATION and status == 413:
+            self._metrics.peer_message("oversized")
+        request = Request("", path, "", CIMultiDict(), b"", request_id(), address, self._secure)
+        response = Response(status, b"", operation=operation, code=UNREAD[status])
+        self._account(request, response, 0.0, self._clock.wall())
+
     async def _in_turn(self, request: Request) -> Response:
         """The node's answer, after the wait that a lowered capacity or missing keys of an identity provider bring."""
         limit = self.capacity
@@ -103,13 +116,15 @@ class Gateway:
         return Request(head.method, path, query, head.headers, body, request_id(), head.remote, self._secure)
 
     def _answer(self, told: Head, request: Request, response: Response, wall_now: float) -> bytes:
-        head = self._head(request, response, wall_now, len(response.body), keep_alive=told.keep_alive)
-        return head if request.method == "HEAD" or response.status == 304 else head + response.body
+        unchanged = response.status == 304  # it has no body, and what the 200 would have is not known here
+        length = None if unchanged else len(response.body)
+        head = self._head(request, response, wall_now, length, keep_alive=told.keep_alive)
+        return head if request.method == "HEAD" or unchanged else head + response.body
 
     def _head(
         self, request: Request, response: Response, wall_now: float, length: int | None, *, keep_alive: bool = False
     ) -> bytes:
-        """Everything before the body; one without a `length` ends with its connection."""
+        """Everything before the body; one without a `length` ends with its connection, or is none."""
         lines = f"{self._start(response, wall_now)}x-amzn-RequestId: {request.id}\r\n"
         if request.path == "/":
             lines += f"x-amz-sts-extended-request-id: {self._extended_request_id(request.id, wall_now)}\r\n"
@@ -163,6 +178,9 @@ class Gateway:
 
 UNLOGGED = frozenset({"healthz", "readyz", "metrics", "peer_messages"})
 """What comes every second by itself is counted; it is logged only when something is wrong with it."""
+
+UNREAD = {400: "BadBody", 408: "BodyTooLate", 413: "BodyTooLarge"}
+"""Codes of requests whose body did not arrive as it should."""
 
 CORS = (
     "Access-Control-Allow-Origin: *\r\n"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from email.utils import formatdate
 from http import HTTPStatus
@@ -141,11 +141,15 @@ class Server(web.Server):
             await asyncio.wait(tasks, timeout=timeout_s)
 
 
-class HttpServer:
-    """Sockets of one listener; `handler` answers every request."""
+Unread = Callable[[str, str, int], None]
+"""Told the path, the client's address and the status of a request whose body did not arrive as it should."""
 
-    def __init__(self, handler: Handler) -> None:
-        self._handler = handler
+
+class HttpServer:
+    """Sockets of one listener; `handler` answers every request, but for those that `unread` is told of."""
+
+    def __init__(self, handler: Handler, unread: Unread = lambda path, address, status: None) -> None:
+        self._handler, self._unread = handler, unread
         self._server: Server | None = None
         self._listener: asyncio.Server | None = None
 
@@ -191,12 +195,10 @@ class HttpServer:
     async def _respond(self, request: BaseRequest) -> Any:
         try:
             body = await _read(request)
-        except BodyTooLarge:
-            return failure(413)
-        except TimeoutError:
-            return failure(408)
-        except web.RequestPayloadError:
-            return failure(400)
+        except (BodyTooLarge, TimeoutError, web.RequestPayloadError) as error:
+            status = 413 if isinstance(error, BodyTooLarge) else 408 if isinstance(error, TimeoutError) else 400
+            self._unread(request.raw_path.partition("?")[0], request.remote or "", status)
+            return failure(status)
         keep_alive = request.keep_alive and not self._turn.draining
         head = Head(request.method, request.raw_path, request.headers, request.remote or "", keep_alive)
         answer = await self._handler.in_time(head, body)

@@ -19,6 +19,7 @@ import random
 import ssl
 import time
 from collections import Counter
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -43,6 +44,7 @@ FULL_PAGE_PAUSE_S = 0.01
 STALENESS = "x-stsd-feed-staleness-ms"
 REGION = "x-stsd-region"
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
+MAX_REFUSAL_BYTES = 65_536
 EVENTS_OR_PAGE = "text/event-stream, application/json;q=0.5"
 STEP = 500
 """Revocations taken in at once, before the program may do something else."""
@@ -202,8 +204,10 @@ class Verifier:
         ) as answer:
             if STALENESS in answer.headers:
                 return await self._page(answer, started)
-            if answer.status != 200 or answer.content_type != "text/event-stream":
-                raise _Refused(f"status {answer.status}, {answer.content_type} instead of a stream")
+            if answer.status != 200:
+                raise await _refusal(answer)
+            if answer.content_type != "text/event-stream":
+                raise _Refused(f"{answer.content_type} instead of a stream")
             async for chunk in answer.content.iter_any():
                 for event in parser.feed(chunk):
                     await self._hear(event, started)
@@ -292,13 +296,21 @@ class Verifier:
 
 async def _content(answer: aiohttp.ClientResponse) -> bytes:
     if answer.status != 200:
-        raise _Refused(f"status {answer.status}")
+        raise await _refusal(answer)
     parts = bytearray()
     async for part in answer.content.iter_any():
         parts += part
         if len(parts) > MAX_ANSWER_BYTES:
             raise _Refused("the answer is too large")
     return bytes(parts)
+
+
+async def _refusal(answer: aiohttp.ClientResponse) -> _Refused:
+    """With what the node says about it, if it is one that answers."""
+    said = f"{answer.content_type} and no answer of a node's"
+    with suppress(*FAILURES):
+        said = str(orjson.loads(await answer.content.read(MAX_REFUSAL_BYTES))["error"]["message"])
+    return _Refused(f"status {answer.status}: {said}")
 
 
 def _said(error: BaseException) -> str:

@@ -52,6 +52,16 @@ async def test_the_regions_fields_reach_the_client(start):
         assert await answer.read() == b"<us-east-1/>"
 
 
+async def test_an_answer_that_nothing_has_changed_passes_without_a_length(start):
+    setup = await start()
+    setup.regions["us-east-1"].status = 304
+    for _ in range(2):  # on one connection: whoever waited for a body would hear nothing of the second
+        async with setup.client.post(setup.url()) as answer:
+            assert (answer.status, await answer.read()) == (304, b"")
+            assert "Content-Length" not in answer.headers
+    assert setup.regions["us-east-1"].connections == 1
+
+
 async def test_connections_are_kept_on_both_sides(start):
     setup = await start()
     for _ in range(5):

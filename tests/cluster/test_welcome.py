@@ -51,7 +51,7 @@ def test_the_welcome_can_be_pasted_line_by_line(cluster):
     assert re.findall(r'"active": ?(true|false)', done.stdout) == ["true", "false"]
     assert "assumed-role" in done.stdout
     assert done.stdout.count("us-east-1: process") == 2
-    assert re.search(r"us-east-1 +│ http\S+ +│ ready", done.stdout)
+    assert re.search(r"us-east-1 +http\S+ +ready", done.stdout)
 
 
 @pytest.mark.processes

@@ -114,6 +114,22 @@ def test_the_compact_form_holds_what_the_pages_hold(own):
     assert again.headers["ETag"] == answer.headers["ETag"]
 
 
+@pytest.mark.parametrize("form", [{}, COMPACT], ids=["page", "compact"])
+@pytest.mark.parametrize("given", ["ETAG", "W/ETAG", '"other", ETAG', '"other",W/ETAG', "*"])
+def test_who_has_what_would_be_answered_is_told_so_without_the_length_of_anything(own, form, given):
+    etag = requests.get(path(own), headers=form, timeout=5).headers["ETag"]
+    headers = form | {"If-None-Match": given.replace("ETAG", etag)}
+    answer = requests.get(path(own), headers=headers, timeout=5)
+    assert (answer.status_code, answer.content, answer.headers["ETag"]) == (304, b"", etag)
+    assert "Content-Length" not in answer.headers  # that of the 200 it would be (RFC 9110 section 8.6)
+
+
+@pytest.mark.parametrize("given", ['"other"', "W/", "", '"*"'])
+def test_who_has_something_else_gets_the_page(own, given):
+    answer = requests.get(path(own), headers={"If-None-Match": given}, timeout=5)
+    assert answer.json()["cursor"]
+
+
 @pytest.mark.parametrize(
     ("headers", "parameters", "told"),
     [

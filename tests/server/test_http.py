@@ -122,6 +122,19 @@ def test_one_byte_more_is_too_large(node):
     assert body(answer) == b""
 
 
+def test_a_body_that_is_too_large_is_counted_and_for_other_nodes_as_their_message(node):
+    def counted() -> set[str]:
+        return set(requests.get(f"{node.url}/metrics", timeout=5).text.splitlines())
+
+    before, head = counted(), b"Host: x\r\nContent-Length: 10000001\r\n\r\n"
+    for path in (b"/?Action=x", b"/_peer/messages"):
+        assert status(send(node, b"POST " + path + b" HTTP/1.1\r\n" + head)) == 413
+    new = counted() - before
+    assert 'stsd_peer_messages_total{result="oversized"} 1.0' in new
+    assert 'stsd_requests_total{code="BodyTooLarge",operation="peer_messages"} 1.0' in new
+    assert any(line.startswith('stsd_requests_total{code="BodyTooLarge",operation="unknown"}') for line in new)
+
+
 def test_a_chunked_body_is_limited_too(node):
     chunk = b"%x\r\n" % 1_000_000 + b"a" * 1_000_000 + b"\r\n"
     head = f"POST / HTTP/1.1\r\nHost: x\r\n{FORM}Transfer-Encoding: chunked\r\n\r\n"

@@ -153,6 +153,7 @@ class Scripted:
         self.seen: list[tuple[str, str]] = []
         self.broken = False
         self.full = False
+        self.refusal = ""
 
     async def jwks(self, request: web.Request) -> web.Response:
         self._note(request)
@@ -162,6 +163,8 @@ class Scripted:
         self._note(request)
         if self.broken:
             return web.Response(text="{}", content_type="application/json")
+        if self.refusal:
+            return web.json_response({"error": {"code": "ValidationError", "message": self.refusal}}, status=400)
         if self.full:
             assert "application/json" in request.headers["Accept"]
             content = {"revocations": [], "cursor": self.cursor}
@@ -259,6 +262,14 @@ async def test_rubbish_is_an_interruption_and_says_what_it_was():
             async with Verifier(url, start_timeout_s=0.5):
                 pass
         assert node.asked(client.FEED) < 5  # with back-off
+
+
+async def test_a_node_that_refuses_is_quoted():
+    async with scripted() as (node, url):
+        node.refusal = "Events are read from a regional endpoint, not through the router"
+        with pytest.raises(VerifierUnavailable, match=f"status 400: {node.refusal}"):
+            async with Verifier(url, start_timeout_s=0.5):
+                pass
 
 
 async def test_first_fetches_and_retries_are_spread(monkeypatch):

@@ -62,7 +62,7 @@ def run(asked: Asked, request: Request, replica: Replica) -> Response:
     check(asked.cursor)
     page = feed.after(replica, asked.cursor)
     headers = (("ETag", page.etag), ("Cache-Control", "no-cache"), VARY)
-    if request.headers.get("if-none-match") == page.etag:
+    if _has(request, page.etag):
         return Response(304, b"", json_api.CONTENT_TYPE, headers, OPERATION)
     return json_api.answer({"revocations": page.revocations, "cursor": page.cursor}, OPERATION, headers)
 
@@ -79,9 +79,16 @@ def check(cursor: str) -> None:
 def compact(request: Request, content: bytes, etag: str) -> Response:
     """The compact form; a cache may keep it, since it is signed and says where the feed goes on."""
     headers = (("ETag", etag), ("Cache-Control", "public, max-age=60"), VARY)
-    if request.headers.get("if-none-match") == etag:
+    if _has(request, etag):
         return Response(304, b"", snapshot.MEDIA_TYPE, headers, OPERATION)
     return Response(200, content, snapshot.MEDIA_TYPE, headers, OPERATION)
+
+
+def _has(request: Request, etag: str) -> bool:
+    """Whether If-None-Match names what would be answered: any of a list, and weakly, because a cache that compresses
+    weakens it (RFC 9110 section 13.1.2)."""
+    given = [each.strip().removeprefix("W/") for each in request.headers.get("if-none-match", "").split(",")]
+    return given == ["*"] or etag in given
 
 
 def _forms(accept: str) -> list[Form]:

@@ -62,9 +62,9 @@ class Gateway:
         or an MFA code)."""
         started = perf_counter()
         path, _, query = head.target.partition("?")
-        if (head.method, path) in self.routes or self.capacity is not None or self.faulty is not None:
-            return None
         request = self._request(head, path, query, body)
+        if (request.method, path) in self.routes or self.capacity is not None or self.faulty is not None:
+            return None
         now, wall_now = self._clock.read()
         response = self._node.respond(request, now, wall_now)
         if response is None or response.keys_wanted is not None:
@@ -77,12 +77,12 @@ class Gateway:
         """Answer any request."""
         started = perf_counter()
         path, _, query = head.target.partition("?")
-        route = self.routes.get((head.method, path))
         request = self._request(head, path, query, body)
+        route = self.routes.get((request.method, path))
         work = route(request) if route else self._in_turn(request)
         response = await (work if self.faulty is None else self.faulty.around(request, work))
         wall_now = self._clock.wall()
-        if response.parts is None:
+        if response.parts is None or head.method == "HEAD":
             answer: bytes | Streamed = self._answer(head, request, response, wall_now)
         else:
             answer = Streamed(self._head(request, response, wall_now, None) + response.body, response.parts)
@@ -113,13 +113,15 @@ class Gateway:
         return self._node.respond(request, *self._clock.read()) or await self._present(request)
 
     def _request(self, head: Head, path: str, query: str, body: bytes) -> Request:
-        return Request(head.method, path, query, head.headers, body, request_id(), head.remote, self._secure)
+        """HEAD is a GET whose answer has no body (RFC 9110 section 9.3.2), but in the Query API a GET could act."""
+        method = "GET" if head.method == "HEAD" and path != "/" else head.method
+        return Request(method, path, query, head.headers, body, request_id(), head.remote, self._secure)
 
     def _answer(self, told: Head, request: Request, response: Response, wall_now: float) -> bytes:
         unchanged = response.status == 304  # it has no body, and what the 200 would have is not known here
-        length = None if unchanged else len(response.body)
+        length = None if unchanged or response.parts is not None else len(response.body)
         head = self._head(request, response, wall_now, length, keep_alive=told.keep_alive)
-        return head if request.method == "HEAD" or unchanged else head + response.body
+        return head if told.method == "HEAD" or unchanged else head + response.body
 
     def _head(
         self, request: Request, response: Response, wall_now: float, length: int | None, *, keep_alive: bool = False

@@ -103,6 +103,35 @@ def test_every_answer_says_who_answered_and_how_fresh_it_is(node):
         assert len(headers["x-amzn-RequestId"]) == 36
 
 
+@pytest.mark.parametrize(
+    ("path", "accept"),
+    [
+        ("/healthz", "*/*"),
+        ("/readyz", "*/*"),
+        ("/.well-known/jwks.json", "*/*"),
+        ("/v1/revocations", "*/*"),
+        ("/v1/revocations", "text/event-stream"),
+        ("/v1/revocations?after=x", "*/*"),
+    ],
+)
+def test_a_head_is_that_of_the_get(node, path, accept):
+    with requests.Session() as session:
+        whole = session.get(node.url + path, headers={"Accept": accept}, timeout=5, stream=True)
+        head = session.head(node.url + path, headers={"Accept": accept}, timeout=5)
+        again = session.head(node.url + path, headers={"Accept": accept}, timeout=5)
+        whole.close()
+    assert head.content == again.content == b""
+    told = ("Content-Type", "ETag", "Cache-Control", "x-stsd-region")
+    assert head.status_code == again.status_code == whole.status_code
+    assert [head.headers.get(name) for name in told] == [whole.headers.get(name) for name in told]
+
+
+def test_a_head_of_the_query_api_does_nothing(node):
+    answer = send(node, request("/?Action=GetCallerIdentity&Version=2011-06-15", method="HEAD"))
+    assert status(answer) >= 300
+    assert body(answer) == b""
+
+
 def test_a_browser_may_call(node):
     asked = requests.options(node.url, headers={"Origin": "https://app.example"}, timeout=5)
     assert asked.status_code == 200

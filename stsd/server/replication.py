@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from stsd.config import ConfigError
 from stsd.mfa import UsedCodes, Verdict
@@ -37,7 +38,7 @@ from stsd.server.log import EventLog
 from stsd.server.membership import Membership
 from stsd.server.pruner import Pruner
 from stsd.server.snapshots import SnapshotKeeper
-from stsd.server.tasks import end
+from stsd.server.tasks import end, keep_doing
 from stsd.server.writing import Writing
 from stsd.tokens.cache import VerifiedTokens
 from stsd.view import View
@@ -149,9 +150,12 @@ class Replicator:
     def start(self) -> None:
         """Begin to write, to talk to peers and to tick."""
         self._backbone.tail(self.conversation.deliver, self.conversation.refuse)
-        snapshots = self.snapshots.run(empty=not self._view.replica.heads())
-        jobs = (self._writing.run(), self._tick(), self._pruner.run(), snapshots)
-        self._tasks = [asyncio.create_task(job) for job in jobs]
+        self.snapshots.empty = not self._view.replica.heads()
+        jobs = (self._writing.run, self._tick, self._pruner.run, self.snapshots.run)
+        self._tasks = [asyncio.create_task(keep_doing(job, partial(self._failed, job.__qualname__))) for job in jobs]
+
+    def _failed(self, job: str, error: Exception) -> None:
+        self._effects.report("job_failed", job=job, reason=type(error).__name__)
 
     async def first_exchange(self) -> None:
         """Wait until every peer that answers has told what it knows, but not for long: others may be away for ever."""

@@ -30,11 +30,14 @@ class SnapshotKeeper:
 
     def __init__(self, backbone: Backbone, view: View, deliver: Deliver, report: Report) -> None:
         self._backbone, self._view, self._deliver, self._report = backbone, view, deliver, report
+        self.empty = False
+        """Whether this node holds nothing and is to take one back."""
 
-    async def run(self, *, empty: bool) -> None:
-        """Take one back if this node holds nothing, then put one every ten minutes, or after many entries."""
-        if empty:
+    async def run(self) -> None:
+        """Take one back if that is wanted, then put one every ten minutes, or after many entries."""
+        if self.empty:
             await self.take_back()
+            self.empty = False
         kept, kept_at = 0, asyncio.get_running_loop().time()
         while True:
             await asyncio.sleep(LOOK_INTERVAL_S)

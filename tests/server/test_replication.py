@@ -18,6 +18,7 @@ from stsd.revocation.identity import Identities, Signer, chain_of
 from stsd.revocation.messages import Ack, Batch, Delta, Digest, Fork, Origin
 from stsd.revocation.replica import Replica
 from stsd.revocation.revocation_set import EPSILON_MS, Revocation, RevocationSet
+from stsd.server import tasks
 from stsd.server.backbone.http import HttpBackbone
 from stsd.server.backbone.links import PeerLinks
 from stsd.server.backbone.sealing import Sealing
@@ -167,6 +168,24 @@ async def test_a_journal_that_is_damaged_behind_its_first_page_is_refused_with_w
     with pytest.raises(ConfigError, match=r"not a readable journal .*; restore it, or move it away"):
         await journal.rows()
     await journal.close()
+
+
+async def test_a_job_that_fails_in_an_unforeseen_way_is_told_and_begun_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(tasks, "BEGIN_AGAIN_S", 0.0)
+    async with replicator(tmp_path) as (running, _, _, _):
+        told = asyncio.Queue()
+        monkeypatch.setattr(
+            running._effects, "report", lambda event, **members: told.put_nowait({"event": event} | members)
+        )
+        with monkeypatch.context() as broken:
+            broken.setattr(RevocationSet, "forget", lambda *_: {}["nobody foresaw this"])
+            async with asyncio.timeout(10):
+                assert await told.get() == {"event": "job_failed", "job": "Replicator._tick", "reason": "KeyError"}
+        forgotten = asyncio.Event()
+        monkeypatch.setattr(RevocationSet, "forget", lambda *_: forgotten.set())
+        async with asyncio.timeout(10):
+            await forgotten.wait()
+        assert (await running.revoke(KEY)).sequence == 1
 
 
 async def test_a_reset_forgets_everything_under_a_new_incarnation(tmp_path):

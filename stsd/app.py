@@ -37,7 +37,7 @@ from stsd.server.clock import Clock, entropy
 from stsd.server.ending import Ending
 from stsd.server.gateway import Gateway
 from stsd.server.http import HttpServer
-from stsd.server.journal import Journal
+from stsd.server.journal import Journal, JournalError
 from stsd.server.keeper import Report
 from stsd.server.log import EventLog
 from stsd.server.membership import Membership
@@ -102,7 +102,12 @@ async def _serve(settings: Config, limits: Limits) -> None:
             membership=membership,
         )
         replicator.follows_resets = settings.unsafe_test_hooks
-        await replicator.restore(founding=files.node.founding, epoch=files.node.epoch)
+        try:
+            await replicator.restore(founding=files.node.founding, epoch=files.node.epoch)
+        except JournalError as error:
+            raise ConfigError(
+                f"{directory.journal}: nothing can be stored ({error}); make room on the disk, or mend it"
+            ) from error
         directory.settled()
 
         quota = Quota(settings.quota_per_s) if settings.quota_per_s else None

@@ -196,6 +196,12 @@ def test_a_disk_that_takes_nothing_is_named_and_the_next_start_finds_nothing_hal
         pass
 
 
+@pytest.mark.parametrize("room", [8_192, 16_384, 24_576, 28_672, 32_768])
+def test_a_disk_without_room_for_a_journal_is_one_line_that_asks_for_room(tmp_path, room):
+    said = refused("serve", "--data-dir", str(tmp_path / "data"), "--port", "0", preexec_fn=no_file_beyond(room))
+    assert re.fullmatch(r"stsd: \S+journal.db: .*; make room on the disk, or mend it.*\n", said)
+
+
 def test_a_whole_journal_on_a_disk_that_takes_nothing_is_not_called_damaged(tmp_path):
     with running_node(tmp_path / "data"):
         pass

@@ -76,13 +76,20 @@ class NamespaceLinks(Carrier):
             return {"ok": False, "fault": GONE}
         return super().obey(order)
 
-    def _lateness(self) -> None:
-        """Packets are held back by the router, for all connections alike: it keeps no count of how late they were."""
+    def _lateness(self) -> list[list[Any]]:
+        """Of packets, also of those that only confirm others; what TCP makes of them is no error of the model."""
+        found: list[list[Any]] = self._order({"verb": "lateness"})["lateness"]
+        return found
 
     def _follow(self, order: Mapping[str, Any]) -> None:
+        self._order(order)
+
+    def _order(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        """What the router answers. Raises FaultError."""
         told = self._tell(json.dumps(order).encode() + b"\n")
         if not told["ok"]:
             raise FaultError(told["fault"])
+        return told
 
     def _tell(self, line: bytes) -> dict[str, Any]:
         assert self._router is not None

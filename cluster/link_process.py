@@ -86,20 +86,20 @@ class Carrier(ABC):
 
     def obey(self, order: Mapping[str, Any]) -> dict[str, Any]:
         """The answer to an order, or to `status`: what is wrong now, and how much each region got; to `lateness`: how
-        much later than asked for pieces came, as `lateness.told` has it, None where that is not recorded."""
-        if order.get("verb") == "lateness":
-            return {"ok": True, "lateness": self._lateness()}
-        if order.get("verb") != "status":
-            try:
+        much later than asked for messages came, as `lateness.told` has it."""
+        try:
+            if order.get("verb") == "lateness":
+                return {"ok": True, "lateness": self._lateness()}
+            if order.get("verb") != "status":
                 self.links.obey(order)
                 self._follow(order)
-            except FaultError as error:
-                return {"ok": False, "fault": str(error)}
+        except FaultError as error:
+            return {"ok": False, "fault": str(error)}
         return {"ok": True, "faults": self.links.told(), "received": self.received}
 
     @abstractmethod
-    def _lateness(self) -> list[list[Any]] | None:
-        """What is recorded of that since the start."""
+    def _lateness(self) -> list[list[Any]]:
+        """What was recorded of that since the start. Raises FaultError."""
 
     @abstractmethod
     def _follow(self, order: Mapping[str, Any]) -> None:

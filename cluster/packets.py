@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from heapq import heappop, heappush
-from itertools import count
+from itertools import count, permutations
 from random import Random
 
 from cluster.faults import Links, Pair
+from cluster.lateness import Delays
 
 PREFIX = (10, 77)
 BITS = 16
@@ -30,8 +31,10 @@ class Packets:
     def __init__(self, links: Links, rng: Random) -> None:
         self.links, self._rng = links, rng
         self.lost = 0
+        self.delays = {pair: Delays() for pair in permutations(links.regions, 2)}
+        """How long packets were to take, and how much later they arrived."""
         self._last: dict[Pair, float] = {}
-        self._heap: list[tuple[float, int, int, bytes]] = []
+        self._heap: list[tuple[float, int, float, Pair, bytes]] = []
         self._numbers = count()
 
     def offer(self, packet: bytes, now: float) -> None:
@@ -43,14 +46,15 @@ class Packets:
             return
         due = max(now + self.links.way_ms(*pair, self._rng, now) / 1000, self._last.get(pair, 0.0))
         self._last[pair] = due
-        heappush(self._heap, (due, next(self._numbers), self._index(pair[1]), packet))
+        heappush(self._heap, (due, next(self._numbers), now, pair, packet))
 
     def due(self, now: float) -> Sequence[tuple[int, bytes]]:
         """The packets that arrive by `now`, each with the number of its region."""
         found = []
         while self._heap and self._heap[0][0] <= now:
-            _, _, number, packet = heappop(self._heap)
-            found.append((number, packet))
+            due, _, came_at, pair, packet = heappop(self._heap)
+            self.delays[pair].add(due - came_at, now - due)
+            found.append((self._index(pair[1]), packet))
         return found
 
     @property

@@ -9,16 +9,15 @@ from typing import Any, NamedTuple
 from cluster import conditions, control, lateness, own_cluster
 from cluster.data_dir import DataDir
 from cluster.errors import Refused
-from cluster.history import Conditions, PairDelay
+from cluster.history import Conditions
 
 
 class Snapshot(NamedTuple):
-    """CPU times since boot, and what the router and the links have counted since they started; None where links do not
-    record it."""
+    """CPU times since boot, and what the router and the links have counted since they started."""
 
     cpu: list[int]
     router: str
-    links: list[list[Any]] | None
+    links: list[list[Any]]
 
 
 async def take(data: DataDir, after_s: float = 0.0) -> Snapshot:
@@ -28,12 +27,12 @@ async def take(data: DataDir, after_s: float = 0.0) -> Snapshot:
     return Snapshot(_cpu(), router, links)
 
 
-def _links(data: DataDir) -> list[list[Any]] | None:
-    """Raises Refused when nobody answers; links of an older version do not know the question."""
-    answer = control.ask(data.run, control.LINKS_FAULTS, "lateness")
-    if answer is None:
-        raise Refused("the links do not tell how late they were")
-    found: list[list[Any]] | None = answer.get("lateness")
+def _links(data: DataDir) -> list[list[Any]]:
+    """Raises Refused when the links do not say."""
+    answer = control.ask(data.run, control.LINKS_FAULTS, "lateness") or {"ok": False, "fault": "nobody answers"}
+    if not answer["ok"]:
+        raise Refused(f"the links do not tell how late they were: {answer['fault']}")
+    found: list[list[Any]] = answer["lateness"]
     return found
 
 
@@ -45,7 +44,5 @@ def _cpu() -> list[int]:
 def between(before: Snapshot, after: Snapshot) -> Conditions:
     """Whether the machine could do what was asked of it."""
     idle = conditions.idle_share(before.cpu, after.cpu)
-    links: tuple[float | None, tuple[PairDelay, ...]] = (None, ())
-    if before.links is not None and after.links is not None:
-        links = lateness.between(lateness.read(before.links), lateness.read(after.links))
+    links = lateness.between(lateness.read(before.links), lateness.read(after.links))
     return Conditions(idle, *conditions.delays(before.router, after.router), *links)

@@ -2,8 +2,8 @@
 
 It makes a namespace with a TUN device for each region, reads packets from all devices, holds each one as long as its
 way takes, and writes it to the device of its region. The first line of its input says what it is for, each later one is
-an order for the links (see `faults`); each is answered with a line. Its end removes the namespaces, and it ends with
-its input, with a signal, and with whoever started it.
+an order for the links (see `faults`), or asks for the `lateness` of packets; each is answered with a line. Its end
+removes the namespaces, and it ends with its input, with a signal, and with whoever started it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from random import Random
 from time import monotonic
 from typing import Any
 
-from cluster import latency, namespaces, packets
+from cluster import latency, lateness, namespaces, packets
 from cluster.faults import FaultError, Links
 from cluster.packets import Packets
 from cluster.topology import RoundTrip
@@ -79,7 +79,7 @@ def _route(selector: selectors.BaseSelector, devices: Mapping[int, int], on_the_
                 return
             *lines, orders = (orders + content).split(b"\n")
             for line in lines:
-                print(json.dumps(_obey(on_the_way.links, json.loads(line))), flush=True)
+                print(json.dumps(_obey(on_the_way, json.loads(line))), flush=True)
         for number, packet in on_the_way.due(monotonic()):
             with contextlib.suppress(OSError):  # a device that is full loses a packet, as any router does
                 os.write(devices[number], packet)
@@ -94,9 +94,11 @@ def _read(device: int, on_the_way: Packets) -> None:
         on_the_way.offer(packet, monotonic())
 
 
-def _obey(links: Links, order: Mapping[str, Any]) -> dict[str, Any]:
+def _obey(on_the_way: Packets, order: Mapping[str, Any]) -> dict[str, Any]:
+    if order.get("verb") == "lateness":
+        return {"ok": True, "lateness": lateness.told(on_the_way.delays)}
     try:
-        links.obey(order)
+        on_the_way.links.obey(order)
     except FaultError as error:
         return {"ok": False, "fault": str(error)}
     return {"ok": True}

@@ -146,8 +146,8 @@ def _network(parameters: Mapping[str, Any]) -> str:
     if parameters.get("network") != "netns":
         return ""
     return (
-        "A namespace for each region and an IP router between them; what clients are away is the failover router's. How"
-        " late messages between nodes were is not recorded."
+        "A namespace for each region and an IP router between them; what clients are away is the failover router's."
+        " Messages between nodes are packets, those that confirm others among them."
     )
 
 

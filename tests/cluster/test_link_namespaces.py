@@ -11,10 +11,10 @@ import time
 
 import pytest
 
-from cluster import namespaces
+from cluster import lateness, namespaces
 from cluster.errors import ClusterError
 from cluster.faults import Links
-from cluster.link_namespaces import NamespaceLinks
+from cluster.link_namespaces import GONE, NamespaceLinks
 from cluster.link_process import Way
 from cluster.topology import RoundTrip
 
@@ -64,12 +64,18 @@ async def test_a_handshake_takes_a_round_trip_a_cut_stops_it_and_nothing_is_left
         assert await asked(port) == b"hello"
         assert time.monotonic() - began >= 0.16  # a handshake and an answer
         assert links.obey({"verb": "status"})["received"] == {A: 5, B: 5}  # an answer, and a request
-        assert links.obey({"verb": "lateness"}) == {"ok": True, "lateness": None}
+        recorded = lateness.read(links.obey({"verb": "lateness"})["lateness"])
+        assert {*recorded} == {(A, B), (B, A)}
+        assert all(round(one.asked_s / one.messages, 6) >= 0.04 and one.error_s > 0 for one in recorded.values())
         assert links.obey({"verb": "partition", "first": B, "second": A, "one_way": True})["ok"]
         with pytest.raises(TimeoutError):
             await asyncio.to_thread(handshake_s, ours, to)
         assert links.obey({"verb": "heal"})["faults"] == []
         assert await asyncio.to_thread(handshake_s, ours, to) >= 0.08
+        assert links._router is not None
+        links._router.kill()
+        links._router.wait()
+        assert links.obey({"verb": "lateness"}) == {"ok": False, "fault": GONE}
     finally:
         await links.stop()
         node.close()

@@ -42,6 +42,19 @@ def test_packets_of_one_direction_never_overtake_though_each_draws_its_own_delay
     assert [one[-1] for _, one in on_the_way.due(60.0)] == [*range(200)]
 
 
+def test_of_each_direction_it_is_told_how_long_packets_were_to_take_and_how_late_they_came(on_the_way):
+    on_the_way.offer(there(), 10.0)
+    due = on_the_way.next_at
+    on_the_way.offer(there(1), 10.001)
+    assert len(on_the_way.due(due + 1.0)) == 2
+    on_the_way.offer(there(2), 20.0)
+    there_, back = on_the_way.delays[A, B], on_the_way.delays[B, A]
+    assert (there_.messages, back.messages) == (2, 0)  # one is still on its way
+    assert there_.asked_s >= 2 * (due - 10.001)
+    assert there_.asked_s + there_.error_s == pytest.approx(2 * (due + 1.0) - 20.001)
+    assert there_.errors[0.5] == 0
+
+
 def test_a_one_way_cut_loses_what_goes_that_way_and_nothing_else(on_the_way):
     on_the_way.links.obey({"verb": "partition", "first": A, "second": B, "one_way": True})
     on_the_way.offer(there(), 0.0)

@@ -118,7 +118,11 @@ def test_what_was_done_is_told_in_words():
     assert dict(words.done(results.record(parameters={}))) == {"Topology": told["Topology"]}
     assert "Network" not in told
     own = dict(words.done(results.record(parameters={"network": "netns"})))
-    assert own["Network"].endswith("How late messages between nodes were is not recorded.")
+    assert own["Network"].startswith("A namespace for each region and an IP router between them;")
+    before = {"upgrade_from": "729a5c34c87471b742899ee715a21c2f142200fa"}
+    told = dict(words.done(results.record(parameters=before)))
+    assert told["Version before"].startswith("Every node is at first of commit 729a5c34c874;")
+    assert "Also set" not in told
     later = {"form": "full", "faults": [{"at_s": 3, "action": "melt", "region": "us-east-1", "degrees": 900.5}]}
     assert dict(words.done(results.record(parameters=later)))["Faults"] == "at 3 s melt us-east-1 (degrees 900.5)."
 

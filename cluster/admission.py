@@ -20,7 +20,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from statistics import median
 
-from cluster.spare import Demand
+from cluster.spare import AT_ONCE, Demand
 
 EVERY_S = 1.0
 QUEUE_S = 0.05
@@ -81,6 +81,18 @@ class Gate:
         self.most = max(self.most, self.demand.in_flight + 1)
         if took_s is not None:
             self.took_s.append(took_s)
+        self._call()
+
+    def forget(self) -> None:
+        """Nothing is known of the region any more: the limit is the first one. Calls in flight still count."""
+        self.demand.limit = AT_ONCE
+        self.took_s, self.most, self.refused = [], 0, 0
+        self._medians.clear()
+        self._kept_to.clear()
+        self._call()
+
+    def _call(self) -> None:
+        """Lets those begin who have waited longest, as many as there is room for."""
         while self._waiting and self.demand.in_flight + self._called < self.demand.limit:
             turn = self._waiting.popleft()
             if not turn.done():

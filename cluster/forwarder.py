@@ -95,10 +95,15 @@ class Forwarder:
                     self.health[region].shed(one.share)
 
     def forget(self) -> None:
-        """What regions did until now is no evidence any more: each is as good as new, until it shows otherwise."""
+        """What regions did until now is no evidence any more: each is as good as new, until it shows otherwise. What
+        is in flight goes on."""
         for region, health in self.health.items():
             health.forget()
+            self.gates[region].forget()
             self.shedding[region] = Shedding()
+        self.chooser.use(self.chooser.policy.name)  # without what places were told by DNS
+        self._budget.forget()
+        self._hedges, self._usual = HedgeBudget(), {}
 
     async def respond(self, view: View, request: BaseRequest, target: str, body: bytes, arrived: float) -> Reply:
         """The answer for the client, counted."""

@@ -3,8 +3,8 @@
 Only with `--unsafe-test-hooks`.
 
 `reset` gets one epoch number for all, so that no node mistakes an old message for a new one, and the router forgets
-what it held against regions; `clock` gets the same body everywhere. A node that does not follow is an error of the
-whole call: half a reset is none.
+what it had learned of regions and spent on retries; `clock` gets the same body everywhere. A node that does not follow
+is an error of the whole call: half a reset is none.
 """
 
 from __future__ import annotations

@@ -104,3 +104,7 @@ class RetryBudget:
     def succeeded(self) -> None:
         """A request was answered."""
         self.tokens = min(self.tokens_max, self.tokens + self.refill)
+
+    def forget(self) -> None:
+        """The bucket is full again; retries that run still count."""
+        self.tokens = self.tokens_max

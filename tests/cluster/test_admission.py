@@ -6,7 +6,7 @@ import math
 import pytest
 
 from cluster.admission import LIMIT_MIN, QUEUE_S, Gate
-from cluster.spare import Demand
+from cluster.spare import AT_ONCE, Demand
 
 
 def gate(limit: float = 10.0, in_flight: int = 0) -> Gate:
@@ -40,6 +40,20 @@ async def test_who_waits_begins_when_a_call_ends_in_the_order_of_arrival():
     await asyncio.gather(*tasks)
     assert begun == [0, 1]
     assert one.demand.in_flight == 10
+
+
+async def test_a_limit_that_is_forgotten_lets_those_in_who_wait_for_it_and_takes_its_lessons_along():
+    one = gate(limit=LIMIT_MIN, in_flight=4)
+    one.took_s, one.refused = [0.5] * 20, 2
+    tasks = [asyncio.create_task(one.turn()) for _ in range(3)]
+    await asyncio.sleep(0)
+    one.forget()
+    assert await asyncio.gather(*tasks) == [True] * 3
+    one.tick()
+    assert (one.demand.limit, one.demand.in_flight) == (AT_ONCE, 4)
+    one.took_s = [1.0] * 20
+    one.tick()
+    assert one.demand.limit == AT_ONCE  # there is no better window that these were compared with
 
 
 async def test_who_finds_no_place_in_time_is_refused_and_forgotten():

@@ -6,6 +6,10 @@ import time
 
 import pytest
 
+from cluster.admission import LIMIT_MIN
+from cluster.hedging import Usual
+from cluster.spare import AT_ONCE
+
 # -- the router's own pages ------------------------------------------------------------------------------------------
 
 
@@ -77,6 +81,28 @@ async def test_after_a_reset_nothing_is_held_against_a_region_but_that_it_drains
     assert [health.objection("sts", now) for health in (first, second, third)] == ["", "", "draining"]
     assert second.steady
     assert forwarder.shedding["us-east-1"] is not before
+
+
+async def test_after_a_reset_limits_and_budgets_are_the_first_ones_and_what_is_in_flight_still_counts(start):
+    setup = await start(unsafe_test_hooks=True, policy="dns")
+    forwarder, region = setup.router.forwarder, "us-east-1"
+    gate, budget, order = forwarder.gates[region], forwarder._budget, forwarder.chooser.order("eu-west-1")
+    gate.demand.limit, gate.refused, gate.demand.in_flight = LIMIT_MIN, 3, 2
+    while budget.take(1):
+        budget.done()
+    budget.active = 1
+    forwarder._hedges.called()
+    forwarder._usual["eu-west-1", region] = Usual(p95_s=0.001)
+    forwarder.health[order[0]].up = False
+    assert forwarder.chooser.first("eu-west-1", "sts", time.monotonic())[0] == order[1]
+    async with setup.client.post(setup.url("/_test/reset")) as answer:
+        assert answer.status == 200
+    gate.tick()
+    assert (gate.demand.limit, gate.demand.in_flight) == (AT_ONCE, 2)
+    assert (budget.tokens, budget.active) == (budget.tokens_max, 1)
+    assert (forwarder._hedges.tokens, forwarder._usual) == (0.0, {})
+    assert forwarder.chooser.policy.name == "dns"
+    assert forwarder.chooser.first("eu-west-1", "sts", time.monotonic())[0] == order[0]
 
 
 async def test_clock_answers_with_the_time_of_every_region(start):

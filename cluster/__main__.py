@@ -27,6 +27,15 @@ NETWORK = click.option(
     help="What is between regions: delays in one process, or network namespaces and an IP router (needs root).",
 )
 
+DRAIN = click.option(
+    "--drain-s",
+    type=click.FloatRange(0, 60),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="A node that gets SIGTERM says 503 on /readyz and goes on serving for so many seconds.",
+)
+
 
 def filling(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options that decide what an empty data directory is filled with."""
@@ -59,6 +68,7 @@ def cluster() -> None:
 @SEED
 @HOOKS
 @NETWORK
+@DRAIN
 def up(
     topology: str | None,
     backbone: str | None,
@@ -72,6 +82,7 @@ def up(
     seed: int | None,
     unsafe_test_hooks: bool,
     network: str,
+    drain_s: float,
 ) -> int:
     """Start every region and the router; Ctrl-C stops them.
 
@@ -81,7 +92,7 @@ def up(
     data = _prepare(data_dir, Wanted(topology, base_port, world, backbone), policy)
     check_not_running(data)
     local.check_ports(data.ports.named())
-    flags = RunFlags(policy, seed, unsafe_test_hooks, dns_ttl, network, without, pinned_from)
+    flags = RunFlags(policy, seed, unsafe_test_hooks, dns_ttl, network, without, pinned_from, drain_s)
     return asyncio.run(local.Local(data, flags).run())
 
 
@@ -92,6 +103,7 @@ def up(
 @SEED
 @HOOKS
 @NETWORK
+@DRAIN
 def supervise(
     name: str,
     topology: str | None,
@@ -106,6 +118,7 @@ def supervise(
     seed: int | None,
     unsafe_test_hooks: bool,
     network: str,
+    drain_s: float,
 ) -> int:
     """Run one region, a NATS server, the links or the router under a supervisor: one line of the Procfile.
 
@@ -115,10 +128,10 @@ def supervise(
     check_name(data, name)
     check_not_supervised(data, name)
     local.check_ports(data.ports.of(name))
-    flags = RunFlags(policy, seed, unsafe_test_hooks, dns_ttl, network, without, pinned_from)
+    flags = RunFlags(policy, seed, unsafe_test_hooks, dns_ttl, network, without, pinned_from, drain_s)
 
     async def run() -> int:
-        return await Supervisor(data, name, command(data, name, flags)).run()
+        return await Supervisor(data, name, command(data, name, flags), drain_s).run()
 
     return asyncio.run(run())
 

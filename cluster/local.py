@@ -74,7 +74,7 @@ class Local:
 
     def _supervise(self, name: str) -> list[str]:
         supervise = [sys.executable, "-m", "cluster", "supervise", name, "--data-dir", str(self._data.path)]
-        return [*supervise, *self._flags.words, *self._flags.link_words]
+        return [*supervise, *self._flags.words, *self._flags.link_words, *self._flags.node_words]
 
     async def _all_ready(self) -> bool:
         """Waits for every process; False when it was stopped meanwhile. Raises Refused when one does not come up."""
@@ -123,8 +123,9 @@ class Local:
             terminate(process, number)
 
     async def _end(self) -> None:
-        """Stops the supervisors, which stop their processes; a killed supervisor takes its process along."""
-        self._signal_all(signal.SIGTERM)
+        """Stops the supervisors, which stop their processes; a killed supervisor takes its process along. Nobody is
+        left to see that a node drains, so none does."""
+        self._signal_all(signal.SIGINT)
         waits = [process.wait() for process in self._supervisors.values()]
         try:
             async with asyncio.timeout(STOP_TIMEOUT_S):

@@ -45,12 +45,19 @@ class RunFlags:
     without: tuple[str, ...] = ()
     pinned_from: int | None = None
     """The first of the router's pinned ports, None for none of them."""
+    drain_s: float = 0.0
+    """How long a node goes on serving that gets SIGTERM."""
 
     @property
     def words(self) -> list[str]:
         """For a supervisor's command line."""
         hooks = ["--unsafe-test-hooks"] if self.unsafe_test_hooks else []
         return [*self.router_words, *hooks]
+
+    @property
+    def node_words(self) -> list[str]:
+        """Those that only nodes obey."""
+        return ["--drain-s", f"{self.drain_s:g}"] if self.drain_s else []
 
     @property
     def link_words(self) -> list[str]:
@@ -87,6 +94,7 @@ def command(data: DataDir, name: str, flags: RunFlags) -> list[str]:
         *("--issuer", data.url(ROUTER), "--cluster-key", str(data.key_file), "--log-format", "json"),
         *peers,
         *_backbone(data, name),
+        *flags.node_words,
         *hooks,
     ]
 
@@ -109,9 +117,9 @@ def _supervised(data: DataDir, name: str) -> ClusterError:
 
 
 class Supervisor:
-    """Runs one process of the cluster in `data`."""
+    """Runs one process of the cluster in `data`. `drain_s` is how long it may take to end, beside what that costs."""
 
-    def __init__(self, data: DataDir, name: str, program: Sequence[str]) -> None:
+    def __init__(self, data: DataDir, name: str, program: Sequence[str], drain_s: float = 0.0) -> None:
         self._data = data
         self._code = os.environ.get(CODE, "") if name in data.topology.regions else ""
         self._name = name
@@ -121,6 +129,9 @@ class Supervisor:
         self._ready = False
         self._paused = False
         self._log_from = 0
+        self._drain_s = drain_s
+        self._signal = signal.SIGINT
+        """What our process gets when we end: the signal that we got."""
         self._one_at_a_time = asyncio.Lock()
         self._ended = asyncio.Event()
 
@@ -130,7 +141,7 @@ class Supervisor:
         server = await asyncio.start_unix_server(self._serve, sock=control.listen(self._data.run, self._name))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._ended.set)
+            loop.add_signal_handler(number, self._on_signal, number)
         try:
             starting = asyncio.create_task(self._start())
             ended = asyncio.create_task(self._ended.wait())
@@ -142,9 +153,16 @@ class Supervisor:
             return 0
         finally:
             server.close()
-            await self._stop()
+            await self._stop(self._signal)
             control.socket_path(self._data.run, self._name).unlink(missing_ok=True)
             os.close(lock)
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        """The first one is passed on when everything else has ended, a second one ends a drain."""
+        if self._ended.is_set() and self._process is not None:
+            terminate(self._process, number)
+        self._signal = number
+        self._ended.set()
 
     def _claim(self) -> int:
         """Takes the lock of this name; the first supervisor of a run begins `cluster.json` anew."""
@@ -210,15 +228,15 @@ class Supervisor:
             again = f"`python -m cluster start {self._name}{self._data.flag}` starts it again"
             print(f"{self._name}: process {process.pid} ended {_how(code)}; {again}", file=sys.stderr, flush=True)
 
-    async def _stop(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """Ends the process, by force when it does not end in time."""
+    async def _stop(self, number: signal.Signals) -> None:
+        """Ends the process, by force when it does not end in time. SIGTERM lets a node drain."""
         process = self._process
         if process is None:
             return
         terminate(process, number)
         terminate(process, signal.SIGCONT)  # a paused process takes no signal but SIGKILL
         try:
-            async with asyncio.timeout(STOP_TIMEOUT_S):
+            async with asyncio.timeout(STOP_TIMEOUT_S + self._drain_s):
                 await process.wait()
         except TimeoutError:
             terminate(process, signal.SIGKILL)

@@ -184,6 +184,10 @@ def test_every_node_knows_its_peers_and_the_router_gets_its_flags(path):
     ]
     assert not set(data.ports.links.values()) & set(data.ports.regions.values())
     assert "--unsafe-test-hooks" in node
+    assert "--drain-s" not in node
+    draining = supervisor.RunFlags(drain_s=6.5)
+    assert supervisor.command(data, "eu-west-1", draining)[-2:] == ["--drain-s", "6.5"]
+    assert all("--drain-s" not in supervisor.command(data, name, draining) for name in ("links", "router"))
     router = supervisor.command(data, "router", supervisor.RunFlags(policy="home-2011", seed=7))
     assert router[-4:] == ["--policy", "home-2011", "--seed", "7"]
 

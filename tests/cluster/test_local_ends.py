@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+import requests
 
 from tests.cluster.test_local import all_are_gone, is_alive, parent, pids, ready
 from tests.running import (
@@ -38,6 +39,28 @@ def test_one_ctrl_c_ends_everything_and_the_next_start_continues(tmp_path):
     with running_cluster(tmp_path / "data") as second:
         assert (tmp_path / "data" / "credentials").read_bytes() == credentials
         assert set(pids(second)) == set(before)
+
+
+def test_a_node_that_gets_sigterm_drains_and_ctrl_c_does_not_wait_for_it(tmp_path):
+    with running_cluster(tmp_path / "data", "--topology", "two_continents", "--drain-s", "60") as cluster:
+        found, url = pids(cluster), cluster.info["regions"]["eu-west-1"]["url"]
+        os.kill(found["eu-west-1"], signal.SIGTERM)
+        wait_for(lambda: requests.get(f"{url}/readyz", timeout=2).status_code == 503, "the drain")
+        assert requests.get(f"{url}/healthz", timeout=2).status_code == 200
+        assert is_alive(found["eu-west-1"])
+        assert cluster.stop() == 0
+        assert all_are_gone(found)
+
+
+def test_a_supervisor_that_gets_sigterm_lets_its_node_drain_until_a_second_one(tmp_path):
+    with running_cluster(tmp_path / "data", "--topology", "two_continents", "--drain-s", "60") as cluster:
+        found, url = pids(cluster), cluster.info["regions"]["eu-west-1"]["url"]
+        supervisor = parent(found["eu-west-1"])
+        os.kill(supervisor, signal.SIGTERM)
+        wait_for(lambda: requests.get(f"{url}/readyz", timeout=2).status_code == 503, "the drain")
+        os.kill(supervisor, signal.SIGTERM)
+        assert cluster.process.wait(timeout=20) == 1  # as when a supervisor is killed
+        assert all_are_gone(found)
 
 
 def test_nothing_outlives_a_killed_cluster_up(tmp_path):
@@ -123,6 +146,7 @@ def test_the_lines_of_a_procfile_fill_the_directory_once_and_run_the_cluster(tmp
         (("router",), "no cluster is here"),
         (("policy", "nearest"), "no cluster is here"),
         (("up", "--dns-ttl", "-1"), "--dns-ttl"),
+        (("up", "--drain-s", "61"), "--drain-s"),
     ],
 )
 def test_wrong_usage_is_one_clear_line_and_exit_2(tmp_path, arguments, words):

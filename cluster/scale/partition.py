@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from cluster.scale.costs import BATCH_CPU_S, ENTRY_CPU_S, Cost, batch_bytes, entry_bytes
+from cluster.scale.costs import ENTRY_CPU_S, PAGE_CPU_S, Cost, batch_bytes, entry_bytes
 from stsd.revocation.messages import MAX_FETCH_BYTES
 
 WIRE_BYTES_PER_S = 50e6
@@ -46,6 +46,22 @@ class Backlog:
         """On the wire."""
         return self.batches * batch_bytes() + (self.entries - self.batches) * entry_bytes()
 
+    @property
+    def cpu_s(self) -> float:
+        """CPU time to apply and store it, while what is pushed meanwhile is applied by the same core.
+
+        Raises ValueError where more arrives than can be applied.
+        """
+        pushed = self.cost.cpu_share * self.others
+        if pushed >= 1:
+            raise ValueError(f"{self.cost.per_s:g} revocations a second are more than one core applies")
+        return (self.batches * PAGE_CPU_S + self.entries * ENTRY_CPU_S) / (1 - pushed)
+
+    @property
+    def wire_s(self) -> float:
+        """What its bytes take on the wire."""
+        return self.bytes / WIRE_BYTES_PER_S
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -61,18 +77,11 @@ def catch_up(found: Backlog, heard_after_s: float) -> tuple[float, list[Moment]]
 
     Raises ValueError where more arrives than can be applied.
     """
-    cpu_s_per_s = found.cost.cpu_share * found.others
-    if cpu_s_per_s >= 1:
-        raise ValueError(f"{found.cost.per_s:g} revocations a second are more than one core applies")
     now, lacking, moments = heard_after_s, found.entries, []
-    per_entry = found.bytes / found.entries
-    cpu_s = found.batches / found.entries * BATCH_CPU_S + ENTRY_CPU_S
+    busy_s = (found.cpu_s + found.wire_s) / found.entries
     while lacking >= 1:
-        entries = min(lacking, MAX_FETCH_BYTES / per_entry)
-        took_s = found.round_trip_s + entries * per_entry / WIRE_BYTES_PER_S
-        # What is pushed meanwhile is applied by the same core.
-        took_s += entries * cpu_s / (1 - cpu_s_per_s)
-        now, lacking = now + took_s, lacking - entries
+        entries = min(lacking, MAX_FETCH_BYTES * found.entries / found.bytes)
+        now, lacking = now + found.round_trip_s + entries * busy_s, lacking - entries
         share = lacking / found.entries
         moments.append(Moment(found.cut_s + now, share * found.cut_s, lacking))
     return now, moments

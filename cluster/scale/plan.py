@@ -155,13 +155,15 @@ def partitions(size: Size) -> Part:
     for per_s in PARTITION_RATES_PER_S:
         found = partition.Backlog(CUT_S, _cost(size, per_s), others, nearest_s)
         seconds, _ = partition.catch_up(found, HEARD_AFTER_S)
-        rows.append([per_s, CUT_S, found.entries, found.batches, found.bytes / 1e6, seconds])
+        waits_s = seconds - found.cpu_s - found.wire_s
+        sizes = [found.entries, found.batches, found.bytes / 1e6]
+        rows.append([per_s, CUT_S, *sizes, seconds, found.cpu_s, found.wire_s, waits_s])
         if per_s == PARTITION_RATES_PER_S[0]:
             first = seconds
             moments = partition.timeline(found, HEARD_AFTER_S)
             course = [[moment.at_s, moment.staleness_s, moment.backlog] for moment in moments]
     name = f"seconds from the heal until equal heads, after {CUT_S:.0f} s at {PARTITION_RATES_PER_S[0]:.0f} a second"
-    columns = "revocations_per_s cut_s lacking_entries lacking_batches lacking_mb caught_up_s"
+    columns = "revocations_per_s cut_s lacking_entries lacking_batches lacking_mb caught_up_s cpu_s wire_s waiting_s"
     tables = (
         _table("partition", columns, rows),
         _table("partition course", "at_s staleness_s lacking_entries", course),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import astuple, replace
+from math import ceil
 
 import pytest
 
 from cluster.checks import Verdict
-from cluster.scale import console, costs, plan, stampede
+from cluster.scale import console, costs, partition, plan, stampede
 from cluster.scale.plan import Size
+from stsd.revocation.messages import MAX_FETCH_BYTES
+from tests.scale import timing
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +36,7 @@ def test_bytes_and_cpu_time_are_those_of_batches_and_of_what_else_is_in_them():
     found = costs.cost(90_000, 30, 3, 0.005)
     batches, more = 15_000, 75_000
     assert found.bytes_per_s == pytest.approx(batches * costs.message_bytes(1) + more * costs.entry_bytes())
-    assert found.cpu_share == pytest.approx(batches * costs.BATCH_CPU_S + 90_000 * costs.ENTRY_CPU_S)
+    assert found.cpu_share == pytest.approx(batches * costs.PUSH_CPU_S + 90_000 * costs.ENTRY_CPU_S)
     assert found.cross_region_bytes_per_s == pytest.approx(found.bytes_per_s * 29 * 3)
 
 
@@ -79,6 +82,22 @@ def test_the_lonely_region_lacks_what_the_others_made_and_is_as_far_as_the_farth
     }
     alone = table(plan.partitions(replace(size, topology=replace(size.topology, between=far))), "partition")
     assert alone[0]["caught_up_s"] > rows[0]["caught_up_s"] + 0.9
+
+
+def test_what_catching_up_takes_is_told_by_what_it_is_spent_on(size):
+    for row in table(plan.partitions(size), "partition"):
+        assert row["caught_up_s"] == pytest.approx(row["cpu_s"] + row["wire_s"] + row["waiting_s"], abs=1e-3)
+        own = row["lacking_batches"] * costs.PAGE_CPU_S + row["lacking_entries"] * costs.ENTRY_CPU_S
+        pushed = 0.8 * plan._cost(size, row["revocations_per_s"]).cpu_share
+        assert row["cpu_s"] == pytest.approx(own / (1 - pushed), abs=1e-3)
+        assert row["wire_s"] == pytest.approx(row["lacking_mb"] * 1e6 / partition.WIRE_BYTES_PER_S, abs=1e-3)
+        trips = ceil(row["lacking_mb"] * 1e6 / MAX_FETCH_BYTES)
+        assert row["waiting_s"] > plan.HEARD_AFTER_S + trips * 0.01
+
+
+def test_the_times_of_replication_are_those_of_its_own_code():
+    found = timing.measure(rounds=1, batches=20)
+    assert min(astuple(found)) > 0
 
 
 def test_costs_are_judged_at_the_usual_rate_and_in_a_storm(size):

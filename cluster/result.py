@@ -126,6 +126,7 @@ def parameters(experiment: Experiment, quick: bool, backbone: str, network: str 
         "load": {"kind": "open", **asdict(experiment.load), **_lists(experiment.load)},
         "faults": [{**asdict(fault), "variants": list(fault.variants)} for fault in experiment.faults],
         "revocations": None if experiment.revoking is None else asdict(experiment.revoking),
+        **({"upgrade_from": experiment.upgrade_from} if experiment.upgrade_from else {}),
         **({} if experiment.cutoffs is None else {"cutoffs": _told(experiment.cutoffs)}),
         "verifiers": None if experiment.verifiers is None else _as_json(experiment.verifiers),
         "quick_checks": experiment.quick.checks,

@@ -49,7 +49,7 @@ OTHER_COMMANDS: Mapping[str, str] = {
 TOLD = {
     *("form", "backbone", "policies", "seeds", "variants", "load", "faults", "revocations", "cutoffs"),
     *("quick_checks", "quick_leaves_out", "simulated", "not_judged"),
-    *("topology", "network"),
+    *("topology", "network", "upgrade_from"),
 }
 """Parameters that the sentences below tell."""
 
@@ -70,6 +70,7 @@ def done(record: Record) -> Iterator[tuple[str, str]]:
     told = (
         ("Topology", _topology(record.topology)),
         ("Compared", _compared(record.parameters)),
+        ("Version before", _version_before(record.parameters)),
         ("Load", _load(record.parameters.get("load"))),
         ("Revocations", _revocations(record.parameters.get("revocations"))),
         ("Cut-offs", _cutoffs(record.parameters.get("cutoffs"))),
@@ -106,6 +107,12 @@ def _compared(parameters: Mapping[str, Any]) -> str:
         said.append(count(seeds, "seed"))
     each = ", each on a cluster of its own" if len(policies) + len(variants) > 1 or (seeds or 1) > 1 else ""
     return f"{'; '.join(said)}{each}.".capitalize() if said else ""
+
+
+def _version_before(parameters: Mapping[str, Any]) -> str:
+    if not (commit := parameters.get("upgrade_from")):
+        return ""
+    return f"Every node is at first of commit {str(commit)[:12]}; an upgrade makes it one of this version."
 
 
 def _load(load: Any) -> str:

@@ -62,7 +62,10 @@ def test_what_git_does_not_have_is_refused_by_name(history, monkeypatch):
         pass
 
 
-def test_the_experiment_begins_with_a_commit_before_this_one():
+FIRST_OF_THE_LAST_ISSUE = "5c99bade83475d49cc3e18a9214fc9b40a64927a"
+
+
+def test_the_experiment_begins_with_the_last_commit_before_the_issue_that_was_begun_last():
     commit = load_all()["rolling-upgrade"].upgrade_from
     try:
         assert git("merge-base", "--is-ancestor", commit, "HEAD") == ""
@@ -70,8 +73,9 @@ def test_the_experiment_begins_with_a_commit_before_this_one():
         if getattr(error, "returncode", 128) == 1:
             raise
         pytest.skip("this checkout has no history")
+    assert git("rev-parse", f"{FIRST_OF_THE_LAST_ISSUE}^") == commit
     with version_before.checkout(commit) as code:
-        assert (code / "stsd" / "__main__.py").exists()
+        assert "stsd_unknown_revocations" in (code / "stsd" / "server" / "metrics.py").read_text()
 
 
 class Obeying:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -46,10 +47,14 @@ def lost(record: Record) -> Plot | None:
 
 
 def answered(record: Record) -> Plot | None:
-    """Good answers by the second, where the load changes or several variants are compared."""
-    rows: list[Row] = list(_course(record))
+    """Good answers by the second, where the load changes or several variants are compared. A last second that the load
+    does not fill would look as if answers failed to come."""
+    load = record.parameters.get("load") or {}
+    duration_s = load.get("duration_s")
+    filled = math.floor(duration_s) if isinstance(duration_s, int | float) else math.inf
+    rows: list[Row] = [row for row in _course(record) if row["second"] < filled]
     variants = [one for one in record.parameters.get("variants") or [] if one.get("name")]
-    if not rows or not (variants or (record.parameters.get("load") or {}).get("steps")):
+    if not rows or not (variants or load.get("steps")):
         return None
     seeds = {policy: len({row["seed"] for row in rows if row["policy"] == policy}) for policy in _policies(rows)}
 

@@ -47,6 +47,8 @@ def _line(axes: Axes, line: Line, panel: Curves, colors: Colors) -> None:
     stroke = palette.stroke(line.stroke)
     dash = "-" if not stroke.dash else (0, stroke.dash)
     xs, ys = [x for x, _ in line.points], [y for _, y in line.points]
+    if panel.step and xs:  # the last second is as wide as every other
+        xs, ys = [*xs, xs[-1] + 1], [*ys, ys[-1]]
     style = {"drawstyle": "steps-post"} if panel.step else {}
     axes.plot(xs, ys, color=colors[stroke.color], linestyle=dash, linewidth=1.9, clip_on=not panel.share, **style)  # type: ignore[arg-type]
 
@@ -69,7 +71,7 @@ def log_axis(axes: Axes, low: float, high: float) -> None:
 def _marks(axes: Axes, panel: Curves, colors: Colors) -> None:
     low, high = axes.get_xlim()
     for mark in panel.marks:
-        if mark.until is not None and mark.label:
+        if mark.until is not None:
             axes.axvspan(mark.at, min(mark.until, high), color=colors["fault"], alpha=0.13, linewidth=0)
         axes.axvline(
             mark.at, color=colors["fault"], linewidth=1.1 if mark.label else 0.7, alpha=1 if mark.label else 0.55

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cluster.report.plots import Curves, Line, Plot, aligned, listing, numbered, pairs, slug, unique
+from cluster.report.plots import Curves, Line, Plot, aligned, listing, numbered, pairs, policies, slug, unique
 from cluster.report.record import Record, Table
 from cluster.report.words import cell
 
@@ -57,7 +57,7 @@ def convergence(record: Record) -> Plot | None:
     rows = list(table)
     strokes = numbered(unique(row["condition"] for row in rows))
     panels = []
-    for policy in unique(row["policy"] for row in rows):
+    for policy in policies(record, [row["policy"] for row in rows]):
         curves = {row["condition"]: row for row in rows if row["policy"] == policy}
         panels.append(_panel(policy, "ms until another region refuses", table, curves, strokes))
     caption = (

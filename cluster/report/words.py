@@ -120,7 +120,8 @@ def _load(load: Any) -> str:
         return ""
     regional = {"own": " and at the nearest regional one", "all": " and at every regional one", "none": ""}
     endpoints = f"the global endpoint{regional.get(str(load.get('regional')), '')}"
-    rate = f"{load['arrivals_per_s']:g} requests a second from each place at {endpoints}"
+    each = load["arrivals_per_s"]
+    rate = f"{each:g} request{'' if each == 1 else 's'} a second from each place at {endpoints}"
     operations = f", {listed(list(map(str, load['operations'])))} in turn by chance" if load.get("operations") else ""
     times = f", for {load.get('duration_s', 0):g} s after {load.get('warm_up_s', 0):g} s of warm-up"
     timeout = f"; given up after {load['timeout_s']:g} s" if "timeout_s" in load else ""

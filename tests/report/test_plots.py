@@ -4,9 +4,10 @@ import re
 from dataclasses import replace
 
 import pytest
+from matplotlib.figure import Figure
 
-from cluster.report import course_plots, drawing, gallery, latency_plots, palette, quantile_plots
-from cluster.report.plots import Cells, Curves, Mark, Plot
+from cluster.report import course_plots, draw_curves, drawing, gallery, latency_plots, palette, quantile_plots
+from cluster.report.plots import Cells, Curves, Line, Mark, Plot, aligned
 from tests.report import results
 
 
@@ -99,6 +100,32 @@ def test_the_course_tells_the_mean_of_seeds_and_no_median_of_near_and_far_togeth
     assert [mark.at for mark in panel.marks] == [0.0]
     [panel] = named(record, "timeline-latency").panels
     assert [line.label for line in panel.lines] == ["global"]
+
+
+def test_a_last_second_that_the_load_does_not_fill_is_no_drop_of_answers():
+    rows = [["p", 1, second, "global", "", 20 if second < 3 else 4, 0, 5.0] for second in range(4)]
+    table = {"name": "course by endpoint", "columns": COURSE, "rows": rows}
+    for duration_s, last in ((3.2, 2.0), (4, 3.0)):
+        parameters = {"load": {"arrivals_per_s": 20, "duration_s": duration_s}, "variants": [{"name": "v"}]}
+        [panel] = named(results.record(series=[table], parameters=parameters), "timeline-answered").panels
+        assert panel.lines[0].points[-1][0] == last
+
+
+def test_the_last_second_is_drawn_as_wide_as_every_other_and_a_fault_without_words_is_shaded_too():
+    lines = (Line("a", ((0.0, 1.0), (1.0, 3.0)), 0), Line("nothing", (), 1))
+    panel = Curves("p", "second", "lost", lines, "alt", (Mark(0.5, 1.5, ""), Mark(1.2, None, "")), step=True)
+    axes = Figure().add_subplot()
+    draw_curves.draw(axes, *aligned([panel]), palette.LIGHT)
+    assert [list(axes.lines[0].get_xdata()), list(axes.lines[0].get_ydata())] == [[0, 1, 2], [1, 3, 3]]
+    assert len(axes.patches) == 1
+
+
+def test_convergence_has_its_panels_in_the_order_in_which_they_were_run():
+    columns = ["policy", "condition", *(f"p{share}_ms" for share in (10, 25, 50, 75, 90, 99))]
+    rows = [[policy, "healthy", *range(1, 7)] for policy in ("b", "a")]
+    ran = {"name": "conditions", "columns": ["policy", "seed"], "rows": [["a", 1], ["b", 1]]}
+    made = results.record(series=[{"name": "convergence distribution", "columns": columns, "rows": rows}, ran])
+    assert [panel.title for panel in named(made, "convergence-cdf").panels] == ["a", "b"]
 
 
 def test_what_was_measured_more_stands_first():

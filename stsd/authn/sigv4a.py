@@ -5,6 +5,7 @@ The canonical request is that of SigV4. The scope has no region; the regions are
 
 from __future__ import annotations
 
+import re
 from hashlib import sha256
 
 from cryptography.exceptions import InvalidSignature
@@ -17,6 +18,7 @@ from stsd.wildcards import compile_glob
 from stsd.wire.query import octets
 
 _ECDSA = ec.ECDSA(SHA256())
+_HEX = re.compile("[0-9a-f]*")
 
 
 def covers(region_set: str, region: str) -> bool:
@@ -33,7 +35,7 @@ def string_to_sign(canonical: bytes, timestamp: str, service: str) -> bytes:
 
 def is_signed(public_key: ec.EllipticCurvePublicKey, signature: str, signed: bytes) -> bool:
     """Whether `signature`, a DER-encoded ECDSA signature in lower-case hex, is of `signed`."""
-    if signature != signature.lower():
+    if not _HEX.fullmatch(signature):
         return False
     try:
         public_key.verify(bytes.fromhex(signature), signed, _ECDSA)

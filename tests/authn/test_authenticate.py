@@ -12,6 +12,7 @@ from stsd.authn.authenticate import authenticate
 from stsd.authn.sigv4 import SigningKeys
 from stsd.errors import StsError
 from stsd.operations.sts import assume_role, get_session_token
+from stsd.principal import Caller
 from stsd.revocation.revocation_set import Revocation
 from stsd.tokens.credentials import Credentials
 from stsd.view import View
@@ -36,10 +37,11 @@ def view() -> View:
 
 
 def issued(view: View, endpoint: Endpoint = "regional") -> dict[str, Any]:
-    """A session of the role, as signing keywords."""
+    """A session of the role, made by BOB with the key ACTIVE, as signing keywords."""
     request = replace(acting.request(), endpoint=endpoint)
     call = acting.call("AssumeRole", RoleArn=f"arn:aws:iam::{ACME}:role/deploy", RoleSessionName="s1")
-    return keywords(assume_role.run(call, acting.user(view, BOB), request, view, NOW).credentials)
+    bob = Caller(acting.user(view, BOB).principal, ACTIVE)
+    return keywords(assume_role.run(call, bob, request, view, NOW).credentials)
 
 
 def of_the_user(view: View) -> dict[str, Any]:
@@ -100,6 +102,34 @@ def test_a_temporary_key_wants_its_own_token_unchanged_before_its_signature(view
         for sent in (signer, wrongly(signer)):
             assert outcome(view, {**sent, "session_token": token}) == ("InvalidClientTokenId", reason)
     assert outcome(view, signer) == ("", "")
+
+
+@pytest.mark.parametrize("service", ["iam", "s3", "STS", ""])
+def test_the_scope_is_of_the_service_that_is_asked_and_no_other(view, service):
+    for signer in (LONG_TERM, issued(view)):
+        assert outcome(view, {**signer, "service": service}) == ("SignatureDoesNotMatch", "credential_scope")
+    request = requests.signed(**LONG_TERM, service="iam")
+    assert authenticate(request, view, SigningKeys(), NOW, NOW, "iam").principal.arn == BOB
+
+
+@pytest.mark.parametrize(
+    ("kind", "subject", "code"),
+    [
+        ("access_key", "its own", "InvalidClientTokenId"),
+        ("access_key", ACTIVE, "InvalidClientTokenId"),
+        ("session", f"arn:aws:sts::{ACME}:assumed-role/deploy/s1", "InvalidClientTokenId"),
+        ("role", f"arn:aws:iam::{ACME}:role/deploy", "ExpiredToken"),
+        ("account", ACME, "ExpiredToken"),
+    ],
+)
+def test_a_revoked_session_is_told_after_its_expiry_and_before_a_wrong_signature(view, kind, subject, code):
+    signer = issued(view)
+    subject = signer["access_key_id"] if subject == "its own" else subject
+    cutoff_ms = 0 if kind == "access_key" else int(NOW * 1000) + 1
+    view.revocations.add(Revocation(kind, subject, cutoff_ms, int(NOW) + 129_600), "us-east-1", NOW)
+    for sent in (signer, wrongly(signer)):
+        assert outcome(view, sent) == (code, f"revoked_{kind}")
+        assert outcome(view, sent, NOW + 3600) == ("ExpiredToken", "expired")
 
 
 def test_an_expired_token_is_told_before_a_wrong_signature(view):

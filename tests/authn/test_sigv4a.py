@@ -16,6 +16,8 @@ from awscrt.auth import (
     aws_sign_request,
 )
 from awscrt.http import HttpHeaders, HttpRequest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
@@ -142,6 +144,14 @@ def test_a_credential_with_a_region_is_incomplete():
     request.headers["Authorization"] = authorization.replace("/sts/", "/us-east-1/sts/")
     with pytest.raises(IncompleteSignature, match="Credential must have exactly 4 slash-delimited elements"):
         read(request)
+
+
+def test_a_signature_is_spelt_in_lower_case_hex_and_in_no_other_way():
+    private = key_pairs.derive(KEY_ID, SECRET)
+    spelt = private.sign(b"signed", ec.ECDSA(hashes.SHA256())).hex()
+    assert sigv4a.is_signed(private.public_key(), spelt, b"signed")
+    for other in (spelt.upper(), f" {spelt}", f"{spelt[:2]} {spelt[2:]}", f"{spelt}\n", f"{spelt}00"):
+        assert not sigv4a.is_signed(private.public_key(), other, b"signed")
 
 
 @given(st.text(alphabet="0123456789abcdefABCDEF -\u00e9", max_size=150))

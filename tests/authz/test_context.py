@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from multidict import CIMultiDict
 
 from stsd.authz import context
 from stsd.operations import OPERATIONS
@@ -78,3 +81,18 @@ def test_a_caller_has_the_strings_of_its_kind(view):
             names = ("aws:principaltype", "aws:principalarn", "aws:userid", "aws:username")
             assert tuple(keys.get(name) for name in names) == strings
             assert keys["aws:principalaccount"] == ACME
+
+
+def test_a_request_says_how_and_from_where_it_came(view):
+    plain = acting.request()
+    plain.source_ip = "192.0.2.7"
+    secure = replace(plain, secure=True, endpoint="global")
+    bob, view.region = acting.user(view, BOB), "eu-west-1"
+    for request, transport, region in ((plain, "false", "eu-west-1"), (secure, "true", "us-east-1")):
+        keys = context.build(request, bob, view, NOW)
+        assert (keys["aws:securetransport"], keys["aws:requestedregion"]) == (transport, region)
+        assert keys["aws:sourceip"] == "192.0.2.7"
+        assert not {"aws:useragent", "aws:referer"} & keys.keys()
+    plain.headers = CIMultiDict({"User-Agent": "agent/1", "Referer": "https://example.com/"})
+    keys = context.build(plain, bob, view, NOW)
+    assert (keys["aws:useragent"], keys["aws:referer"]) == ("agent/1", "https://example.com/")

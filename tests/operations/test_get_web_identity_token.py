@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from joserfc import jwt
@@ -115,6 +116,11 @@ def test_the_token_of_a_session_tells_the_role_with_its_path_and_what_the_sessio
     assert told["request_tags"] == {"aws:job": "7"}
     assert told["source_identity"] == "bob"
     assert told["original_session_exp"].endswith("Z")
+    assert "federated_provider" not in told
+    assert session.session is not None
+    provider = f"arn:aws:iam::{ACME}:saml-provider/corp"
+    vouched = replace(session, session=replace(session.session, provider=provider))
+    assert claims_of(view, ask(view, vouched).token)["https://sts.amazonaws.com/"]["federated_provider"] == provider
 
 
 def test_a_token_does_not_outlive_the_session_that_asks_for_it(view):

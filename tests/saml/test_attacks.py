@@ -248,6 +248,14 @@ def test_an_xpath_transform_hides_nothing():
     assert refusal(root).text == BAD_SIGNATURE
 
 
+@pytest.mark.parametrize("kept", [[], [0], [1]])
+def test_both_transforms_are_needed(kept):
+    root = idp.response()
+    transforms = next(root.iter(f"{DS}Transforms"))
+    transforms[:] = [each for number, each in enumerate(transforms) if number in kept]
+    assert refusal(root).reason == "saml_signature_transforms"
+
+
 def test_a_few_prefixes_may_be_canonicalised_inclusively():
     signed = idp.response(
         Says(attributes={"PrincipalTag:Team": ["core"]}), prefixes=["saml", "samlp", "xs", "#default"]

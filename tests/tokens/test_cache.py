@@ -65,3 +65,13 @@ def test_what_is_refused_is_not_remembered(keys, verified):
 def test_a_secret_is_in_no_repr(keys):
     cache, (token,) = VerifiedTokens(keys), tokens(keys, 1)
     assert cache.open(token).secret_access_key() not in repr(cache.open(token))
+
+
+def test_a_token_longer_than_any_that_is_issued_is_refused_unread(keys, verified):
+    longest = session_token.MAX_TOKEN_CHARACTERS
+    fits, too_long = (session_token.sign(SESSION, keys.active, least) for least in (longest - 20, longest + 1))
+    cache = VerifiedTokens(keys)
+    assert cache.open(fits).session.access_key_id == SESSION.access_key_id
+    with pytest.raises(TokenError, match="malformed"):
+        cache.open(too_long)
+    assert verified == [fits]

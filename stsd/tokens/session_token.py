@@ -151,9 +151,10 @@ def _claims(session: Session) -> dict[str, object]:
 
 
 def _padded(content: bytes, characters: int) -> bytes:
-    """A JSON object that has at least so many characters in base64, and at most 20 more."""
+    """A JSON object that has at least so many characters in base64, and no more than the claim by itself makes it."""
     missing = -(-characters * 3 // 4) - len(content)
-    return content if missing <= 0 else content[:-1] + b',"padding":"' + b"." * missing + b'"}'
+    claim = b',"padding":"%s"' % (b"." * (missing - len(b',"padding":""')))
+    return content if missing <= 0 else content[:-1] + claim + b"}"
 
 
 def _session(claims: dict[str, Any], kid: str) -> Session:

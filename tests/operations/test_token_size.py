@@ -52,7 +52,7 @@ def test_a_token_is_as_large_as_it_is_asked_to_be_and_its_size_is_told(action):
     for least in (3_000, 4_096):
         result = ISSUING[action](MinimumSessionTokenSize=str(least))
         token = result.credentials.session_token
-        assert least <= len(token) <= least + 20
+        assert len(token) in (least, least + 1)  # one of four lengths is none of base64's
         assert acting.session(view, token).session is not None
         percent = {3_000: 19, 4_096: 26}[least]
         assert result.members()[-2:] == (("SessionTokenUtilization", percent), ("SessionTokenSize", len(token)))

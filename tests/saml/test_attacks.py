@@ -302,6 +302,25 @@ def test_two_assertions_of_which_both_are_signed():
     assert refusal(idp.wrap(*both)).text == INVALID
 
 
+def test_a_signature_that_is_neither_the_responses_nor_the_assertions():
+    root = idp.response()
+    copied = copy.deepcopy(next(root.iter(f"{DS}Signature")))
+    extensions = etree.Element(f"{SAMLP}Extensions")
+    extensions.append(copied)
+    root.insert(1, extensions)
+    assert refusal(root).reason == "saml_signature_elsewhere"
+
+
+def test_an_assertion_of_another_version():
+    assert refusal(idp.wrap(idp.sign(Says().xml().replace('Version="2.0"', 'Version="1.1"')))).reason == "saml_version"
+
+
+def test_what_is_read_is_what_the_verification_gives_back(monkeypatch):
+    found = etree.fromstring(Says(subject="who was signed").xml())
+    monkeypatch.setattr(response.signature, "verify", lambda *_: (found, idp.certificate("idp")))
+    assert verified(idp.response(Says(subject="who was sent"))).subject == "who was signed"
+
+
 def test_two_signatures_in_an_assertion():
     root = idp.response()
     assertion = root.find("saml:Assertion", NAMESPACES)

@@ -111,6 +111,22 @@ def call_any(nodes: Iterable[Path], verb: str, **members: Any) -> tuple[Path, di
     raise silent or NoNodeError("no node is running")
 
 
+def call_all(nodes: Iterable[Path], verb: str, **members: Any) -> list[dict[str, Any]]:
+    """Ask all of these nodes; what those say that answer. Raises OperatorError when none does, or for a refusal, but
+    not before all were asked."""
+    answers: list[dict[str, Any]] = []
+    faults: list[OperatorError] = []
+    for directory in nodes:
+        try:
+            answers.append(call(directory, verb, **members))
+        except OperatorError as error:
+            faults.append(error)
+    refusals = [fault for fault in faults if not isinstance(fault, NoNodeError)]
+    if refusals or not answers:
+        raise (refusals or faults or [NoNodeError("no node is running")])[0]
+    return answers
+
+
 def call(directory: Path, verb: str, **members: Any) -> dict[str, Any]:
     """Ask the node that owns `directory`. Raises NoNodeError when none answers, OperatorError for a refusal."""
     try:

@@ -1,4 +1,5 @@
-"""`stsd peers`: who belongs to the cluster. A node is asked; tickets and removals are signed here, with the root key.
+"""`stsd peers`: who belongs to the cluster. Tickets and removals are signed here, with the root key. All nodes at hand
+are asked and told: one that is cut off knows neither who came meanwhile nor whom to tell.
 
 The root key is read from `root.key` in the data directory, or from --root-key where it was taken off the machine.
 """
@@ -9,6 +10,7 @@ import os
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +24,14 @@ from stsd.revocation.identity import Signer
 from stsd.revocation.messages import Origin
 from stsd.revocation.peer_records import Left, sign_left
 from stsd.server import operator
-from stsd.server.operator import OperatorError
+from stsd.server.operator import NoNodeError, OperatorError
 from stsd.server.store import write_new
 
 
 def list_peers(data_dir: Path) -> int:
     """Print a line per node that ever was one. Returns 1 when no node answers; raises ConfigError."""
     try:
-        _, told = operator.call_any(operator.directories(data_dir), "peers list")
+        told = _told(operator.directories(data_dir))
     except OperatorError as error:
         return _no(str(error))
     click.echo(f"{'REGION':<16}{'KEY':<18}{'SINCE':<18}{'LEFT':<18}URL")
@@ -43,8 +45,8 @@ def ticket(data_dir: Path, region: str, *, root_key: Path | None, out: Path | No
     """Print a new ticket, or write it to a file that nobody else may read. Returns 1 when a node says no."""
     root = _root(data_dir, root_key)
     try:
-        nodes = _but(region, data_dir)
-        _, told = operator.call_any(nodes, "peers list")
+        nodes = operator.directories(data_dir)
+        told = _told(nodes, region)
         _check_root(root, told)
         has_node = bool(_members(told, region))
         if has_node and not replace:
@@ -66,8 +68,8 @@ def remove(data_dir: Path, region: str, *, root_key: Path | None) -> int:
     """Remove a region's node from the cluster. Returns 1 when there is none, or no node answers."""
     root = _root(data_dir, root_key)
     try:
-        nodes = _but(region, data_dir)
-        _, told = operator.call_any(nodes, "peers list")
+        nodes = operator.directories(data_dir)
+        told = _told(nodes, region)
         _check_root(root, told)
         if not _members(told, region):
             return _no(f"{region} has no node in this cluster")
@@ -84,16 +86,29 @@ def _remove(root: Signer, nodes: list[Path], region: str, told: Mapping[str, Any
     for peer in _members(told, region):
         heads = {Origin.parse(origin): head for origin, head in peer["heads"].items()}
         record = sign_left(root, bytes.fromhex(peer["public_key"]), Left(heads, int(time.time())))
-        operator.call_any(nodes, "peers take", record=record.hex())
+        operator.call_all(nodes, "peers take", record=record.hex())
 
 
 def _members(told: Mapping[str, Any], region: str) -> list[dict[str, Any]]:
     return [peer for peer in told["peers"] if peer["region"] == region and peer["left_at"] is None]
 
 
-def _but(region: str, data_dir: Path) -> list[Path]:
-    """The cluster's nodes, that of `region` last: one that is to leave is the worst to ask."""
-    return sorted(operator.directories(data_dir), key=lambda directory: directory.name == region)
+def _told(nodes: list[Path], region: str = "") -> Mapping[str, Any]:
+    """What these nodes know, together: who left has left, and a log is as long as somebody has it. The node of
+    `region`, which may have to leave, is asked only when no other one answers: how long its own log is, it could
+    claim. Raises OperatorError."""
+    try:
+        answers = operator.call_all([node for node in nodes if node.name != region], "peers list")
+    except NoNodeError:
+        answers = operator.call_all(nodes, "peers list")
+    found: dict[str, dict[str, Any]] = {}
+    for peer in chain.from_iterable(answer["peers"] for answer in answers):
+        known = found.setdefault(peer["public_key"], peer)
+        known["left_at"] = peer["left_at"] if known["left_at"] is None else known["left_at"]
+        heads = known["heads"]
+        known["heads"] = heads | {origin: max(head, heads.get(origin, 0)) for origin, head in peer["heads"].items()}
+    by_region_and_age = sorted(found.values(), key=lambda peer: (peer["region"], peer["since"]))
+    return {"root_key": answers[0]["root_key"], "peers": by_region_and_age}
 
 
 def _root(data_dir: Path, file: Path | None) -> Signer:

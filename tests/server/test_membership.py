@@ -270,6 +270,27 @@ def test_a_region_with_a_node_gets_no_ticket_unless_it_is_replaced(tmp_path):
             assert [line[0] for line in peers(first.data_dir)] == [EU, EU, US]
 
 
+def test_an_operator_whose_first_node_is_cut_off_removes_the_node_that_is_there_now(cluster):
+    """It knows only the one before."""
+    assert cluster.command("isolate", AP).returncode == 0
+    cluster.kill(EU)
+    shutil.rmtree(cluster.data_dir / EU)
+    cluster.start(EU)
+    keys = [line[1] for line in peers(cluster.data_dir) if line[0] == EU and "-" in line]
+    assert len(keys) == 1
+    result = run("stsd", "peers", "remove", EU, "--data-dir", str(cluster.data_dir))
+    assert result.returncode == 0, result.stderr
+    answer = requests.get(f"{cluster.url(EU)}/readyz", timeout=5)
+    assert (answer.status_code, answer.json()["removed"]) == (503, True)
+    for region in (US, AP):
+        told = [line for line in peers(cluster.data_dir / region) if line[1] == keys[0]]
+        assert not told or "-" not in told[0]
+    cluster.kill(EU)
+    shutil.rmtree(cluster.data_dir / EU)
+    assert cluster.command("heal").returncode == 0
+    cluster.start(EU)
+
+
 def test_the_only_node_of_a_cluster_is_not_removed(tmp_path):
     with running_node(tmp_path / "us") as only:
         for command in (("remove", US), ("ticket", "--replace", "--region", US)):

@@ -187,7 +187,8 @@ def peers_ticket(data_dir: Path, region: str, **options: Any) -> None:
 @DATA_DIR
 @ROOT_KEY
 def peers_remove(data_dir: Path, region: str, root_key: Path | None) -> None:
-    """Remove a region's node: nobody believes it any more, nor waits for it. What it revoked stays revoked.
+    """Remove a region's node: nobody believes it any more, nor waits for it. What it revoked stays revoked if another
+    node has it.
 
     It still has the cluster's keys: when it was stolen, that is not enough.
     """

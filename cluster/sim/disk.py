@@ -35,7 +35,8 @@ class _Write:
 
 
 class Disk:
-    """One node's journal. `persisted` hears of every batch that reaches the platter, `damage` of what a crash did."""
+    """One node's journal. `persisted` hears of every batch that reaches the platter, `dropped` of every one that a
+    write has taken from it, `damage` of what a crash did."""
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class Disk:
         persisted: Persisted,
         damage: Note,
         *,
+        dropped: Persisted = lambda batch: None,
         flips_at_crash: float = FLIPS_AT_CRASH,
         sync_s: float = SYNC_S,
     ) -> None:
@@ -67,7 +69,7 @@ class Disk:
         self.slow = False
         self.full = False
         self._scheduler = scheduler
-        self._persisted, self._damage = persisted, damage
+        self._persisted, self._dropped, self._damage = persisted, dropped, damage
         self._flying: list[_Write] = []
         self._busy_until = 0.0
 
@@ -161,6 +163,7 @@ class Disk:
         for batch in write.gone:
             if self.rows.pop((batch.origin, batch.first), None) is not None:
                 self._count(batch, -1)
+                self._dropped(batch)
         self.checkpoint = write.checkpoint or self.checkpoint
         self.records = write.records or self.records
 

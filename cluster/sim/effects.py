@@ -20,6 +20,7 @@ class Effects(Machine):
         self.disk.identities += ready.identities
         self.disk.forks += ready.forks
         self.world.tally.forks += len(ready.forks)
+        self.world.found_forked([fork.origin for fork in ready.forks])
         self.world.tally.refused += len(ready.refused)
         self.world.tally.adopted += len(ready.adopted)
         if ready.stores:

@@ -173,39 +173,88 @@ def stale_snapshot(world: World, node: SimNode) -> Undo | None:
     return partial(world.network.stale_for.remove, node.name)
 
 
-def remove(world: World, node: SimNode) -> Undo | None:
+def remove(world: World, node: SimNode, ask: SimNode | None = None) -> Undo | None:
     """The operator removes a node, whatever it can reach; some time later the machine is switched off."""
-    return _remove(world, node) if node.removed or len(world.operator.members) > MEMBERS_LEFT else None
+    return _remove(world, node, ask) if node.removed or len(world.operator.members) > MEMBERS_LEFT else None
 
 
 def remove_while_cut_off(world: World, node: SimNode) -> Undo | None:
     """Two nodes are cut off from the others, and hear each other; then one of them is removed, and perhaps once more
-    by the side that has heard more of it. What it told the other one meanwhile is beyond its limit."""
+    by the side that has heard more of it. What it told the other one meanwhile is beyond its limit, and an answer with
+    it, to somebody who asked long ago, arrives when all know the limit."""
     if node.removed or len(world.operator.members) <= MEMBERS_LEFT:
         return None
     companion = world.other(node)
     pair, others = (node.name, companion), [name for name in world.names if name not in (node.name, companion)]
     mend = world.cut([link for name in others for one in pair for link in ((name, one), (one, name))])
     switch_off: list[Undo] = []
+    answers: list[Delta] = []
 
     def leave() -> None:
         undo = remove(world, node) if world.troubled and not node.retired else None
         if undo is not None:
             switch_off.append(undo)
+            answers.extend(_all_told(world.nodes[companion], node))
 
     for _ in range(2):
         world.scheduler.after(world.scheduler.soon(REMOVED_AFTER_S), leave)
 
     def end() -> None:
         mend()
+        for answer in answers:
+            world.network.carry_late(companion, world.scheduler.random.choice(others), answer)
         for undo in switch_off:
             undo()
 
     return end
 
 
-def _remove(world: World, node: SimNode) -> Undo | None:
-    if not world.operator.remove(node):
+def remove_behind_a_gap(world: World, node: SimNode) -> Undo | None:
+    """A node is cut off. Then one other hears it, and is not heard: what that gets now stands behind a gap. Then the
+    node is removed with the heads that the other one knows, so that nobody can fill the gap."""
+    if node.removed or len(world.operator.members) <= MEMBERS_LEFT:
+        return None
+    companion = world.other(node)
+    there = (node.name, companion)
+    others = [name for name in world.names if name not in there]
+    links = [link for name in others for link in ((name, node.name), (node.name, name))]
+    undo = [world.cut([there]), world.cut([(companion, node.name), *links])]
+    mend = undo[0]
+
+    def hear() -> None:
+        if mend in undo:
+            undo.remove(mend)
+            mend()
+        world.scheduler.after(_some_writing_s(world), leave)
+
+    def leave() -> None:
+        switch_off = remove(world, node, world.nodes[companion]) if world.troubled and not node.retired else None
+        if switch_off is not None:
+            undo.append(switch_off)
+
+    def end() -> None:
+        while undo:
+            undo.pop(0)()
+
+    world.scheduler.after(_some_writing_s(world), hear)
+    return end
+
+
+def _some_writing_s(world: World) -> float:
+    """So long that a node's clients have mostly revoked something meanwhile."""
+    return REMOVED_AFTER_S * (0.7 + world.scheduler.random.random())
+
+
+def _all_told(companion: SimNode, node: SimNode) -> list[Delta]:
+    """What a node answers who asks for all that another one has written."""
+    if companion.process is None:
+        return []
+    logs = dict.fromkeys(node.origins, 0)
+    return [Delta(0, tuple(companion.process.replica.after(logs)), "last")]
+
+
+def _remove(world: World, node: SimNode, ask: SimNode | None = None) -> Undo | None:
+    if not world.operator.remove(node, ask):
         return None
     if not node.removed:
         node.removed = True
@@ -268,6 +317,7 @@ FAULTS: tuple[Callable[[World, SimNode], Undo | None], ...] = (
     stale_snapshot,
     remove,
     remove_while_cut_off,
+    remove_behind_a_gap,
     join,
     replace,
     steal_key,

@@ -2,12 +2,14 @@
 
 1. Durability: what was acknowledged is on every disk in the end, unless every disk that had it was lost. Removing a
    node takes its disk away like a loss: what it alone had is gone, since the operator said that nobody believes it any
-   more. What another node tells of its log at that moment, or gave a receipt for, is not.
+   more. What another node has of its log at that moment, or gave a receipt for, is not. What leaves a disk is over, or
+   stays on it in other words.
 2. Prefix: a head is never ahead of what its node has on disk without a gap. Of a node that left this counts up to its
    limit: a log that was pruned beyond that cannot end before its floor, and what is not over is said anew elsewhere.
 3. Convergence: soon after the last fault all nodes hold the same, and know the same peer set. A change of that is a
-   fault which ends when the last node has heard of it, in SETTLES_WITHIN_S. Who was removed, and reaches a member,
-   knows it. Of a node that left, logs count up to its limit (2).
+   fault which ends when the last node has heard of it, in SETTLES_WITHIN_S; the theft of a key is one which ends when a
+   node first has the proof that the log is forked. Who was removed, and reaches a member, knows it. Of a node that
+   left, logs count up to its limit (2).
 4. Safety: what was acknowledged is refused at its node at once; at any node that is fresh enough for its token.
    Enforcement does not wait for a gap to close.
 5. Honesty: a node that reports staleness s has applied all that was acknowledged more than s and the skew ago. One that
@@ -15,7 +17,7 @@
 6. No resurrection: what a node refused because of something on its disk, it refuses until it expires, whatever it
    prunes meanwhile. What is over may be gone from a disk, and only that (1, 2).
 7. No false denial: every refusal is explained by a revocation that arrived there. What is said anew refuses what it
-   refused in the region where it was asked for, to the millisecond.
+   refused in the region where it was asked for, to the millisecond: every living session is looked at then.
 8. Monotone sequence: origin and sequence never name two contents or two histories, and are never told before they
    are stored.
    Of an origin whose key was stolen, all this counts up to where the thief's history begins (`forked_at`). Soon after
@@ -30,7 +32,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cluster.sim.agreement import Agreement
-from cluster.sim.client import Issued, Request, refuses
+from cluster.sim.client import Issued, Request, refuses, region_of
 from cluster.sim.judging import InvariantBroken as InvariantBroken
 from stsd.revocation import revocation_token
 from stsd.revocation.messages import Batch, Checkpoint, Delta, Digest, Message, Origin, PeerNews, Sent
@@ -53,6 +55,13 @@ class Invariants(Agreement):
             self._require(known == entry, 8, name, lambda: f"a sequence of {batch.origin} names two contents")
         chain = self._chains.setdefault((batch.origin, batch.last), batch.chain)
         self._require(chain == batch.chain, 8, name, lambda: f"a place of {batch.origin} has two histories")
+
+    def dropped(self, name: str, batch: Batch) -> None:
+        """A row has left a platter (1)."""
+        node = self._world.nodes[name]
+        for entry in batch.entries:
+            kept = self._world.requests[entry].on(node.disk.entries) or self._over(node, entry)
+            self._require(kept, 1, name, lambda: f"dropped a row that was in force, of {batch.origin}")
 
     def sends(self, node: Machine, message: Sent) -> None:
         """A message leaves a node (8)."""
@@ -81,6 +90,18 @@ class Invariants(Agreement):
                     self._enforced(node, self._world.requests[entry])
                     self._world.arrived(node, self._world.requests[entry])
             self._believed(node, batch)
+        for batch in filter(node.process.replica.has, message.batches):
+            self.hears_anew(node, batch)
+
+    def hears_anew(self, node: Machine, batch: Batch) -> None:
+        """A node has taken in a batch. What one region says of what another was asked for refuses the same sessions
+        (4, 7)."""
+        asked = [self._world.requests[entry] for entry in batch.entries]
+        if all(region_of(each.node) == batch.origin.region for each in asked):
+            return
+        for issued in self._world.sessions:
+            if issued.session.expires_at > node.now:
+                self.verified(node, issued, None)
 
     def forged(self, node: SimNode, sender: str, message: Sent, forgery: Sent) -> None:
         """A relay's forgery arrives (11). What it could not touch, the heads, is news only once."""
@@ -173,18 +194,10 @@ class Invariants(Agreement):
             issued.denied_at.discard(node.name)
 
     def leaves(self, node: Machine) -> None:
-        """The operator removes a node (1): from now on, whoever tells what it wrote keeps that for it."""
-        running = [each for each in self._world.nodes.values() if each.process is not None]
-        heads = {each.name: each.process.replica.heads() for each in running if each.process is not None}
+        """The operator removes a node (1): from now on, whoever has what it wrote keeps that for it."""
         for asked in self._world.requests.values():
             if asked.acked_at is not None and asked.origin in node.origins:
-                certain = self._certain(asked.origin, asked.sequence) == asked.sequence
-                others = (
-                    name
-                    for name, head in heads.items()
-                    if head.get(asked.origin, 0) >= asked.sequence
-                    and (certain or asked.on(self._world.nodes[name].disk.entries))
-                )
+                others = (each.name for each in self._world.nodes.values() if asked.on(each.disk.entries))
                 asked.holders = tuple(dict.fromkeys((*asked.holders, *others)))
 
     def caught_up(self, node: Machine) -> None:

@@ -43,7 +43,7 @@ class Process:
     addresses: dict[str, str] = field(default_factory=dict)
     """The machine of each other region, as the peer set says."""
     beyond: list[Batch] = field(default_factory=list)
-    """What nodes that left had said beyond their limit, to be said anew."""
+    """What nodes that left had said beyond their limit or behind a gap, to be said anew."""
     adopting: Batch | None = None
     """The one of them that is being stored."""
 

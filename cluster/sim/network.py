@@ -89,6 +89,10 @@ class Network:
 
         self._scheduler.after(self._takes_s(sender, receiver), arrives)
 
+    def carry_late(self, sender: str, receiver: str, message: Sent) -> None:
+        """A message that was long on its way arrives, unless the link is cut."""
+        self._scheduler.after(self._takes_s(sender, receiver), lambda: self._arrive(sender, receiver, message))
+
     def _takes_s(self, sender: str, receiver: str) -> float:
         if self._delay_s is not None:
             return self._delay_s(self._scheduler.random, sender, receiver)

@@ -12,7 +12,7 @@ from cluster.sim.client import region_of
 from cluster.sim.machine import Process
 from cluster.sim.membership import Membership
 from cluster.sim.writing import Writing
-from stsd.revocation.messages import Batch, Checkpoint, ClockReading, Origin, PeerNews, Sent, new_incarnation
+from stsd.revocation.messages import Batch, Checkpoint, ClockReading, Head, Origin, PeerNews, Sent, new_incarnation
 from stsd.revocation.pruning import Pruned
 from stsd.revocation.replica import DIGEST_INTERVAL_S, Replica, fault_of_checkpoint, whole
 
@@ -60,6 +60,7 @@ class SimNode(Writing):
             signer=self.signer,
             identities=identities,
             pruning=kinds.pruning(client.entry_over_at, client.TAIL_S),
+            bounds=self.world.bounds,
         )
 
     def _restore(self, process: Process) -> bool:
@@ -128,12 +129,21 @@ class SimNode(Writing):
         self.world.checks.caught_up(self)
         self.disk.joined = self.disk.joined or process.replica.joined
         self.tell_what_it_knows(process)
+        if self.world.impatient:
+            self.ask_again(process)
         process.revoked.forget(self.now)
         self.renew(process)
         self.adopt(process)
         self.flush(process)
         self.world.checks.ticked(self)
         self.world.scheduler.after(DIGEST_INTERVAL_S, lambda: self._tick(process))
+
+    def ask_again(self, process: Process) -> None:
+        """Ask for what was told and has not come, as a server on a broker does (stsd.server.backbone.nats.repairs)."""
+        told = {origin: Head(sequence, b"") for origin, sequence in process.replica.furthest().items()}
+        for origin, sequence in process.replica.obtainable(told).items():
+            if sequence > process.replica.applied(origin)[0]:
+                self.act(process.replica.ask_again(origin, self.now))
 
     def prune(self, process: Process) -> None:
         """A step, as the server takes them."""

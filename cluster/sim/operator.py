@@ -43,15 +43,15 @@ class Operator:
             node.disk.records, node.disk.joined = records, True
             self.members[node.region] = node.name
 
-    def remove(self, machine: SimNode) -> bool:
+    def remove(self, machine: SimNode, ask: SimNode | None = None) -> bool:
         """Remove a node, also one that was removed already, where nobody has heard of that yet: then the larger heads
-        count. Whether there was somebody to ask."""
+        count. `ask` is asked for them if it can be. Whether there was somebody to ask."""
         world, key = self._world, machine.signer.public_key
         others = [node for node in self._serving() if node is not machine]
         believers = [node for node in others if node.process and node.process.membership.believes(machine)]
         if not believers:
             return False
-        asked = world.scheduler.random.choice(believers)
+        asked = ask if ask in believers else world.scheduler.random.choice(believers)
         assert asked.process is not None
         furthest, identities = asked.process.replica.furthest(), asked.process.replica.identities
         heads = {origin: head for origin, head in furthest.items() if identities.get(origin) == key}

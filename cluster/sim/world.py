@@ -22,8 +22,9 @@ from cluster.sim.network import FAIR, MAX_ROUND_TRIP_S, Delay, Network
 from cluster.sim.node import SimNode
 from cluster.sim.operator import ROOT, Operator
 from cluster.sim.scheduler import Scheduler
+from stsd.revocation.bounds import SERVED, Bounds
 from stsd.revocation.identity import Identities
-from stsd.revocation.messages import PeerNews, Sent
+from stsd.revocation.messages import Origin, PeerNews, Sent
 from stsd.revocation.peer_set import PeerSet
 from stsd.revocation.pruning import Pruning
 from stsd.revocation.replica import DIGEST_INTERVAL_S, Replica
@@ -32,11 +33,17 @@ from stsd.revocation.revocation_set import RevocationSet
 STARTED_AT = 1_795_435_200.0
 CONVERGES_WITHIN_S = 2 * DIGEST_INTERVAL_S + 2 * MAX_ROUND_TRIP_S
 """From the last fault to equal heads (design 5, number 3)."""
+CONVERGES_IN_PAGES_S = CONVERGES_WITHIN_S + DIGEST_INTERVAL_S + MAX_ROUND_TRIP_S
+"""With small bounds: what was pushed beyond them comes with the heads after that."""
 SETTLES_WITHIN_S = CONVERGES_WITHIN_S + 2.0
 """From the last fault until everybody has come who was invited, and all know the same peer set."""
 SETTLING_STEP_S = 0.1
 BETWEEN_FAULTS_S = 2.0
 FAULT_S_MEAN = 5.0
+SMALL = Bounds(
+    pushed_per_s=1.0, push_burst=5.0, page_bytes=4_000, fetch_entries=40, fetch_bytes=30_000, waiting_heartbeats=2
+)
+"""So that a fetch has several pages, not all fits into one, and origins say more than is taken in unasked."""
 NAMES = ("us-east-1", "eu-west-1", "ap-southeast-1", "sa-east-1", "af-south-1")
 
 
@@ -91,6 +98,9 @@ class World:
         self.kinds = kinds or Kinds()
         self.scheduler = Scheduler(seed)
         self.checks = Invariants(self)
+        self.bounds = SMALL if seed % 3 == 1 and delay_s is None and not lonely else SERVED
+        self.impatient = seed % 5 == 2 and delay_s is None and not lonely
+        """Nodes ask each second for what has not come, whoever was asked before."""
         encoded = seed % 8 == 0 and delay_s is None
         self.network = Network(self.scheduler, self._deliver, self._forged, encoded=encoded, delay_s=delay_s)
         self.arrived: Callable[[Machine, Request], None] = lambda node, asked: None
@@ -104,7 +114,8 @@ class World:
         self.clogs: dict[str, list[Undo]] = {}
         self.troubled = True
         self.changed_at = 0.0
-        """When the last node learned of a change of the peer set."""
+        """When the last node learned of a change of the peer set, or the first one of a fork."""
+        self._forked: set[Origin] = set()
         self.operator = Operator(self)
         self._clients = Clients(self)
         self.regions = tuple(regions) or NAMES
@@ -167,9 +178,17 @@ class World:
         self.changed_at = self.scheduler.now
         self.note(node.name, "regrouped")
 
+    def found_forked(self, origins: Iterable[Origin]) -> None:
+        """A node has the proof that these logs are forked. The theft of a key is over when the two histories meet: from
+        then on the proof has to reach everybody, and the author to say everything anew."""
+        if not self._forked.issuperset(origins):
+            self.changed_at = self.scheduler.now
+            self._forked.update(origins)
+
     def new_disk(self, name: str) -> Disk:
         """A disk that the checks watch."""
-        return Disk(self.scheduler, partial(self.checks.persisted, name), self._count_fault)
+        persisted, dropped = partial(self.checks.persisted, name), partial(self.checks.dropped, name)
+        return Disk(self.scheduler, persisted, self._count_fault, dropped=dropped)
 
     def run(self, until: float) -> None:
         """Let virtual time pass."""
@@ -194,7 +213,9 @@ class World:
         settled_by = self.scheduler.now + SETTLES_WITHIN_S
         while (self.operator.pending or not self._know_the_same()) and self.scheduler.now < settled_by:
             self.run(self.scheduler.now + SETTLING_STEP_S)
-        self.run(self.changed_at + CONVERGES_WITHIN_S)
+        within_s = CONVERGES_WITHIN_S if self.bounds is SERVED else CONVERGES_IN_PAGES_S
+        while self.scheduler.now < self.changed_at + within_s:
+            self.run(self.changed_at + within_s)
         self.checks.converged()
         self.run(self.scheduler.now + 2 * DIGEST_INTERVAL_S)
         self.checks.fresh()

@@ -63,6 +63,7 @@ class Writing(Effects):
             return
         self.act(ready)
         process.known.update(batch.entries)
+        self.world.checks.hears_anew(self, batch)
         self._number(process, requests, batch)
         if adopted is not None:
             self.adopted(process, adopted)
@@ -103,6 +104,7 @@ class Writing(Effects):
         self.disk.incarnation = new_incarnation(self.world.scheduler.random.randbytes)
         process.replica.renew(self.disk.incarnation)
         self.origins[process.replica.origin] = self.signer.public_key
+        self.disk.identities = process.replica.identities.announcements()
 
     def write_anew(self, process: Process) -> None:
         """What former incarnations wrote and others may never get goes first."""
@@ -110,13 +112,20 @@ class Writing(Effects):
         process.queue[:0] = [entry for entry in orphans if entry not in process.queue]
 
     def adopt(self, process: Process) -> None:
-        """Say ourselves what a node that left had said beyond its limit, and nobody else may believe any more."""
+        """Say ourselves what a node that left had said beyond its limit, or behind a gap, and nobody else may hear any
+        more."""
+        if not process.membership.left:
+            process.beyond += process.replica.stranded()
         if process.beyond and not process.saving and not process.membership.left:
             batch = process.adopting = process.beyond[0]
             process.saving = [self.world.requests[entry] for entry in batch.entries]
-            entries = [said_anew(entry, batch.origin.region, self.region) for entry in batch.entries]
+            entries = [self.in_own_words(entry, batch.origin.region) for entry in batch.entries]
             self.world.says_anew(zip(process.saving, entries, strict=True))
             self.save_own(process, process.replica.append(entries, self.now))
+
+    def in_own_words(self, entry: bytes, region: str) -> bytes:
+        """How a node of this region says what one of another region has said."""
+        return said_anew(entry, region, self.region)
 
     def adopted(self, process: Process, batch: Batch) -> None:
         """It is ours now."""

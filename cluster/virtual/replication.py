@@ -105,8 +105,8 @@ class Replication(World):
 
     def new_disk(self, name: str) -> Disk:
         """A crash loses what was not synced, and does no other harm."""
-        persisted = partial(self.checks.persisted, name)
-        return Disk(self.scheduler, persisted, lambda _: None, flips_at_crash=0.0, sync_s=SYNC_S)
+        persisted, dropped = partial(self.checks.persisted, name), partial(self.checks.dropped, name)
+        return Disk(self.scheduler, persisted, lambda _: None, dropped=dropped, flips_at_crash=0.0, sync_s=SYNC_S)
 
     def node(self, region: str) -> LabNode:
         """A region's node."""

@@ -15,20 +15,25 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from stsd.revocation.bounds import SERVED
 from stsd.revocation.log import Log
 from stsd.revocation.messages import Heads, Heartbeat, Origin
-
-MAX_WAITING = 128
 
 
 class Freshness:
     """The heartbeats that this node has heard. Instants are Unix seconds of the origins' clocks. `has_left` says
-    whether an origin's node left the cluster."""
+    whether an origin's node left the cluster; at most `waiting` heartbeats of one origin are ahead of its log."""
 
-    def __init__(self, peers: Sequence[str], now: float, has_left: Callable[[Origin], bool]) -> None:
+    def __init__(
+        self,
+        peers: Sequence[str],
+        now: float,
+        has_left: Callable[[Origin], bool],
+        waiting: int = SERVED.waiting_heartbeats,
+    ) -> None:
         self._peers = dict.fromkeys(peers, now)
         self._started_at = now
-        self._has_left = has_left
+        self._has_left, self._max_waiting = has_left, waiting
         self._counted_at: dict[Origin, float] = {}
         self._newest: dict[Origin, Heartbeat] = {}
         self._waiting: dict[Origin, deque[Heartbeat]] = {}
@@ -50,7 +55,7 @@ class Freshness:
             return
         self._newest[origin] = heartbeat
         waiting = self._waiting.setdefault(origin, deque())
-        if len(waiting) >= MAX_WAITING:
+        if len(waiting) >= self._max_waiting:
             waiting.pop()  # keep the early ones: they count first
         waiting.append(heartbeat)
         self.advance(log)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from stsd.revocation.bounds import Bounds
 from stsd.revocation.identity import Identities, Signer, chain_of
 from stsd.revocation.knowledge import Knowledge
 from stsd.revocation.log import Log
@@ -50,12 +51,15 @@ class Hearing(Knowledge):
         epoch: int,
         joined: bool,
         is_listed: Callable[[bytes], bool],
+        bounds: Bounds,
     ) -> None:
-        super().__init__(origin, peers, now, identities=identities, epoch=epoch, joined=joined, is_listed=is_listed)
+        super().__init__(
+            origin, peers, now, identities=identities, epoch=epoch, joined=joined, is_listed=is_listed, bounds=bounds
+        )
         self.overtaken = False
         self.refused: Counter[str] = Counter()
         self._signer = signer
-        self._rates = Rates()
+        self._rates = Rates(bounds.pushed_per_s, bounds.push_burst)
         self._checkpoint: Checkpoint | None = None
         self._unsaved: list[Batch] = []
         self._unsaved_floors: dict[Origin, int] = {}
@@ -237,7 +241,8 @@ class Hearing(Knowledge):
         )
         if pruned and self._checkpoint is not None:
             yield self._checkpoint
-        yield from pages(self.epoch, self.after(after, batches_of=Log.answer))
+        batches = self.after(after, self._bounds.fetch_entries, Log.answer)
+        yield from pages(self.epoch, batches, self._bounds)
 
     # Why something is not believed.
 

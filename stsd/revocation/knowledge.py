@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from stsd.revocation import revocation_token
+from stsd.revocation.bounds import SERVED, Bounds
 from stsd.revocation.freshness import Freshness
 from stsd.revocation.identity import Identities
 from stsd.revocation.listing import Listed, Listing
 from stsd.revocation.log import Log
-from stsd.revocation.messages import MAX_FETCH_ENTRIES, Batch, Digest, Fork, Head, Heads, Origin, Sequences
+from stsd.revocation.messages import Batch, Digest, Fork, Head, Heads, Origin, Sequences
 from stsd.revocation.repair import Repair
 from stsd.revocation.revocation_token import RevocationToken
 
@@ -34,6 +35,7 @@ class Knowledge:
         epoch: int,
         joined: bool,
         is_listed: Callable[[bytes], bool],
+        bounds: Bounds,
     ) -> None:
         self.origin = origin
         self.identities = identities
@@ -43,9 +45,9 @@ class Knowledge:
         self._started_at = now
         self._echoed_at = 0.0
         self._logs: dict[Origin, Log] = {}
-        self._is_listed = is_listed
+        self._is_listed, self._bounds = is_listed, bounds
         self._listings: dict[Origin, Listing] = {}
-        self._freshness = Freshness(peers, now, identities.has_left)
+        self._freshness = Freshness(peers, now, identities.has_left, bounds.waiting_heartbeats)
         self._repair = Repair(self._log, identities.limit)
 
     def has(self, batch: Batch) -> bool:
@@ -93,7 +95,7 @@ class Knowledge:
     def after(
         self,
         heads: Sequences,
-        max_entries: int = MAX_FETCH_ENTRIES,
+        max_entries: int = SERVED.fetch_entries,
         batches_of: Callable[[Log, int], Iterator[Batch]] = Log.after,
     ) -> Iterator[Batch]:
         """Whole batches that follow `heads` in the logs it names, up to the first that reaches `max_entries`."""

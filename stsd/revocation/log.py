@@ -84,10 +84,16 @@ class Log:
         above = tuple(batch for batch in self.seen() if batch.last > limit)
         place = max(above[0].first - 1 if above else self.applied, self.floor.sequence)
         self.applied, self.head = min(self.applied, place), min(self.head, place)
-        for batch in above:
-            self._firsts.remove(batch.first)
-            self._drop(batch.first)
-        return above
+        return self._take_back(above)
+
+    @property
+    def has_gap(self) -> bool:
+        """Whether something is held that does not follow what is applied."""
+        return bool(self._firsts) and self._firsts[-1] > self.applied
+
+    def strand(self) -> tuple[Batch, ...]:
+        """Take back what is behind a gap, and return it: nobody fills that any more."""
+        return self._take_back(tuple(batch for batch in self.seen() if batch.first > self.applied))
 
     def chained_head(self) -> Head:
         """The head, with its chain hash."""
@@ -252,6 +258,12 @@ class Log:
         self._unsaved.discard(first)
         self._forget_chain(batch.last)
         return batch
+
+    def _take_back(self, batches: tuple[Batch, ...]) -> tuple[Batch, ...]:
+        for batch in batches:
+            self._firsts.remove(batch.first)
+            self._drop(batch.first)
+        return batches
 
     def _forget_chain(self, sequence: int) -> None:
         """Of a place that is no head, nor can become one."""

@@ -1,22 +1,18 @@
 """How many entries of one origin a node takes in unasked (design 2.4): a token bucket per origin.
 
-An origin gone mad must not cost its peers more than this. The burst lets a storm of cut-offs through, such as an
-incident makes. What is pushed beyond it is not lost: it is asked for with the next exchange of heads, and a fetch has
-limits of its own.
+An origin gone mad must not cost its peers more than this. What is pushed beyond it is not lost: it is asked for with
+the next exchange of heads, and a fetch has bounds of its own.
 """
 
 from __future__ import annotations
 
 from stsd.revocation.messages import Origin
 
-SUSTAINED_PER_S = 2_000.0
-BURST = 200_000.0
-
 
 class Rates:
     """The buckets; instants are Unix seconds of this node."""
 
-    def __init__(self, sustained_per_s: float = SUSTAINED_PER_S, burst: float = BURST) -> None:
+    def __init__(self, sustained_per_s: float, burst: float) -> None:
         self._sustained_per_s, self._burst = sustained_per_s, burst
         self._left: dict[Origin, tuple[float, float]] = {}
 

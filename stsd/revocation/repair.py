@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import inf
 from typing import Any
 
+from stsd.revocation.bounds import Bounds
 from stsd.revocation.log import Log
 from stsd.revocation.messages import (
     FORKED,
-    MAX_BATCH_BYTES,
-    MAX_FETCH_BYTES,
     Batch,
     Delta,
     Head,
@@ -109,12 +108,17 @@ class Repair:
         self.asked[origin] = (peer, now)
         return peer, {origin: self._log(origin).lacks_after()}
 
+    def nobody_has_more(self, origin: Origin, peers: Iterable[str]) -> bool:
+        """Whether all of these have told their heads, and none holds more of a log than is applied here."""
+        return all(peer in self._goals and not self._has_more(peer, origin) for peer in peers)
+
     def answered(self, peer: str, part: Part, now: float) -> None:
-        """From a peer that we asked: while pages come nobody else is asked, after the last one anybody may be."""
+        """From a peer that we asked: while pages come nobody else is asked, after the last one anybody may be. A page
+        that the last one has overtaken makes nobody wait again."""
         if part == "push":
             return
-        for origin, (asked, _) in self.asked.items():
-            if asked == peer:
+        for origin, (asked, since) in self.asked.items():
+            if asked == peer and since > -inf:
                 self.asked[origin] = (peer, now if part == "page" else -inf)
 
     def _has_more(self, peer: str, origin: Origin) -> bool:
@@ -146,15 +150,15 @@ class Repair:
         return certain if limit is None else min(certain, limit)
 
 
-def pages(epoch: int, batches: Iterable[Batch]) -> Iterator[Delta]:
-    """The answer to a fetch, in deltas of at most a batch's size; what exceeds the limits is asked for again."""
+def pages(epoch: int, batches: Iterable[Batch], bounds: Bounds) -> Iterator[Delta]:
+    """The answer to a fetch, in deltas of at most a page's size; what exceeds the bounds is asked for again."""
     page: list[Batch] = []
     page_bytes = total_bytes = 0
     for batch in batches:
         size = batch.encoded_bytes
-        if total_bytes + size > MAX_FETCH_BYTES:
+        if page and total_bytes + size > bounds.fetch_bytes:
             break
-        if page and page_bytes + size > MAX_BATCH_BYTES:
+        if page and page_bytes + size > bounds.page_bytes:
             yield Delta(epoch, tuple(page), "page")
             page, page_bytes = [], 0
         page.append(batch)

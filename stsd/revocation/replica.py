@@ -13,8 +13,9 @@ Every node writes its own log and holds everybody's. The rules:
    Who has stopped a log tells that instead of its chain hash, and answers with the proof, so it reaches every node.
 8. A node that finds its own log forked, damaged or shorter than others know it goes on under a new incarnation, and
    says anew what others may lack: of a forked log everything that is not over, wherever each of them has stopped.
-9. Who left the cluster is believed up to its limit. What a node had taken in beyond it, before it heard, it says itself
-   from then on: an acknowledged entry is not lost, and every node's log of that origin ends at one place.
+9. Who left the cluster is believed up to its limit. What a node had taken in beyond it, before it heard, or behind a
+   gap that nobody else can fill, it says itself from then on: an acknowledged entry that it has is not lost, and every
+   node's log of that origin ends at one place.
 10. What is old and over is pruned. Who asks for it gets the checkpoint that says so, then what is left; see pruning.
 
 The replica does not know what its entries mean: the shell applies them, and tells when one is over and whether it is
@@ -28,6 +29,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
+from stsd.revocation.bounds import SERVED, Bounds
 from stsd.revocation.hearing import Hearing
 from stsd.revocation.hearing import fault_of_checkpoint as fault_of_checkpoint
 from stsd.revocation.identity import Identities, Signer, chain_of
@@ -60,9 +62,18 @@ class Replica(Hearing):
         joined: bool = False,
         pruning: Pruning | None = None,
         is_listed: Callable[[bytes], bool] = always,
+        bounds: Bounds = SERVED,
     ) -> None:
         super().__init__(
-            origin, peers, now, signer=signer, identities=identities, epoch=epoch, joined=joined, is_listed=is_listed
+            origin,
+            peers,
+            now,
+            signer=signer,
+            identities=identities,
+            epoch=epoch,
+            joined=joined,
+            is_listed=is_listed,
+            bounds=bounds,
         )
         self._pruning = pruning or Pruning()
         self._undeleted: tuple[Batch, ...] = ()
@@ -167,6 +178,18 @@ class Replica(Hearing):
         if beyond:
             self._renew_checkpoint(now, self._checkpoint)
         return beyond
+
+    def stranded(self) -> tuple[Batch, ...]:
+        """What is held of logs whose authors left behind a gap that no peer can fill; called each second.
+
+        Like what is beyond a limit, it is gone from those logs, to be appended anew (rule 9): their authors cannot say
+        it again, and nobody else has it. If somebody has all the same, it comes back as a part of the log.
+        """
+        gaps = (log for log in self._logs.values() if log.has_gap and not self._is_ours(log.origin))
+        left = (log for log in gaps if self.identities.has_left(log.origin))
+        return tuple(
+            batch for log in left if self._repair.nobody_has_more(log.origin, self.peers) for batch in log.strand()
+        )
 
     # The journal.
 

@@ -76,7 +76,7 @@ def remove(data_dir: Path, region: str, *, root_key: Path | None) -> int:
         _remove(root, nodes, region, told)
     except OperatorError as error:
         return _no(str(error))
-    click.echo(f"{region}: its node is removed; what it said until now stays")
+    click.echo(f"{region}: its node is removed; what others have of what it said stays")
     return 0
 
 

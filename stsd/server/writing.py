@@ -51,7 +51,7 @@ class Writing:
         self._commits = GroupCommit(self._commit, self._not_stored)
         self.receipts = Receipts(view)
         self.inherited: list[Batch] = []
-        """What nodes that left had said beyond their limits, to be said by this one."""
+        """What nodes that left had said beyond their limits or behind a gap, to be said by this one."""
 
     async def run(self) -> None:
         """Store what is asked for, for ever."""
@@ -143,8 +143,10 @@ class Writing:
         return incarnation
 
     async def adopt(self) -> None:
-        """Say ourselves what a node that left had said beyond its limit, and nobody else may believe any more. Raises
-        JournalError."""
+        """Say ourselves what a node that left had said beyond its limit, or behind a gap, and nobody else may hear any
+        more. Raises JournalError."""
+        if not self._membership.left:
+            self.inherited += self._view.replica.stranded()
         while self.inherited and not self._membership.left:
             batch = self.inherited[0]
             region = self._view.region

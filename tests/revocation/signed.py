@@ -3,6 +3,7 @@
 from dataclasses import replace
 from hashlib import blake2b
 
+from stsd.revocation.bounds import SERVED, Bounds
 from stsd.revocation.identity import Identities, Signer, chain_of
 from stsd.revocation.messages import Announcement, Batch, Digest, Head, Heartbeat, Origin
 from stsd.revocation.replica import Replica
@@ -28,10 +29,13 @@ def announced(*origins: Origin, epoch: int = 0, cluster_key: bytes = CLUSTER_KEY
     return tuple(identities.announce(origin, signer(origin)) for origin in origins)
 
 
-def node(origin: Origin, peers, now: float, *, knows=(), epoch: int = 0, joined: bool = True) -> Replica:
+def node(
+    origin: Origin, peers, now: float, *, knows=(), epoch: int = 0, joined: bool = True, bounds: Bounds = SERVED
+) -> Replica:
     """A replica that knows these origins already."""
     identities = known(*knows, epoch=epoch)
-    return Replica(origin, peers, now, signer=signer(origin), identities=identities, epoch=epoch, joined=joined)
+    own = signer(origin)
+    return Replica(origin, peers, now, signer=own, identities=identities, epoch=epoch, joined=joined, bounds=bounds)
 
 
 def signed(batch: Batch, previous: bytes | None = None, *, by: Signer | None = None, scope=None) -> Batch:

@@ -100,6 +100,59 @@ def test_what_was_taken_in_beyond_the_leaving_heads_is_handed_out_to_be_said_ane
     assert replica.committed(own, NOW).applied == (own,)
 
 
+def tell(replica: Replica, peer: Origin, at: Batch) -> None:
+    """A peer tells how far it holds C's log."""
+    replica.receive(peer.region, Digest(0, peer, {C: Head(at.last, at.chain)}, {}, announced(peer)), NOW)
+
+
+def test_what_one_that_left_had_said_behind_a_gap_that_nobody_can_fill_is_handed_out_once():
+    peers, (first, _, third) = peer_set(A, B, C), history(C, 3)
+    replica = node(A, peers, B, C)
+    take(replica, C.region, first, third, of=C)
+    remove(peers, C, 3)
+    assert replica.regroup([B.region], NOW) == ()
+    assert replica.stranded() == ()  # nobody has said yet what it holds
+    tell(replica, B, first)
+    assert replica.stranded() == (third,)
+    assert replica.stranded() == ()
+    assert (replica.heads(), list(replica.seen())) == ({C: 1}, [first])
+
+
+def test_what_is_behind_a_gap_is_waited_for_while_a_peer_can_fill_it():
+    peers, (first, second, third) = peer_set(A, B, C), history(C, 3)
+    replica = node(A, peers, B, C)
+    take(replica, C.region, first, third, of=C)
+    remove(peers, C, 3)
+    replica.regroup([B.region], NOW)
+    tell(replica, B, second)
+    assert replica.stranded() == ()
+    take(replica, B.region, second, of=C)
+    assert replica.stranded() == ()
+    assert replica.heads() == {C: 3}
+
+
+def test_what_is_behind_a_gap_of_a_member_is_waited_for():
+    first, _, third = history(C, 3)
+    replica = node(A, peer_set(A, B, C), B, C)
+    take(replica, C.region, first, third, of=C)
+    for peer in (B, C):
+        tell(replica, peer, first)
+    assert replica.stranded() == ()
+    assert list(replica.seen()) == [first, third]
+
+
+def test_what_was_handed_out_comes_back_into_the_log_if_somebody_has_the_rest_after_all():
+    peers, batches = peer_set(A, B, C), history(C, 3)
+    replica = node(A, peers, B, C)
+    take(replica, C.region, batches[0], batches[2], of=C)
+    remove(peers, C, 3)
+    replica.regroup([B.region], NOW)
+    tell(replica, B, batches[0])
+    assert replica.stranded() == (batches[2],)
+    take(replica, B.region, *batches, of=C)
+    assert replica.heads() == {C: 3}
+
+
 def test_who_left_keeps_its_own_log_as_it_is():
     """Peers that have more of it than it has would make it write all of that anew, for nobody."""
     peers = peer_set(A, B)

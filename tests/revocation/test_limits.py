@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from stsd.revocation import rate
+from stsd.revocation.bounds import SERVED, Bounds
 from stsd.revocation.identity import MAX_INCARNATIONS, Identities, Signer
 from stsd.revocation.messages import MAX_BATCH_BYTES, MAX_FETCH_BYTES, MAX_FETCH_ENTRIES, Batch, Delta, Fetch, Origin
 from stsd.revocation.rate import Rates
@@ -15,8 +15,8 @@ NOW = 1_795_435_200.0
 A, B = (Origin(region, "1", "0" * 16) for region in ("eu-west-1", "us-east-1"))
 
 
-def receiver() -> Replica:
-    return node(A, [B.region], NOW, knows=(B,))
+def receiver(bounds: Bounds = SERVED) -> Replica:
+    return node(A, [B.region], NOW, knows=(B,), bounds=bounds)
 
 
 def refused(replica: Replica, delta: Delta, now: float = NOW) -> list[str]:
@@ -38,12 +38,11 @@ def test_an_origin_has_a_burst_and_then_a_sustained_rate():
 
 
 def test_a_storm_of_cut_offs_fits_into_the_burst():
-    assert Rates().take(A, 100_000, NOW)
+    assert Rates(SERVED.pushed_per_s, SERVED.push_burst).take(A, 100_000, NOW)
 
 
-def test_what_is_pushed_too_fast_changes_nothing_and_comes_when_it_is_asked_for(monkeypatch):
-    monkeypatch.setattr(rate.Rates.__init__, "__defaults__", (1.0, 3.0))
-    replica, batches = receiver(), []
+def test_what_is_pushed_too_fast_changes_nothing_and_comes_when_it_is_asked_for():
+    replica, batches = receiver(Bounds(pushed_per_s=1.0, push_burst=3.0)), []
     for number in range(2):
         batch = Batch(B, 1 + 2 * number, (b"one", b"two"), NOW)
         batches.append(signed(batch, batches[-1].chain if batches else None))
@@ -80,3 +79,11 @@ def test_an_answer_to_a_fetch_ends_at_its_limits():
     assert MAX_FETCH_ENTRIES <= entries < MAX_FETCH_ENTRIES + 8_000
     assert all(sum(batch.encoded_bytes for batch in delta.batches) <= MAX_BATCH_BYTES for delta in deltas)
     assert sum(batch.encoded_bytes for delta in deltas for batch in delta.batches) <= MAX_FETCH_BYTES
+
+
+def test_an_answer_holds_one_batch_whatever_the_bounds():
+    replica = receiver(Bounds(page_bytes=1, fetch_bytes=1, fetch_entries=1))
+    for _ in range(2):
+        replica.committed(replica.append([b"one", b"two"], NOW), NOW)
+    [answer] = [answer for _, answer in replica.receive(B.region, Fetch(0, {A: 0}), NOW).send]
+    assert [batch.first for batch in answer.batches] == [1]

@@ -78,6 +78,15 @@ def test_while_pages_come_nobody_else_is_asked():
     assert not messages(node.receive(C, digest(origin(C), {origin(A): 2}), late), Fetch)
 
 
+def test_a_page_that_the_last_one_has_overtaken_makes_nobody_wait():
+    writer, node = replica(A), replica(B)
+    first, second = write(writer)[0], write(writer)[0]
+    node.receive(A, digest(origin(A), {origin(A): 3}), NOW)
+    last = node.receive(A, Delta(0, (second,), "last"), NOW)
+    node.receive(A, Delta(0, (first,), "page"), NOW)
+    assert messages(node.saved(last, NOW), Fetch) == [Fetch(0, {origin(A): 2})]
+
+
 def test_an_answer_that_brings_nothing_new_is_not_asked_for_in_a_circle():
     node = replica(B)
     node.receive(A, digest(origin(A), {origin(A): 3}), NOW)

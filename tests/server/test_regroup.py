@@ -10,7 +10,7 @@ import pytest
 from stsd.errors import ServiceUnavailable
 from stsd.revocation import entries
 from stsd.revocation.identity import Identities, Signer, chain_of
-from stsd.revocation.messages import MAX_BATCH_BYTES, Batch, Delta, Origin, PeerNews
+from stsd.revocation.messages import MAX_BATCH_BYTES, Batch, Delta, Digest, Head, Origin, PeerNews
 from stsd.revocation.peer_records import Left, Peer, sign_left, sign_peer
 from stsd.revocation.peer_set import PeerSet
 from stsd.revocation.revocation_set import EPSILON_MS, Revocation
@@ -68,6 +68,23 @@ async def test_what_one_that_left_had_said_beyond_its_leaving_heads_is_said_anew
         await until(lambda: view.replica.heads() == {FOREIGN: 1, view.replica.origin: 1})
         rows = [(origin, first) for origin, first, _ in await journal.rows()]
         assert sorted(rows) == sorted([(str(FOREIGN), 1), (str(view.replica.origin), 1)])
+        assert revoked(view)
+    async with replicator(tmp_path, EU, AP) as (_, view, _, _):
+        assert revoked(view)
+
+
+async def test_what_one_that_left_had_said_behind_a_gap_is_said_anew_when_nobody_can_fill_it(tmp_path):
+    """Within its leaving heads: it told that it has them, and whoever heard that removed it."""
+    pushed = said(OTHER_KEY, Revocation("access_key", "ASIALOST", 0, None), KEY)
+    first, _, third = pushed.batches
+    async with replicator(tmp_path, EU, AP) as (running, view, journal, _):
+        await running.answer(EU, replace(pushed, batches=(first, third)))
+        await running.answer(AP, news(left(EU, 3)))
+        told = {FOREIGN: Head(1, first.chain)}
+        await running.answer(AP, Digest(0, Origin(AP, "1", "e" * 16), told, {}))
+        await until(lambda: view.replica.heads() == {FOREIGN: 1, view.replica.origin: 1})
+        rows = {(origin, first) for origin, first, _ in await journal.rows()}
+        assert rows == {(str(FOREIGN), 1), (str(view.replica.origin), 1)}
         assert revoked(view)
     async with replicator(tmp_path, EU, AP) as (_, view, _, _):
         assert revoked(view)

@@ -19,16 +19,16 @@ def shares(told: str) -> dict[str, float]:
 
 
 def test_some_worlds_take_most_of_the_core():
-    ran = run("--seeds", "16", "--at-least", "88")
+    ran = run("--seeds", "16", "--at-least", "95")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     found = shares(ran.stdout)
     assert found.keys() == {*CORE, "all"}
-    assert min(found.values()) >= 80, ran.stdout
+    assert min(found.values()) >= 90, ran.stdout
 
 
 @pytest.mark.soak
 def test_many_worlds_take_nearly_all_of_the_core():
-    ran = run("--at-least", "93")
+    ran = run("--at-least", "96")
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 

@@ -272,7 +272,7 @@ class BelievesAnyCheckpoint(Replica):
 
 class SendsNoCheckpoint(Replica):
     def _answers(self, after):
-        return pages(self.epoch, self.after(after))
+        return pages(self.epoch, self.after(after), self._bounds)
 
 
 class ForgetsItsFloors(Replica):
@@ -327,6 +327,32 @@ class CutsNoLog(Replica):
 class SaysNothingAnew(SimNode):
     def adopt(self, process):
         pass
+
+
+class SaysACutOffAnewWithoutItsHome(SimNode):
+    """As if it had been asked for in this region, by this region's clock."""
+
+    def in_own_words(self, entry, region):
+        return entry
+
+
+class DropsARowBeforeItIsSaidAnew(SimNode):
+    def adopt(self, process):
+        self.disk.write((), lambda ok: None, gone=process.beyond[:1])
+        super().adopt(process)
+
+
+class TakesLateBatchesOfWhoLeft(Replica):
+    """Beyond the limit, when somebody who has not heard of it yet answers."""
+
+    def _fault_of_batch(self, batch):
+        fault = super()._fault_of_batch(batch)
+        return "" if fault == "left" else fault
+
+
+class LeavesWhatIsBehindAGap(Replica):
+    def stranded(self):
+        return ()
 
 
 class ReadyBeforeItHasCaughtUp(Replica):
@@ -418,18 +444,23 @@ BUGS = [
     (Kinds(peer_set=FirstLeavingHeadsCount), {3}),
     (Kinds(replica=CutsNoLog), {1, 3, 11}),
     (Kinds(node=SaysNothingAnew), {1}),
+    (Kinds(node=SaysACutOffAnewWithoutItsHome), {4, 7}),
+    (Kinds(node=DropsARowBeforeItIsSaidAnew), {1}),
+    (Kinds(replica=TakesLateBatchesOfWhoLeft), {11}),
+    (Kinds(replica=LeavesWhatIsBehindAGap), {1}),
     (Kinds(replica=ReadyBeforeItHasCaughtUp), {5}),
     (Kinds(replica=ReadyWhenItHasHeardOfAnybody), {5}),
     (Kinds(node=JoinsUnderItsPredecessorsIncarnation), {3, 5, 8}),
-    (Kinds(node=KeepsNoPeerSet), {3, 5}),
+    (Kinds(node=KeepsNoPeerSet), {1, 3, 5}),
     (Kinds(node=TellsNobodyOfThePeerSet), {3}),
     (Kinds(replica=WaitsForWhoLeft), {5}),
     (Kinds(replica=with_log(TellsNobodyOfAFork)), {1, 3, 4}),
 ]
 
 
-SIZES = {FirstLeavingHeadsCount: 5}
-"""Where a bug needs more nodes than usual: those that remove a node twice, while they do not hear each other."""
+SIZES = {FirstLeavingHeadsCount: 5, LeavesWhatIsBehindAGap: 4}
+"""Where a bug needs more nodes than usual: for two that do not hear each other to remove a third one, and for more
+nodes to be removed."""
 
 
 def name(kinds) -> str:
@@ -442,7 +473,9 @@ def name(kinds) -> str:
 def first_broken(kinds: Kinds) -> InvariantBroken:
     """What the simulator says about these nodes."""
     for seed in range(SEEDS):
-        world = World(seed, size=SIZES.get(kinds.peer_set, 3), kinds=kinds, replay="replay the seed")
+        world = World(
+            seed, size=SIZES.get(kinds.peer_set, SIZES.get(kinds.replica, 3)), kinds=kinds, replay="replay the seed"
+        )
         try:
             world.run(until=TROUBLED_S)
             world.heal()

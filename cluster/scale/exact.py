@@ -16,12 +16,13 @@ from cluster.scale.tree import LAN_S_MEAN, LAN_S_MIN
 from cluster.sim import client
 from cluster.sim.client import Request
 from cluster.sim.disk import Disk
+from cluster.sim.kinds import Kinds
 from cluster.sim.machine import Machine, Process
 from cluster.sim.membership import Membership
 from cluster.sim.network import Network
 from cluster.sim.node import SimNode
 from cluster.sim.operator import ROOT
-from cluster.sim.world import Kinds, World
+from cluster.sim.world import World
 from cluster.virtual.calls import ENVELOPE_S
 from cluster.virtual.replication import SYNC_S, session
 from stsd.revocation.messages import Delta, Origin, Ready, Sent

@@ -12,6 +12,9 @@ from random import Random
 
 MAX_EVENTS_AT_ONCE = 50_000
 
+Undo = Callable[[], None]
+"""Ends what has begun."""
+
 
 class Stalled(Exception):
     """The world cannot go on: nothing is planned any more, or time has stopped moving."""

@@ -8,27 +8,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 
 from cluster.sim.client import Issued, Request
 from cluster.sim.clients import Clients
 from cluster.sim.disk import Disk
-from cluster.sim.faults import FAULTS, Undo
+from cluster.sim.faults import FAULTS
 from cluster.sim.invariants import Invariants
+from cluster.sim.kinds import Kinds, Tally
 from cluster.sim.machine import Machine
 from cluster.sim.membership import Membership
 from cluster.sim.network import FAIR, MAX_ROUND_TRIP_S, Delay, Network
 from cluster.sim.node import SimNode
 from cluster.sim.operator import ROOT, Operator
-from cluster.sim.scheduler import Scheduler
+from cluster.sim.scheduler import Scheduler, Undo
 from stsd.revocation.bounds import SERVED, Bounds
-from stsd.revocation.identity import Identities
 from stsd.revocation.messages import Origin, PeerNews, Sent
-from stsd.revocation.peer_set import PeerSet
-from stsd.revocation.pruning import Pruning
-from stsd.revocation.replica import DIGEST_INTERVAL_S, Replica
-from stsd.revocation.revocation_set import RevocationSet
+from stsd.revocation.replica import DIGEST_INTERVAL_S
 
 STARTED_AT = 1_795_435_200.0
 CONVERGES_WITHIN_S = 2 * DIGEST_INTERVAL_S + 2 * MAX_ROUND_TRIP_S
@@ -45,34 +41,6 @@ SMALL = Bounds(
 )
 """So that a fetch has several pages, not all fits into one, and origins say more than is taken in unasked."""
 NAMES = ("us-east-1", "eu-west-1", "ap-southeast-1", "sa-east-1", "af-south-1")
-
-
-@dataclass(frozen=True, slots=True)
-class Kinds:
-    """What the nodes are made of; a test plants bugs here."""
-
-    node: type[SimNode] = SimNode
-    replica: type[Replica] = Replica
-    revocations: type[RevocationSet] = RevocationSet
-    identities: type[Identities] = Identities
-    pruning: type[Pruning] = Pruning
-    peer_set: type[PeerSet] = PeerSet
-
-
-@dataclass(slots=True)
-class Tally:
-    """What happened, in numbers."""
-
-    faults: dict[str, int] = field(default_factory=dict)
-    requests: int = 0
-    denied: int = 0
-    forged: int = 0
-    refused: int = 0
-    forks: int = 0
-    pruned: int = 0
-    adopted: int = 0
-    verified: int = 0
-    acknowledged: int = 0
 
 
 class World:

@@ -15,9 +15,10 @@ from cluster.node_metrics import NodeCounts
 from cluster.sim import client
 from cluster.sim.client import Request
 from cluster.sim.disk import Disk
+from cluster.sim.kinds import Kinds
 from cluster.sim.machine import Process
 from cluster.sim.node import SimNode
-from cluster.sim.world import Kinds, World
+from cluster.sim.world import World
 from cluster.virtual.calls import Calls
 from stsd.principal import Principal, Session
 from stsd.revocation.messages import Batch, Digest, Sent

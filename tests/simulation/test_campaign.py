@@ -10,8 +10,9 @@ import pytest
 from cluster.sim import __main__ as command
 from cluster.sim import campaign
 from cluster.sim.convergence import Convergence
+from cluster.sim.kinds import Kinds
 from cluster.sim.node import SimNode
-from cluster.sim.world import Kinds, World
+from cluster.sim.world import World
 
 
 class AnswersBeforeSync(SimNode):

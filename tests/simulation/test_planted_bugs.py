@@ -7,8 +7,9 @@ import pytest
 
 from cluster.sim.client import SESSION_S_MAX
 from cluster.sim.invariants import InvariantBroken
+from cluster.sim.kinds import Kinds
 from cluster.sim.node import SimNode
-from cluster.sim.world import Kinds, World
+from cluster.sim.world import World
 from stsd.revocation.entries import decode_revocation
 from stsd.revocation.freshness import Freshness
 from stsd.revocation.identity import Identities, chain_of

@@ -106,7 +106,7 @@ class Operator:
     # A machine that joins.
 
     def _ask(self, node: SimNode, held: HeldTicket) -> None:
-        if node.disk.records or node.retired:
+        if node.disk.records or node.retired or node.removed:
             self.pending -= 1
             return
         world = self._world

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 import pytest
 import requests
+from joserfc import jws
 
 from stsd import key_ids
 from stsd.authn import sigv4
@@ -297,6 +298,8 @@ def test_credentials_are_new_each_time_and_of_the_documented_form(node):
     ]
     for name in ("AccessKeyId", "SecretAccessKey", "SessionToken"):
         assert len({each[name] for each in issued}) == len(issued)
+    claims = [jws.extract_compact(each["SessionToken"].encode()).payload for each in issued]
+    assert len({json.loads(each)["jti"] for each in claims}) == len(issued)
     for each in issued:
         assert re.fullmatch("ASIA[A-Z2-7]{16}", each["AccessKeyId"])
         assert key_ids.account_of(each["AccessKeyId"]) == ACME

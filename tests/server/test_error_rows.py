@@ -125,6 +125,11 @@ ROWS = [
         f" is not authorized to perform: sts:AssumeRoot on resource: arn:aws:iam::{GLOBEX}:root"),
     Row("role that refuses", assume(), 403, "AccessDenied", f"User: arn:aws:iam::{ACME}:user/eve is not authorized to"
         f" perform: sts:AssumeRole on resource: {DEPLOY}", key=EVE),
+    *(Row(f"role that refuses, asked for {what}", assume(**more), 403, "AccessDenied", f"User: arn:aws:iam::{ACME}:user"
+        f"/eve is not authorized to perform: sts:AssumeRole on resource: {DEPLOY}", key=EVE) for what, more in {
+        "more than its maximum": {"DurationSeconds": "7201"},
+        "a managed policy that is not there": {"PolicyArns.member.1.arn": f"arn:aws:iam::{ACME}:policy/none"},
+        "a policy that does not pack": {"Policy": json.dumps(allow("s3:" + "a" * 4000))}}.items()),
     Row("role that is not there", assume(RoleArn=DEPLOY + "2"), 403, "AccessDenied", f"User: arn:aws:iam::{ACME}:user"
         f"/bob is not authorized to perform: sts:AssumeRole on resource: {DEPLOY}2"),
     Row("role of another partition", assume(RoleArn=DEPLOY.replace(":aws:", ":aws-cn:")), 403, "AccessDenied",

@@ -148,8 +148,11 @@ def test_a_time_is_no_integer(node, name, value):
         ({"azp": 7}, invalid(NOT_VALID)),
         ({"sub": None}, (500, "InternalFailure", "Unknown error validating third-party token")),
         ({"sub": ["a"]}, invalid(NOT_VALID)),
+        ({"sub": True}, invalid(NOT_VALID)),
+        ({"sub": {"a": 1}}, invalid(NOT_VALID)),
         ({"https://aws.amazon.com/roles": [ROLE + "x"]}, (403, "AccessDenied", DENIED)),
-        ({"https://aws.amazon.com/roles": {}}, (403, "AccessDenied", DENIED)),
+        *(({"https://aws.amazon.com/roles": told}, (403, "AccessDenied", DENIED))
+          for told in ({}, {ROLE: True}, [[ROLE]], [], "", f"{ROLE},{ROLE}", 7, False)),
         (
             {"https://aws.amazon.com/source_identity": "aws:me"},
             invalid('Source Identity must match [a-zA-Z_0-9+=,.@-]{2,256} and not begin with "aws:"'),

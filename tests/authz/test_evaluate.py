@@ -218,7 +218,8 @@ def test_everyone_singled_out_by_arn_is_not_limited_by_session_policies():
     singled_out = trusting("*", Condition={"ArnLike": {"aws:PrincipalArn": f"arn:aws:iam::{A}:role/app/*"}})
     assert decide(WORKER, singled_out, session=[], context=context).allowed
     others = trusting("*", Condition={"ArnNotLike": {"aws:PrincipalArn": f"arn:aws:iam::{A}:role/x"}})
-    for trust in (trusting("*"), others):
+    if_any = trusting("*", Condition={"ArnLikeIfExists": {"aws:PrincipalArn": f"arn:aws:iam::{A}:role/app/*"}})
+    for trust in (trusting("*"), others, if_any):
         assert denied(decide(WORKER, trust, session=[], context=context), "no_session_allow")
 
 
@@ -232,6 +233,23 @@ def test_a_recreated_user_or_role_does_not_match_the_trust_that_named_it():
     assert denied(decide(again, trusting(DAVE.arn), identity=[ALLOW_ALL]), "no_trust_match")
     role = Principal("assumed_role", A, WORKER.arn, "AROANEW:s1", WORKER.policy_arn, "AROANEW", "worker")
     assert denied(decide(role, trusting(WORKER.policy_arn), identity=[ALLOW_ALL]), "no_trust_match")
+
+
+def test_whoever_comes_with_an_assertion_is_let_in_by_name_only_and_kept_out_with_everyone():
+    corp, other = (f"arn:aws:iam::{A}:saml-provider/{name}" for name in ("corp", "other"))
+    action = "sts:AssumeRoleWithSAML"
+    comer = Principal("federated", A, corp, corp, "", corp, "corp")
+
+    def by(provider: str, effect: str = "Allow") -> dict[str, object]:
+        return {"Effect": effect, "Principal": {"Federated": provider}, "Action": action}
+
+    everyone = trusting("*", action="sts:AssumeRole*")
+    assert decide(comer, by(corp), action=action).allowed
+    for trust in (by(other), everyone, trusting(A, action="sts:AssumeRole*")):
+        assert denied(decide(comer, trust, action=action), "no_trust_match")
+    for denial in (by(corp, "Deny"), {**everyone, "Effect": "Deny"}):
+        assert denied(decide(comer, by(corp), denial, action=action), "explicit_deny_trust")
+    assert decide(comer, by(corp), by(other, "Deny"), action=action).allowed
 
 
 def test_federated_and_service_trust_names_no_signed_caller():

@@ -17,7 +17,8 @@
 6. No resurrection: what a node refused because of something on its disk, it refuses until it expires, whatever it
    prunes meanwhile. What is over may be gone from a disk, and only that (1, 2).
 7. No false denial: every refusal is explained by a revocation that arrived there. What is said anew refuses what it
-   refused in the region where it was asked for, to the millisecond: every living session is looked at then.
+   refused in the region where it was asked for, to the millisecond: the living sessions issued about
+   a cut-off are looked at then.
 8. Monotone sequence: origin and sequence never name two contents or two histories, and are never told before they
    are stored.
    Of an origin whose key was stolen, all this counts up to where the thief's history begins (`forked_at`). Soon after
@@ -95,12 +96,12 @@ class Invariants(Agreement):
 
     def hears_anew(self, node: Machine, batch: Batch) -> None:
         """A node has taken in a batch. What one region says of what another was asked for refuses the same sessions
-        (4, 7)."""
+        (4, 7): those issued about the cut-off show it, if they live."""
         asked = [self._world.requests[entry] for entry in batch.entries]
-        if all(region_of(each.node) == batch.origin.region for each in asked):
-            return
-        for issued in self._world.sessions:
-            if issued.session.expires_at > node.now:
+        anew = [each.revocation.issued_before_ms for each in asked if region_of(each.node) != batch.origin.region]
+        for issued in self._world.sessions if anew else ():
+            near = any(abs(issued.session.issued_at_ms - cutoff_ms) <= 2 * EPSILON_MS for cutoff_ms in anew)
+            if near and issued.session.expires_at > node.now:
                 self.verified(node, issued, None)
 
     def forged(self, node: SimNode, sender: str, message: Sent, forgery: Sent) -> None:

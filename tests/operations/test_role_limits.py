@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from stsd.authz import authorize, context
 from stsd.errors import AccessDenied, MalformedPolicyDocument, StsError, ValidationError
 from stsd.operations.sts import assume_role, assume_root, get_session_token
 from stsd.principal import Caller
@@ -133,3 +135,14 @@ def test_session_policies_limit_the_chain_even_where_the_trust_policy_names_the_
             assume(view, assume(view, bob, "loop", **policy), "loop")
     free = assume(view, assume(view, bob, "loop", Policy=json.dumps(allow("sts:*"))), "loop")
     assert free.session.session_policies == ()
+
+
+def test_a_managed_session_policy_that_is_gone_allows_nothing(view):
+    read = f"arn:aws:iam::{ACME}:policy/Read"
+    limited = assume(view, acting.user(view, BOB), "loop", PolicyArns__member__1__arn=read)
+    keys = context.build(acting.request(), limited, view, acting.NOW)
+    assert authorize.decide(limited, "s3:GetObject", "*", keys, view).allowed
+    view.directory = replace(view.directory, managed_policies={})
+    assert authorize.decide(limited, "s3:GetObject", "*", keys, view).reason == "no_session_allow"
+    with pytest.raises(AccessDenied):
+        assume(view, limited, "loop")

@@ -86,10 +86,7 @@ class Node:
             answer = self._query(request, now, wall_now, at_once=True)
             return None if isinstance(answer, Presented) else answer
         route = ROUTES.get((request.method, request.path)) or _issuer_route(request, self.view)
-        if route is None:
-            wrong = query.wrong_path(request.path)
-            return Response(wrong.bare_status, wrong.body, operation="unknown", code=wrong.reason)
-        return self._json(route, request, now)
+        return self._json(route, request, now) if route else json_api.not_served(request) or _unknown(request.path)
 
     def decide_code(self, request: Request, now: float, wall_now: float) -> Presented | Response:
         """What is to be stored of the MFA code in a request, or its answer if nothing is (spec 3.2.9)."""
@@ -269,6 +266,11 @@ ROUTES: Mapping[tuple[str, str], Route] = {
 }
 TOKEN_REASONS = frozenset({"malformed", "unknown_key", "bad_signature", "not_yet_valid", "expired", "principal_gone"})
 OPERATION_NAMES = {"/v1/verify": "verify"}
+
+
+def _unknown(path: str) -> Response:
+    wrong = query.wrong_path(path)
+    return Response(wrong.bare_status, wrong.body, operation="unknown", code=wrong.reason)
 
 
 def is_loopback(address: str) -> bool:

@@ -13,9 +13,16 @@ from typing import Any
 import orjson
 
 from stsd.errors import InvalidParameterValue, MalformedInput, StsError, ValidationError
-from stsd.wire.messages import Response
+from stsd.wire.messages import Request, Response
 
 CONTENT_TYPE = "application/json"
+METHODS: Mapping[str, str] = {
+    "/v1/verify": "POST",
+    "/v1/revocations": "GET, POST",
+    "/.well-known/jwks.json": "GET",
+    "/.well-known/openid-configuration": "GET",
+}
+"""What the paths of ours take, as `Allow` says it (RFC 9110 section 10.2.1)."""
 
 
 def parse(body: bytes, members: Collection[str], later: Collection[str] = ()) -> dict[str, Any]:
@@ -63,6 +70,24 @@ def answer(content: Mapping[str, Any], operation: str, headers: tuple[tuple[str,
 
 def error(failure: StsError, request_id: str, operation: str) -> Response:
     """`{"error": {"code", "message", "request_id"}}` with the error's status (contract 4)."""
-    content = {"error": {"code": failure.code, "message": failure.message or failure.code, "request_id": request_id}}
     headers = (("Retry-After", "1"),) if failure.status == 503 else ()
-    return Response(failure.status, orjson.dumps(content), CONTENT_TYPE, headers, operation, failure.code)
+    return _refusal(failure.status, failure.code, failure.message or failure.code, request_id, operation, headers)
+
+
+def not_served(request: Request) -> Response | None:
+    """The refusal of a method that a path of ours does not take, or of a path below /v1/; None for any other path."""
+    allowed = METHODS.get(request.path)
+    if allowed is not None:
+        message = f"{request.path} takes {allowed}"
+        return _refusal(405, "MethodNotAllowed", message, request.id, "unknown", (("Allow", allowed),))
+    if request.path.startswith("/v1/"):
+        served = ", ".join(path for path in METHODS if path.startswith("/v1/"))
+        return _refusal(404, "NotFound", f"Served here: {served}", request.id, "unknown")
+    return None
+
+
+def _refusal(
+    status: int, code: str, message: str, request_id: str, operation: str, headers: tuple[tuple[str, str], ...] = ()
+) -> Response:
+    content = {"error": {"code": code, "message": message, "request_id": request_id}}
+    return Response(status, orjson.dumps(content), CONTENT_TYPE, headers, operation, code)

@@ -2,9 +2,10 @@
 
 | call | after no connection | after bytes were sent | to two regions at once |
 |---|---|---|---|
-| GetCallerIdentity, GetAccessKeyInfo, `/v1/verify`, GET of `/v1/` and `/.well-known/` | yes | yes | yes |
+| GetCallerIdentity, GetAccessKeyInfo, DecodeAuthorizationMessage | yes | yes | yes |
+| `/v1/verify`, GET of `/v1/` and `/.well-known/` | yes | yes | yes |
 | revocations | yes | yes | yes |
-| AssumeRole, GetSessionToken | yes | yes | no |
+| AssumeRole, also WithSAML and WithWebIdentity, GetSessionToken, GetFederationToken | yes | yes | no |
 | anything with an MFA code, anything else | yes | no | no |
 
 A failure to connect is *definite*: the region did nothing, so any call may go elsewhere. Once bytes were sent a
@@ -18,11 +19,18 @@ from dataclasses import dataclass
 from random import Random
 from urllib.parse import parse_qsl
 
-REPEATABLE_ACTIONS = frozenset({"AssumeRole", "GetAccessKeyInfo", "GetCallerIdentity", "GetSessionToken"})
-"""STS actions that do no harm when they happen twice: a second credential is one more credential."""
-
-HEDGEABLE_ACTIONS = frozenset({"GetAccessKeyInfo", "GetCallerIdentity"})
+HEDGEABLE_ACTIONS = frozenset({"DecodeAuthorizationMessage", "GetAccessKeyInfo", "GetCallerIdentity"})
 """STS actions that may run twice at once: they only read. What issues a credential would issue one too many."""
+
+REPEATABLE_ACTIONS = HEDGEABLE_ACTIONS | {
+    "AssumeRole",
+    "AssumeRoleWithSAML",
+    "AssumeRoleWithWebIdentity",
+    "GetFederationToken",
+    "GetSessionToken",
+}
+"""STS actions of the global endpoint that do no harm when they happen twice: a second credential is one more
+credential, and nothing is kept of an assertion or an ID token. A trade-in token counts once."""
 
 REPEATABLE_POSTS = frozenset({"/v1/verify", "/v1/revocations"})
 """Verifying only reads; a revocation is an idempotent join and any region may deny."""

@@ -7,7 +7,6 @@ order.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from cluster.admission import Gate
 from cluster.choice import Chooser
 from cluster.delay import Path
 from cluster.hedging import HedgeBudget, Usual
-from cluster.listener import Reply, plain
+from cluster.listener import Reply, new_request_id, plain
 from cluster.metrics import RouterMetrics
 from cluster.outlier import CallClass, RegionHealth, Skipped
 from cluster.router_config import RouterConfig, View
@@ -412,11 +411,3 @@ def _status(result: Result) -> int:
 
 def _is_good(result: Result) -> bool:
     return isinstance(result, Answer) and result.status < 500
-
-
-def new_request_id() -> str:
-    """A fresh random UUID (RFC 9562 version 4)."""
-    digits = os.urandom(16).hex()
-    return (
-        f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{'89ab'[int(digits[16], 16) & 3]}{digits[17:20]}-{digits[20:]}"
-    )

@@ -1,13 +1,15 @@
 """The router's sockets: aiohttp's parser, our limits, whole answers as one bytes object. (I/O)
 
 Limits are those of a node (spec 1.1): 10,000,000 bytes of body, 16 kB of head per line and field, 30 s for a head or
-a body to arrive. Whatever is wrong with the bytes is answered with a 4xx and an empty body, and the connection ends.
+a body to arrive. Whatever is wrong with the bytes is answered with a 4xx, an id and an empty body, and the connection
+ends.
 The node has the same code in `stsd.server`, which nothing in `cluster` may import: a router is not a node.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from http import HTTPStatus
@@ -88,6 +90,19 @@ def plain(
     return Reply(status, head, body, keep_alive=keep_alive)
 
 
+def _failure(status: int) -> Reply:
+    """An answer without a body that ends the connection."""
+    return plain(status, fields=f"x-amzn-RequestId: {new_request_id()}\r\n", keep_alive=False)
+
+
+def new_request_id() -> str:
+    """A fresh random UUID (RFC 9562 version 4)."""
+    digits = os.urandom(16).hex()
+    return (
+        f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{'89ab'[int(digits[16], 16) & 3]}{digits[17:20]}-{digits[20:]}"
+    )
+
+
 class Connection(RequestHandler):
     """aiohttp's connection with our error answers and a limit on the time that the first head may take."""
 
@@ -111,7 +126,7 @@ class Connection(RequestHandler):
         """An empty body whatever happened (spec 1.1); a fault of ours is logged."""
         if status >= 500 and exc is not None:
             self.log_exception("Error handling request", exc_info=exc)
-        return plain(status, keep_alive=False)
+        return _failure(status)
 
 
 class Server(web.Server):
@@ -159,15 +174,15 @@ class Listener:
 
     async def _respond(self, request: BaseRequest) -> Any:
         if request.method == "CONNECT":
-            return plain(405, keep_alive=False)
+            return _failure(405)
         try:
             body = await _read(request)
         except BodyTooLarge:
-            return plain(413, keep_alive=False)
+            return _failure(413)
         except TimeoutError:
-            return plain(408, keep_alive=False)
+            return _failure(408)
         except web.RequestPayloadError:
-            return plain(400, keep_alive=False)
+            return _failure(400)
         return await self._handler(request, body)
 
 

@@ -21,8 +21,8 @@ from aiohttp.web_request import BaseRequest
 
 from cluster import forwarding, hooks, latency, routing
 from cluster.delay import Path
-from cluster.forwarder import JSON_TYPE, Forwarder, new_request_id
-from cluster.listener import Listener, Reply, plain
+from cluster.forwarder import JSON_TYPE, Forwarder
+from cluster.listener import Listener, Reply, new_request_id, plain
 from cluster.metrics import CONTENT_TYPE, RouterMetrics
 from cluster.outlier import RegionHealth
 from cluster.router_config import DIRECT, RouterConfig, View

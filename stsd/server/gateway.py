@@ -89,14 +89,16 @@ class Gateway:
         self._account(request, response, perf_counter() - started, wall_now)
         return answer
 
-    def unread(self, path: str, address: str, status: int) -> None:
-        """Count and log a request whose body did not arrive as it should. No message between nodes is so large."""
+    def unread(self, path: str, address: str, status: int) -> str:
+        """Count and log a request whose body did not arrive as it should, under the id that is returned. No message
+        between nodes is so large."""
         operation = PEER_OPERATION if path == PEER_PATH else "unknown"
         if operation == PEER_OPERATION and status == 413:
             self._metrics.peer_message("oversized")
         request = Request("", path, "", CIMultiDict(), b"", request_id(), address, self._secure)
         response = Response(status, b"", operation=operation, code=UNREAD[status])
         self._account(request, response, 0.0, self._clock.wall())
+        return request.id
 
     async def _in_turn(self, request: Request) -> Response:
         """The node's answer, after the wait that a lowered capacity or missing keys of an identity provider bring."""

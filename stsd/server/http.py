@@ -2,7 +2,7 @@
 
 aiohttp's low-level server parses; its routing and response objects, which cost more than a signature check, are left
 out. Limits: 10,000,000 bytes of body (spec 1.1), 16 kB of head per line and field, 30 s for a head or a body to
-arrive. Whatever is wrong with the bytes is answered with a 4xx and an empty body, and the connection is closed.
+arrive. Whatever is wrong with the bytes is answered with a 4xx, an id and an empty body, and the connection is closed.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
+from stsd.server.clock import request_id
 from stsd.server.connection import Connection, Head
 from stsd.server.turn import Turn
 
@@ -122,9 +123,10 @@ class Answer:
         """Nothing is left to write after `prepare`."""
 
 
-def failure(status: int) -> Answer:
-    """An answer without a body that ends the connection."""
-    return Answer(render(status, f"Date: {http_date()}\r\n", b"", keep_alive=False), keep_alive=False)
+def failure(status: int, named: str = "") -> Answer:
+    """An answer without a body that ends the connection; its id is `named`, or a fresh one (contract 4)."""
+    lines = f"Date: {http_date()}\r\nx-amzn-RequestId: {named or request_id()}\r\n"
+    return Answer(render(status, lines, b"", keep_alive=False), keep_alive=False)
 
 
 class Server(web.Server):
@@ -141,14 +143,14 @@ class Server(web.Server):
             await asyncio.wait(tasks, timeout=timeout_s)
 
 
-Unread = Callable[[str, str, int], None]
-"""Told the path, the client's address and the status of a request whose body did not arrive as it should."""
+Unread = Callable[[str, str, int], str]
+"""Told the path, the client's address and the status of a request whose body did not arrive as it should; its id."""
 
 
 class HttpServer:
     """Sockets of one listener; `handler` answers every request, but for those that `unread` is told of."""
 
-    def __init__(self, handler: Handler, unread: Unread = lambda path, address, status: None) -> None:
+    def __init__(self, handler: Handler, unread: Unread = lambda path, address, status: request_id()) -> None:
         self._handler, self._unread = handler, unread
         self._server: Server | None = None
         self._listener: asyncio.Server | None = None
@@ -197,8 +199,7 @@ class HttpServer:
             body = await _read(request)
         except (BodyTooLarge, TimeoutError, web.RequestPayloadError) as error:
             status = 413 if isinstance(error, BodyTooLarge) else 408 if isinstance(error, TimeoutError) else 400
-            self._unread(request.raw_path.partition("?")[0], request.remote or "", status)
-            return failure(status)
+            return failure(status, self._unread(request.raw_path.partition("?")[0], request.remote or "", status))
         keep_alive = request.keep_alive and not self._turn.draining
         head = Head(request.method, request.raw_path, request.headers, request.remote or "", keep_alive)
         answer = await self._handler.in_time(head, body)

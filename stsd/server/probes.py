@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from stsd.node import is_loopback
-from stsd.server.clock import Clock
+from stsd.server.clock import Clock, request_id
 from stsd.server.connection import Head
 from stsd.server.http import http_date, render
 from stsd.server.membership import Membership
@@ -82,7 +82,7 @@ class MetricsListener:
         """The exposition, or 404."""
         found = head.method == "GET" and head.target == "/metrics"
         response = Response(200, self._metrics.render(), CONTENT_TYPE) if found else NOT_FOUND
-        lines = f"Content-Type: {response.content_type}\r\nDate: {http_date()}\r\n"
+        lines = f"Content-Type: {response.content_type}\r\nDate: {http_date()}\r\nx-amzn-RequestId: {request_id()}\r\n"
         return render(response.status, lines, response.body, keep_alive=head.keep_alive)
 
     async def in_time(self, head: Head, body: bytes) -> bytes:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from io import BytesIO
+from uuid import UUID
 
 import pytest
 
+from cluster import listener
 from stsd.wire import forwarded
 from tests.cluster.conftest import CLUSTER_KEY, THREE
 from tests.cluster.fake_regions import raw
@@ -20,6 +23,13 @@ def request(method: str = "POST", target: str = "/", fields: str = "", body: byt
     connection = "Connection: close\r\n" if close else ""
     length = f"Content-Length: {len(body)}\r\n" if body else ""
     return f"{method} {target} HTTP/1.1\r\nHost: sts.example\r\n{fields}{length}{connection}\r\n".encode() + body
+
+
+def request_id(answer: bytes) -> UUID:
+    """Of an answer; fails where there is none, or one that is no UUID."""
+    found = re.search(rb"\r\nx-amzn-RequestId: (\S+)\r\n", answer)
+    assert found is not None, answer[:500]
+    return UUID(found[1].decode())
 
 
 # -- what passes -----------------------------------------------------------------------------------------------------
@@ -141,12 +151,22 @@ async def test_there_are_no_pinned_ports_unless_they_are_asked_for(start):
         b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\nConnection: close\r\n\r\n",
     ],
 )
-async def test_bad_http_is_a_4xx_with_an_empty_body(start, garbage):
+async def test_bad_http_is_a_4xx_with_an_empty_body_and_an_id_of_its_own(start, garbage):
     setup = await start()
     answer = await raw(setup.port(), garbage)
     assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 405", b"HTTP/1.1 501"))
     assert answer.endswith(b"\r\n\r\n")
+    assert request_id(answer) != request_id(await raw(setup.port(), garbage))
     assert not any(region.requests for region in setup.regions.values())
+
+
+async def test_a_body_that_comes_too_late_is_answered_with_an_id(start, monkeypatch):
+    monkeypatch.setattr(listener, "READ_TIMEOUT_S", 0.05)
+    setup = await start()
+    answer = await raw(setup.port(), b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na")
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert answer.endswith(b"\r\n\r\n")
+    assert request_id(answer)
 
 
 async def test_ten_million_bytes_pass_and_one_more_does_not(start):
@@ -156,6 +176,7 @@ async def test_ten_million_bytes_pass_and_one_more_does_not(start):
     assert len(setup.regions["us-east-1"].requests[0].body) == 10_000_000
     async with setup.client.post(setup.url(), data=BytesIO(b"a" * 10_000_001)) as answer:
         assert (answer.status, await answer.read()) == (413, b"")
+        assert UUID(answer.headers["x-amzn-RequestId"])
 
 
 async def test_a_chunked_body_over_the_limit_is_refused(start):
@@ -167,6 +188,7 @@ async def test_a_chunked_body_over_the_limit_is_refused(start):
 
     async with setup.client.post(setup.url(), data=chunks()) as answer:
         assert answer.status == 413
+        assert UUID(answer.headers["x-amzn-RequestId"])
 
 
 async def test_expect_continue_is_answered_at_once(start):

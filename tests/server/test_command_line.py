@@ -359,7 +359,9 @@ def test_metrics_are_served_on_an_address_of_their_own(tmp_path):
         assert 'stsd_requests_total{code="OK",operation="GetCallerIdentity"} 1.0' in exposition
         for name in ("stsd_request_seconds_bucket", "stsd_staleness_seconds", "stsd_token_key_age_seconds"):
             assert name in exposition
-        assert requests.get(f"http://127.0.0.1:{port}/healthz", timeout=5).status_code == 404
+        other = requests.get(f"http://127.0.0.1:{port}/healthz", timeout=5)
+        assert other.status_code == 404
+        assert len(other.headers["x-amzn-RequestId"]) == 36
 
 
 def test_a_journal_that_cannot_be_written_refuses_changes_and_nothing_else(tmp_path):

@@ -13,7 +13,7 @@ import requests
 
 from stsd.server import connection, http
 from stsd.server.http import HttpServer
-from tests.running import RunningNode
+from tests.running import RunningNode, wait_for
 
 pytestmark = pytest.mark.processes
 FORM = "Content-Type: application/x-www-form-urlencoded\r\n"
@@ -42,6 +42,13 @@ def status(answer: bytes) -> int:
 
 def body(answer: bytes) -> bytes:
     return answer.partition(b"\r\n\r\n")[2]
+
+
+def request_id(answer: bytes) -> str:
+    """Of the answer that begins here; no other is accepted than a UUID."""
+    found = re.search(rb"\r\nx-amzn-RequestId: ([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\r\n", answer)
+    assert found is not None, answer[:500]
+    return found[1].decode()
 
 
 @pytest.mark.parametrize("target", ["/x", "//", "/v1", "/index.html?Action=GetCallerIdentity"])
@@ -149,6 +156,8 @@ def test_one_byte_more_is_too_large(node):
     answer = send(node, head.encode())
     assert status(answer) == 413
     assert body(answer) == b""
+    log = node.data_dir.parent / f"{node.data_dir.name}.log"
+    wait_for(lambda: f"request_id={request_id(answer)} " in log.read_text(), "the log event of that request")
 
 
 def test_a_body_that_is_too_large_is_counted_and_for_other_nodes_as_their_message(node):
@@ -175,13 +184,16 @@ def test_a_chunked_body_is_limited_too(node):
                 connection.sendall(chunk)
         except ConnectionError:
             pass
-        assert status(connection.recv(4096)) == 413
+        answer = connection.recv(4096)
+        assert status(answer) == 413
+        assert request_id(answer)
 
 
 def test_a_head_that_is_too_long_is_a_bad_request(node):
     answer = send(node, request("/?" + "a" * 20_000, method="GET"))
     assert status(answer) == 400
     assert body(answer) == b""
+    assert request_id(answer)
 
 
 @pytest.mark.parametrize(
@@ -196,10 +208,11 @@ def test_a_head_that_is_too_long_is_a_bad_request(node):
         b"GET /%zz?Action=GetCallerIdentity HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
     ],
 )
-def test_malformed_http_is_a_bad_request_without_a_body(node, sent):
-    answer = send(node, sent)
-    assert status(answer) == 400
-    assert body(answer) == b""
+def test_malformed_http_is_a_bad_request_without_a_body_and_with_an_id_of_its_own(node, sent):
+    answer, again = send(node, sent), send(node, sent)
+    assert status(answer) == status(again) == 400
+    assert body(answer) == body(again) == b""
+    assert request_id(answer) != request_id(again)
     assert requests.get(f"{node.url}/healthz", timeout=5).ok
 
 
@@ -501,7 +514,9 @@ async def test_a_body_that_never_comes_ends_the_connection(monkeypatch):
     monkeypatch.setattr(http, "READ_TIMEOUT_S", 0.05)
     async with serving(Echo()) as (reader, writer, server):
         writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
-        assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 408")
+        answer = await asyncio.wait_for(reader.read(), 5)
+        assert status(answer) == 408
+        assert request_id(answer)
         silent, quiet = await asyncio.open_connection("127.0.0.1", server.port)
         assert await asyncio.wait_for(silent.read(), 5) == b""
         quiet.close()

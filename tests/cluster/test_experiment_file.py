@@ -190,3 +190,9 @@ def test_a_number_chooses_every_experiment_that_has_it():
 def test_an_unknown_name_is_refused_with_the_names_that_exist():
     with pytest.raises(ExperimentError, match="experiment E99: not known; choose global-vs-regional, home-region-dies"):
         select(["E1", "E99"], load_all())
+
+
+def test_a_full_run_has_three_seeds_and_a_quick_one_has_one():
+    found = load_all()
+    assert {one.seeds for one in found.values()} == {3}
+    assert {one.shortened().seeds for one in found.values()} == {1}

@@ -54,17 +54,25 @@ def seal(key: bytes, account: str, text: str, entropy: Callable[[int], bytes]) -
     """A message that `account`, 12 digits, may decode; `entropy(n)` gives n random bytes."""
     nonce = entropy(NONCE_BYTES)
     sealed = crypto_aead_xchacha20poly1305_ietf_encrypt(text.encode(), account.encode(), nonce, key)
-    return urlsafe_b64encode(nonce + sealed).rstrip(b"=").decode()
+    return _encoded(nonce + sealed)
 
 
 def unseal(key: bytes, account: str, message: str) -> str:
     """The text of `seal`. Raises ValueError for a message of another account or one that nobody sealed."""
     raw = urlsafe_b64decode(message.encode("ascii") + b"=" * (-len(message) % 4))
+    # The decoder passes over what is not of its alphabet; a message is written in one way only.
+    if _encoded(raw) != message:
+        raise ValueError("the message is not base64url")
     nonce, sealed = raw[:NONCE_BYTES], raw[NONCE_BYTES:]
     try:
         return bytes(crypto_aead_xchacha20poly1305_ietf_decrypt(sealed, account.encode(), nonce, key)).decode()
     except CryptoError:
         raise ValueError("the message does not open") from None
+
+
+def _encoded(raw: bytes) -> str:
+    """Base64url without padding (RFC 4648 section 5)."""
+    return urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def _statement(name: str, principal: Principal, action: str, resource: str) -> dict[str, object]:

@@ -325,6 +325,26 @@ def test_a_message_opens_for_the_account_whose_request_was_denied(view, entropy)
         decode(view, acting.user(view, DAVE), foreign)
 
 
+@pytest.mark.parametrize("inserted", ["!", " ", "\n", "=", "+", "/"], ids=repr)
+def test_a_message_with_something_else_inserted_is_another_message(view, entropy, inserted):
+    view.message_key = b"k" * 32
+    message, bob = denial_messages.seal(view.message_key, ACME, "{}", entropy), acting.user(view, BOB)
+    assert decode(view, bob, message) == "{}"
+    for at in (0, 9, len(message)):
+        with pytest.raises(InvalidAuthorizationMessageException):
+            decode(view, bob, message[:at] + inserted + message[at:])
+
+
+def test_a_message_is_written_in_one_way_only(view, entropy):
+    view.message_key = b"k" * 32
+    message = denial_messages.seal(view.message_key, ACME, "{ }", entropy)
+    # The bits of the last character that belong to no byte are zero (RFC 4648 section 3.5).
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    assert len(message) % 4
+    with pytest.raises(InvalidAuthorizationMessageException):
+        decode(view, acting.user(view, BOB), message[:-1] + alphabet[alphabet.index(message[-1]) + 1])
+
+
 def test_no_trade_in_token_is_valid(view):
     call = acting.call("GetDelegatedAccessToken", TradeInToken="t")
     with pytest.raises(AccessDenied, match=r"because no identity-based policy allows the sts:GetDelegatedAccessToken"):

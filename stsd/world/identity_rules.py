@@ -66,7 +66,7 @@ def oidc_providers(document: object) -> Iterator[Fault]:
             for path, thumbprint in provider.texts("ThumbprintList"):
                 if not _THUMBPRINT.fullmatch(thumbprint):
                     yield Fault(path, f"{shown(thumbprint, ())} is no thumbprint (allowed: 40 hexadecimal digits)")
-        yield from unique(iter(found), "Url")
+        yield from unique(iter(found), "Url", _identity)
 
 
 def saml_providers(document: object) -> Iterator[Fault]:
@@ -135,6 +135,12 @@ def _issuer(provider: Entry) -> Iterator[Fault]:
         allowed = "https://host/path without query"
         allowed += "; http:// too, as AllowPrivateAddress is true" if private else ""
         yield Fault(path, f"{shown(url, ())} is no issuer (allowed: {allowed})")
+
+
+def _identity(url: str) -> str:
+    """What names an issuer in its ARN, the URL without its scheme; of a host case says nothing (spec 3.4.1, 7.3)."""
+    host, slash, path = url.partition("://")[2].partition("/")
+    return host.lower() + slash + path
 
 
 def _saml_metadata(provider: Entry) -> Iterator[Fault]:

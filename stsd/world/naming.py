@@ -6,7 +6,7 @@ Each rule is a function that yields faults; `rules.py` lists them. A rule passes
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from stsd import key_ids
@@ -93,15 +93,15 @@ def _keys(document: object) -> Iterator[tuple[Entry, Entry]]:
             yield account, key
 
 
-def unique(found: Iterator[Entry], field: str) -> Iterator[Fault]:
-    """The same value beyond case in two entries; the second one is at fault."""
+def unique(found: Iterator[Entry], field: str, same: Callable[[str], str] = str.lower) -> Iterator[Fault]:
+    """The same value in two entries, beyond case or by what `same` makes of it; the second one is at fault."""
     first: dict[str, Entry] = {}
     for entry in found:
-        value = entry.text(field)
-        earlier = first.setdefault(value.lower(), entry)
+        value = same(entry.text(field))
+        earlier = first.setdefault(value, entry)
         if value and earlier is not entry:
             place = Fault((*earlier.path, field), "").place
-            yield Fault((*entry.path, field), f"{shown(value, ())} is already taken by {place}")
+            yield Fault((*entry.path, field), f"{shown(entry.text(field), ())} is already taken by {place}")
 
 
 def _name(path: Path, name: object, length: int) -> Iterator[Fault]:

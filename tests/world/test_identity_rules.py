@@ -8,7 +8,7 @@ import pytest
 
 from stsd import world as worlds
 from tests.saml import idp
-from tests.world.worlds import ACME, Entropy, account, key, role, role_world, user, user_world, world
+from tests.world.worlds import ACME, GLOBEX, Entropy, account, key, role, role_world, user, user_world, world
 
 SERIAL = f"arn:aws:iam::{ACME}:mfa/bob"
 OIDC = {"Url": "https://idp.example.com/realms/a", "ClientIDList": ["app"]}
@@ -17,6 +17,11 @@ SAML = {"Name": "corp", "SAMLMetadataDocument": idp.metadata()}
 
 def faults(document):
     return [str(fault) for fault in worlds.check(document)]
+
+
+def issuers(*urls, private=True):
+    providers = [{**OIDC, "Url": url, "AllowPrivateAddress": private} for url in urls]
+    return world(account(OpenIDConnectProviders=providers))
 
 
 @pytest.mark.parametrize(
@@ -37,7 +42,9 @@ def faults(document):
         (world(account(OpenIDConnectProviders=[{**OIDC, "ThumbprintList": ["xx"]}])), "is no thumbprint"),
         (world(account(OpenIDConnectProviders=[{**OIDC, "Jwks": {"key": []}}])), "is no JWK Set"),
         (world(account(OpenIDConnectProviders=[{**OIDC, "Jwks": {"keys": []}}])), "has no usable key"),
-        (world(account(OpenIDConnectProviders=[OIDC, OIDC])), "is already taken by"),
+        (issuers("https://idp.example.com/a", "https://idp.example.com/a"), "is already taken by"),
+        (issuers("http://idp.example.com", "https://idp.example.com"), "is already taken by"),
+        (issuers("https://idp.example.com/a", "https://IDP.example.com/a"), "is already taken by"),
         (world(account(SAMLProviders=[{**SAML, "Name": "a b"}])), "is no name of a provider"),
         (world(account(SAMLProviders=[SAML, SAML])), "is already taken by"),
         (world(account(EnabledRegions=["eu-west-1"])), "is no opt-in region"),
@@ -49,6 +56,27 @@ def test_a_fault_tells_what_is_wrong(document, said):
     found = faults(document)
     assert len(found) == 1, found
     assert said in found[0]
+
+
+@pytest.mark.parametrize(
+    "urls",
+    [
+        ("https://idp.example.com/A", "https://idp.example.com/a"),
+        ("https://idp.example.com", "https://idp.example.com/"),
+        ("http://localhost:8001", "http://localhost:8002"),
+    ],
+)
+def test_issuers_are_one_only_where_their_arn_is(urls):
+    document = issuers(*urls)
+    assert not faults(document)
+    found = worlds.directory(worlds.materialise(document, Entropy())).oidc_providers
+    assert sorted(provider.url for provider in found.values()) == sorted(urls)
+
+
+def test_every_provider_that_is_not_at_fault_is_in_the_directory():
+    apart = world(account(OpenIDConnectProviders=[OIDC]), account(GLOBEX, OpenIDConnectProviders=[OIDC]))
+    assert not faults(apart)
+    assert len(worlds.directory(worlds.materialise(apart, Entropy())).oidc_providers) == 2
 
 
 def test_a_seed_is_never_shown():

@@ -26,9 +26,10 @@ def never(entry: bytes) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """A step: `checkpoint` is to be stored and `dropped` to be deleted, in one transaction. `more`: call again."""
+    """A step: `checkpoint` is to be stored and `dropped` to be deleted, in one transaction; None while all logs have
+    their beginnings. `more`: call again."""
 
-    checkpoint: Checkpoint
+    checkpoint: Checkpoint | None
     dropped: tuple[Batch, ...]
     more: bool
 

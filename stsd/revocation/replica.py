@@ -117,13 +117,14 @@ class Replica(Hearing):
         self._end_pending(batch)
 
     def tick(self, now: float) -> Ready:
-        """Each second: our heartbeat and our heads to every peer, and once more what could not be stored."""
+        """Each second: our heartbeat and our heads to every peer, and once more what could not be stored, unless it was
+        forgotten meanwhile: a row of it would contradict what came in its place."""
         log = self._log(self.origin)
         heartbeat = Heartbeat(float(now), *log.chained_head())
         signature = self._signer.sign(self.identities.heartbeat_content(self.origin, heartbeat))
         self._freshness.note(self.origin, heartbeat._replace(signature=signature), log)
         digest = self.digest()
-        save, self._unsaved = tuple(self._unsaved), []
+        save, self._unsaved = tuple(filter(self.has, self._unsaved)), []
         adopted, self._unsaved_floors = self._unsaved_floors, {}
         return Ready(save=save, adopted=adopted, send=tuple((peer, digest) for peer in self.peers))
 
@@ -242,7 +243,7 @@ class Replica(Hearing):
             return None
         self._undeleted = ()
         checkpoint = self._renew_checkpoint(now, self._checkpoint)
-        return Pruned(checkpoint, tuple(dropped), more=moved >= limit) if checkpoint else None
+        return Pruned(checkpoint, tuple(dropped), more=moved >= limit)
 
     def not_pruned(self, pruned: Pruned) -> None:
         """The disk refused a step; its rows are handed out again with the next one."""
@@ -254,8 +255,8 @@ class Replica(Hearing):
             raise ReplicaError("this incarnation signed with another key")
 
     def _is_ours(self, origin: Origin) -> bool:
-        """Ours is what our key has signed."""
-        return self.identities.get(origin) == self._signer.public_key
+        """Ours is what our key has signed, and what it signs now, even if nobody believes it any more."""
+        return origin == self.origin or self.identities.get(origin) == self._signer.public_key
 
     def _end_pending(self, batch: Batch) -> None:
         if batch is not self._pending:

@@ -113,10 +113,12 @@ class Journal:
             kept = [] if checkpoint is None else [(checkpoint,)]
             await self._transaction([("INSERT OR IGNORE INTO batches VALUES (?, ?, ?)", rows), (KEEP_CHECKPOINT, kept)])
 
-    async def prune(self, places: Sequence[tuple[str, int]], checkpoint: bytes) -> None:
-        """Delete batches and say where the logs begin, in one transaction. Raises JournalError."""
+    async def prune(self, places: Sequence[tuple[str, int]], checkpoint: bytes | None) -> None:
+        """Delete batches and say where the logs begin, if any begins elsewhere, in one transaction. Raises
+        JournalError."""
         deletion = ("DELETE FROM batches WHERE origin = ? AND first = ?", places)
-        await self._transaction([deletion, (KEEP_CHECKPOINT, [(checkpoint,)])])
+        kept = [] if checkpoint is None else [(checkpoint,)]
+        await self._transaction([deletion, (KEEP_CHECKPOINT, kept)])
 
     async def checkpoint(self) -> bytes | None:
         """Where the logs begin; None while nothing was pruned."""

@@ -66,7 +66,8 @@ class Pruner:
                 return 0, False
             places = [(str(batch.origin), batch.first) for batch in pruned.dropped]
             try:
-                await self._journal.prune(places, codec.encode_checkpoint(pruned.checkpoint))
+                checkpoint = pruned.checkpoint and codec.encode_checkpoint(pruned.checkpoint)
+                await self._journal.prune(places, checkpoint)
             except BaseException:
                 replica.not_pruned(pruned)
                 raise

@@ -164,6 +164,23 @@ def test_who_left_keeps_its_own_log_as_it_is():
     assert (replica.heads(), replica.overtaken) == ({A: 2}, False)
 
 
+def test_who_left_and_finds_its_log_forked_says_it_anew_once():
+    """Nobody believes its new incarnation, so it says it to itself alone, and must not do so for ever."""
+    peers = peer_set(A, B)
+    replica = node(A, peers, B)
+    batch = replica.append([b"entry"], NOW)
+    replica.committed(batch, NOW)
+    theirs = signed(replace(batch, entries=(b"theirs",)), batch.previous)
+    take(replica, B.region, theirs, of=A)
+    remove(peers, A, 1)
+    replica.regroup([], NOW)
+    assert replica.renew("f" * 16) == (batch,)
+    replica.committed(replica.append([b"entry"], NOW), NOW)
+    assert replica.orphans(NOW) == ()
+    assert replica.regroup([], NOW) == ()
+    assert replica.heads() == {A: 1, replica.origin: 1}
+
+
 def test_a_token_of_an_entry_beyond_the_leaving_heads_is_not_honoured_although_the_log_was_pruned_beyond_them():
     """A peer that has pruned more of the log may keep, under its own name, what is not over."""
     peers, batches = peer_set(A, B, C), history(C, 3)

@@ -9,7 +9,7 @@ from stsd.revocation import codec, entries, feed
 from stsd.revocation.identity import Identities
 from stsd.revocation.log import Log
 from stsd.revocation.messages import MAX_KEPT_RANGES, Batch, Checkpoint, Delta, Fetch, Floor, Head, Origin
-from stsd.revocation.pruning import Pruning
+from stsd.revocation.pruning import Pruned, Pruning
 from stsd.revocation.replica import Replica, fault_of_checkpoint
 from stsd.revocation.revocation_set import Revocation, RevocationSet
 from tests.revocation.signed import digest, known, signed, signer
@@ -99,6 +99,26 @@ def test_a_step_that_was_not_stored_is_handed_out_again():
     step = replica.prune(LATER)
     replica.not_pruned(step)
     assert replica.prune(LATER).dropped == step.dropped
+    assert replica.prune(LATER) is None
+
+
+def test_what_was_forgotten_before_it_could_be_stored_is_not_stored_any_more():
+    """It is over, and behind a gap; a row of it would stand against another history that came in its place."""
+    replica = node(B)
+    theirs = signed(Batch(A, 2, (b"over",), NOW), bytes(32))
+    replica.failed(replica.receive("eu-west-1", Delta(0, (theirs,)), NOW))
+    assert replica.prune(LATER) is not None
+    assert held(replica) == []
+    assert replica.tick(LATER).save == ()
+
+
+def test_what_is_forgotten_is_deleted_although_no_log_begins_later_than_before():
+    """A row that stayed would be in the way of another history that came in its place."""
+    replica = node(B)
+    theirs = signed(Batch(A, 2, (b"over",), NOW), bytes(32))
+    take(replica, "eu-west-1", Delta(0, (theirs,)))
+    step = replica.prune(LATER)
+    assert step == Pruned(None, (theirs,), more=False)
     assert replica.prune(LATER) is None
 
 

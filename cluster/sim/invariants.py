@@ -23,7 +23,7 @@
    are stored.
    Of an origin whose key was stolen, all this counts up to where the thief's history begins (`forked_at`). Soon after
    the last fault either all nodes have one history of it, or all know the fork (3). Nothing is lost even so (1): its
-   node says everything anew.
+   node says everything anew, and what that has lost with its disk, whoever has it does.
 11. Forgery: what is unsigned, wrongly signed or of another cluster changes nothing, and neither does a damaged row. Who
    left is believed up to its limit, by everybody who has heard of it but itself.
 """

@@ -115,7 +115,7 @@ class Writing(Effects):
         """Say ourselves what a node that left had said beyond its limit, or behind a gap, and nobody else may hear any
         more."""
         if not process.membership.left:
-            process.beyond += process.replica.stranded()
+            process.beyond += process.replica.stranded(self.now)
         if process.beyond and not process.saving and not process.membership.left:
             batch = process.adopting = process.beyond[0]
             process.saving = [self.world.requests[entry] for entry in batch.entries]

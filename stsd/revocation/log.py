@@ -81,10 +81,17 @@ class Log:
         if self.fork is not None and max(self.fork.held.last, self.fork.other.last) > limit:
             self.fork = None
         limit = self.certain(limit)
-        above = tuple(batch for batch in self.seen() if batch.last > limit)
-        place = max(above[0].first - 1 if above else self.applied, self.floor.sequence)
-        self.applied, self.head = min(self.applied, place), min(self.head, place)
-        return self._take_back(above)
+        return self.take_back(tuple(batch for batch in self.seen() if batch.last > limit))
+
+    def take_back(self, batches: tuple[Batch, ...]) -> tuple[Batch, ...]:
+        """Hold these no more, which ascend, and return them: the log ends before the first of them."""
+        if batches:
+            place = max(batches[0].first - 1, self.floor.sequence)
+            self.applied, self.head = min(self.applied, place), min(self.head, place)
+        for batch in batches:
+            self._firsts.remove(batch.first)
+            self._drop(batch.first)
+        return batches
 
     @property
     def has_gap(self) -> bool:
@@ -93,7 +100,7 @@ class Log:
 
     def strand(self) -> tuple[Batch, ...]:
         """Take back what is behind a gap, and return it: nobody fills that any more."""
-        return self._take_back(tuple(batch for batch in self.seen() if batch.first > self.applied))
+        return self.take_back(tuple(batch for batch in self.seen() if batch.first > self.applied))
 
     def chained_head(self) -> Head:
         """The head, with its chain hash."""
@@ -147,7 +154,13 @@ class Log:
     def orphans(self) -> tuple[Batch, ...]:
         """What others may never get from this log: what is behind a gap, and all of a forked one, since others may have
         stopped earlier, by another proof."""
-        place = self.applied + 1 if self.fork is None else 1
+        return self._held_from(self.applied + 1 if self.fork is None else 1)
+
+    def in_doubt(self) -> tuple[Batch, ...]:
+        """What is held of a stopped log from the fork on: nobody gets that from it."""
+        return () if self.fork is None else self._held_from(self.fork.place)
+
+    def _held_from(self, place: int) -> tuple[Batch, ...]:
         at = max(bisect_right(self._firsts, place) - 1, 0)
         return tuple(batch for batch in map(self._batches.__getitem__, self._firsts[at:]) if batch.last >= place)
 
@@ -258,12 +271,6 @@ class Log:
         self._unsaved.discard(first)
         self._forget_chain(batch.last)
         return batch
-
-    def _take_back(self, batches: tuple[Batch, ...]) -> tuple[Batch, ...]:
-        for batch in batches:
-            self._firsts.remove(batch.first)
-            self._drop(batch.first)
-        return batches
 
     def _forget_chain(self, sequence: int) -> None:
         """Of a place that is no head, nor can become one."""

@@ -112,6 +112,16 @@ class Repair:
         """Whether all of these have told their heads, and none holds more of a log than is applied here."""
         return all(peer in self._goals and not self._has_more(peer, origin) for peer in peers)
 
+    def heir(self, origin: Origin) -> Origin | None:
+        """The later incarnation of a stopped log's author, if it knows of the fork, and all that it has told of its
+        other logs is applied here; None until then."""
+        for peer, sender in self._senders.items():
+            if sender == origin or not _same_node(sender, origin) or origin not in self._stopped.get(peer, {}):
+                continue
+            others = [each for each in self._heads.get(peer, {}) if _same_node(each, origin)]
+            return None if any(self._has_more(peer, each) for each in others) else sender
+        return None
+
     def answered(self, peer: str, part: Part, now: float) -> None:
         """From a peer that we asked: while pages come nobody else is asked, after the last one anybody may be. A page
         that the last one has overtaken makes nobody wait again."""
@@ -148,6 +158,10 @@ class Repair:
         """As much of a told head as its origin is believed, and as can be had."""
         limit, certain = self._limit(origin), self._log(origin).certain(head)
         return certain if limit is None else min(certain, limit)
+
+
+def _same_node(one: Origin, other: Origin) -> bool:
+    return (one.region, one.node) == (other.region, other.node)
 
 
 def pages(epoch: int, batches: Iterable[Batch], bounds: Bounds) -> Iterator[Delta]:

@@ -13,6 +13,8 @@ Every node writes its own log and holds everybody's. The rules:
    Who has stopped a log tells that instead of its chain hash, and answers with the proof, so it reaches every node.
 8. A node that finds its own log forked, damaged or shorter than others know it goes on under a new incarnation, and
    says anew what others may lack: of a forked log everything that is not over, wherever each of them has stopped.
+   What others hold of a forked log from the fork on, and its author does not say, because it lost its disk too or left,
+   they say anew themselves. It may be the thief's: a denial too many, and none too few.
 9. Who left the cluster is believed up to its limit. What a node had taken in beyond it, before it heard, or behind a
    gap that nobody else can fill, it says itself from then on: an acknowledged entry that it has is not lost, and every
    node's log of that origin ends at one place.
@@ -78,6 +80,8 @@ class Replica(Hearing):
         self._pruning = pruning or Pruning()
         self._undeleted: tuple[Batch, ...] = ()
         self._pending: Batch | None = None
+        self._judged: dict[Origin, tuple[Origin, int]] = {}
+        """Of which forked logs it was found out what is unsaid: after whom had said what, and from which place on."""
         self._announce()
 
     def append(self, entries: Sequence[bytes], now: float) -> Batch:
@@ -180,17 +184,47 @@ class Replica(Hearing):
             self._renew_checkpoint(now, self._checkpoint)
         return beyond
 
-    def stranded(self) -> tuple[Batch, ...]:
-        """What is held of logs whose authors left behind a gap that no peer can fill; called each second.
+    def stranded(self, now: float) -> tuple[Batch, ...]:
+        """What is held of logs whose authors left behind a gap that no peer can fill, and of forked logs whose authors
+        have it no more; called each second.
 
-        Like what is beyond a limit, it is gone from those logs, to be appended anew (rule 9): their authors cannot say
-        it again, and nobody else has it. If somebody has all the same, it comes back as a part of the log.
+        Like what is beyond a limit, it is gone from those logs, to be appended anew (rules 8 and 9): their authors
+        cannot say it again, and others may lack it. If somebody can fill a gap all the same, it comes back as a part of
+        the log.
         """
         gaps = (log for log in self._logs.values() if log.has_gap and not self._is_ours(log.origin))
         left = (log for log in gaps if self.identities.has_left(log.origin))
-        return tuple(
+        behind = tuple(
             batch for log in left if self._repair.nobody_has_more(log.origin, self.peers) for batch in log.strand()
         )
+        return (*behind, *self._unsaid(now))
+
+    def _unsaid(self, now: float) -> tuple[Batch, ...]:
+        """What is held of forked logs from the fork on, and in no other log, although their authors have heard of the
+        fork, or left. It takes all entries to know, so each incarnation of an author is judged once for each fork."""
+        news = {
+            fork.origin: (by, fork.place) for fork in self.forks() if (by := self._said_by(fork.origin)) is not None
+        }
+        news = {origin: judged for origin, judged in news.items() if self._judged.get(origin) != judged}
+        if not news:
+            return ()
+        self._judged.update(news)
+        certain = (batch for batch in self.seen() if self._log(batch.origin).certain(batch.last) == batch.last)
+        told = {entry for batch in certain for entry in batch.entries}
+        unsaid: tuple[Batch, ...] = ()
+        for log in map(self._log, news):
+            lacking = (batch for batch in log.in_doubt() if not told.issuperset(batch.entries))
+            unsaid += log.take_back(tuple(batch for batch in lacking if not self._pruning.is_over(batch, now)))
+        if unsaid:
+            self._renew_checkpoint(now, self._checkpoint)
+        return unsaid
+
+    def _said_by(self, origin: Origin) -> Origin | None:
+        """Who has said anew by now what it can of another node's forked log: its author's present incarnation; the log
+        itself, if its author left. None if nobody has, or it is ours."""
+        if self._is_ours(origin):
+            return None
+        return origin if self.identities.has_left(origin) else self._repair.heir(origin)
 
     # The journal.
 

@@ -66,8 +66,8 @@ class Pruner:
                 return 0, False
             places = [(str(batch.origin), batch.first) for batch in pruned.dropped]
             try:
-                checkpoint = pruned.checkpoint and codec.encode_checkpoint(pruned.checkpoint)
-                await self._journal.prune(places, checkpoint)
+                checkpoint = pruned.checkpoint
+                await self._journal.prune(places, None if checkpoint is None else codec.encode_checkpoint(checkpoint))
             except BaseException:
                 replica.not_pruned(pruned)
                 raise

@@ -130,10 +130,14 @@ class Writing:
 
     async def write_anew(self, replica: Replica) -> None:
         """What our former incarnations wrote and others may never get. Raises JournalError: the rest waits."""
-        orphans = replica.orphans(min(self._clock.wall(), self._clock.service()))
+        orphans = replica.orphans(self._earlier())
         for group in groups(chain.from_iterable(batch.entries for batch in orphans)):  # a sync for many, not for each
             ready = replica.committed(await self._append(replica, group), self._clock.wall())
             self._effects.send(ready.send)
+
+    def _earlier(self) -> float:
+        """What the earlier of the two clocks calls over is over."""
+        return min(self._clock.wall(), self._clock.service())
 
     async def new_incarnation(self, reason: str) -> str:
         """A fresh one, kept."""
@@ -146,7 +150,7 @@ class Writing:
         """Say ourselves what a node that left had said beyond its limit, or behind a gap, and nobody else may hear any
         more. Raises JournalError."""
         if not self._membership.left:
-            self.inherited += self._view.replica.stranded()
+            self.inherited += self._view.replica.stranded(self._earlier())
         while self.inherited and not self._membership.left:
             batch = self.inherited[0]
             region = self._view.region

@@ -174,6 +174,81 @@ def test_a_former_incarnation_that_is_forked_later_is_written_anew():
     assert a.orphans(NOW) == (mine,)
 
 
+# What the author can say no more.
+
+
+def with_a_new_disk() -> Replica:
+    """A's machine, which has lost its journal and kept its key."""
+    identities = known(*(origin(region) for region in (A, B, C)))
+    return Replica(origin(A, 2), [B, C], NOW, signer=signer(origin(A)), identities=identities)
+
+
+def forked_at_b(*, pruning: Pruning | None = None) -> tuple[Replica, list[Batch]]:
+    """B holds three batches of A, knows a fork at the second one, and has heard of nobody since."""
+    identities = known(*(origin(region) for region in (A, B, C)))
+    own = signer(origin(B))
+    node = Replica(origin(B), [A, C], NOW, signer=own, identities=identities, joined=True, pruning=pruning)
+    _, batches = three_with(b"one", b"two", b"three")
+    take(node, A, Delta(0, tuple(batches)))
+    take(node, C, Delta(0, (forged(batches[1]),)))
+    return node, batches
+
+
+def test_what_an_author_has_lost_with_its_disk_of_a_forked_log_is_said_anew_by_who_holds_it():
+    b, (first, second, third) = forked_at_b()
+    assert b.stranded(NOW) == ()
+    author = with_a_new_disk()
+    exchange(author, b, NOW + 1)
+    assert author.orphans(NOW) == (first, second)  # all that anybody gets of a forked log
+    assert b.stranded(NOW) == (second, third)
+    assert (b.stranded(NOW), list(b.seen()), b.heads()) == ((), [first], {origin(A): 1})
+
+
+def test_what_an_author_with_a_new_disk_could_say_anew_is_not_said_by_others():
+    b, (first, second, third) = forked_at_b()
+    author = with_a_new_disk()
+    exchange(author, b, NOW + 1)
+    for batch in author.orphans(NOW):
+        write(author, *batch.entries)
+    told = messages(author.tick(NOW + 2), Digest)[0]
+    b.receive(A, told, NOW + 2)
+    assert b.stranded(NOW) == ()  # what the author says is on its way
+    exchange(author, b, NOW + 3)
+    assert b.stranded(NOW) == (third,)
+    assert entries_at(b) == {b"one", b"two"}
+    assert {*b.seen()} >= {first, second}
+
+
+def test_an_author_that_has_its_disk_is_waited_for_and_leaves_nothing_to_others():
+    nodes, batches = three_with(b"one", b"two", b"three")
+    take(nodes[B], C, Delta(0, (forged(batches[1]),)))
+    all_exchange(nodes, NOW + 1)
+    assert nodes[B].stranded(NOW) == ()
+    nodes[A].renew("f" * 16)
+    for batch in batches:
+        write(nodes[A], *batch.entries)
+    all_exchange(nodes, NOW + 2)
+    assert [node.stranded(NOW) for node in nodes.values()] == [(), (), ()]
+    assert {*nodes[B].seen()} >= {*batches}
+
+
+def test_what_is_over_of_a_forked_log_is_not_said_anew():
+    b, (_first, _second, third) = forked_at_b(pruning=Pruning(lambda entry: NOW + (entry == b"three"), 0.0))
+    exchange(with_a_new_disk(), b, NOW + 1)
+    assert b.stranded(NOW) == (third,)
+
+
+def test_of_who_left_what_is_in_doubt_later_is_said_anew_too():
+    _, batches = three_with(b"one", b"two", b"three")
+    node = replica(B)
+    take(node, A, Delta(0, tuple(batches)))
+    node.identities._limit = lambda origin, key: 3 if origin.region == A else None
+    assert node.regroup([C], NOW) == ()
+    take(node, C, Delta(0, (forged(batches[1]),)))
+    assert node.stranded(NOW) == tuple(batches[1:])
+    assert node.stranded(NOW) == ()
+
+
 # Pruned, and left.
 
 

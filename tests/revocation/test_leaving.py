@@ -111,10 +111,10 @@ def test_what_one_that_left_had_said_behind_a_gap_that_nobody_can_fill_is_handed
     take(replica, C.region, first, third, of=C)
     remove(peers, C, 3)
     assert replica.regroup([B.region], NOW) == ()
-    assert replica.stranded() == ()  # nobody has said yet what it holds
+    assert replica.stranded(NOW) == ()  # nobody has said yet what it holds
     tell(replica, B, first)
-    assert replica.stranded() == (third,)
-    assert replica.stranded() == ()
+    assert replica.stranded(NOW) == (third,)
+    assert replica.stranded(NOW) == ()
     assert (replica.heads(), list(replica.seen())) == ({C: 1}, [first])
 
 
@@ -125,9 +125,9 @@ def test_what_is_behind_a_gap_is_waited_for_while_a_peer_can_fill_it():
     remove(peers, C, 3)
     replica.regroup([B.region], NOW)
     tell(replica, B, second)
-    assert replica.stranded() == ()
+    assert replica.stranded(NOW) == ()
     take(replica, B.region, second, of=C)
-    assert replica.stranded() == ()
+    assert replica.stranded(NOW) == ()
     assert replica.heads() == {C: 3}
 
 
@@ -137,7 +137,7 @@ def test_what_is_behind_a_gap_of_a_member_is_waited_for():
     take(replica, C.region, first, third, of=C)
     for peer in (B, C):
         tell(replica, peer, first)
-    assert replica.stranded() == ()
+    assert replica.stranded(NOW) == ()
     assert list(replica.seen()) == [first, third]
 
 
@@ -148,7 +148,7 @@ def test_what_was_handed_out_comes_back_into_the_log_if_somebody_has_the_rest_af
     remove(peers, C, 3)
     replica.regroup([B.region], NOW)
     tell(replica, B, batches[0])
-    assert replica.stranded() == (batches[2],)
+    assert replica.stranded(NOW) == (batches[2],)
     take(replica, B.region, *batches, of=C)
     assert replica.heads() == {C: 3}
 

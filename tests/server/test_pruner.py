@@ -50,6 +50,16 @@ async def test_what_has_ended_leaves_the_journal_and_a_restart_knows_where_the_l
         assert (await running.revoke(KEY)).sequence == 9
 
 
+async def test_rows_are_deleted_without_a_checkpoint_while_every_log_has_its_beginning(tmp_path):
+    async with replicator(tmp_path) as (running, _view, journal, _clock):
+        await running.revoke(ENDED[0])
+        await running.revoke(KEY)
+        ((name, _, _), _) = await journal.rows()
+        await journal.prune([(name, 2)], None)
+        assert [first for _, first, _ in await journal.rows()] == [1]
+        assert await journal.checkpoint() is None
+
+
 async def test_a_young_log_stays_whole_and_a_moved_service_clock_does_not_age_it(tmp_path):
     async with replicator(tmp_path) as (running, view, journal, clock):
         await running.revoke(ENDED[0])

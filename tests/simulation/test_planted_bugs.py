@@ -352,7 +352,7 @@ class TakesLateBatchesOfWhoLeft(Replica):
 
 
 class LeavesWhatIsBehindAGap(Replica):
-    def stranded(self):
+    def stranded(self, now):
         return ()
 
 

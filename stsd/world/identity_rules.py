@@ -19,8 +19,17 @@ from stsd.world.faults import Fault, shown
 from stsd.world.naming import unique
 
 _SERIAL = re.compile(r"[\w+=/:,.@-]{9,256}", re.ASCII)
+_VIRTUAL = re.compile(r"arn:aws:iam::([0-9]{12}):mfa/(?:.+/)?[\w+=,.@-]+", re.ASCII)
 _LEAST_SEED_BYTES = 10
 _PROVIDER_NAME = re.compile(r"[\w._-]{1,128}", re.ASCII)
+_ISSUER = re.compile(
+    r"(?P<scheme>https?)://(?:\w(?:[\w.-]*\w)?|\[[0-9A-Fa-f:.]+\])(?P<port>:[0-9]{1,5})?"
+    r"(?:/(?:[\w.~!$&'()+,;=:@/-]|%[0-9A-Fa-f]{2})*)?",
+    re.ASCII,
+)
+"""RFC 3986 section 3, without `*`, which no policy could name."""
+_ISSUER_LENGTH = 255
+_MAX_THUMBPRINTS = 5
 _CLIENT_ID_LENGTH = 255
 _MAX_CLIENT_IDS = 100
 _THUMBPRINT = re.compile(r"[0-9a-fA-F]{40}")
@@ -43,6 +52,9 @@ def mfa_devices(document: object) -> Iterator[Fault]:
         if "SerialNumber" in device.fields and not _SERIAL.fullmatch(serial):
             allowed = "(allowed: 9 to 256 letters, digits and +=/:,.@_-, as in arn:aws:iam::111122223333:mfa/alice)"
             yield Fault((*device.path, "SerialNumber"), f"{shown(serial, ())} is no serial number {allowed}")
+        elif serial.startswith("arn:") and not _is_own(serial, device.account):
+            allowed = f"(allowed: arn:aws:iam::{device.account}:mfa/ and a name, or what is no ARN)"
+            yield Fault((*device.path, "SerialNumber"), f"{shown(serial, ())} is no device of this account {allowed}")
         if isinstance(device.fields.get("Base32StringSeed"), str) and not _is_seed(device.text("Base32StringSeed")):
             allowed = f"(allowed: at least {_LEAST_SEED_BYTES} bytes in base32, or leave it out to have one made)"
             yield Fault((*device.path, "Base32StringSeed"), f"is no seed {allowed}")
@@ -63,7 +75,11 @@ def oidc_providers(document: object) -> Iterator[Fault]:
             for path, client in clients:
                 if not 0 < len(client) <= _CLIENT_ID_LENGTH:
                     yield Fault(path, f"is no client id (allowed: 1 to {_CLIENT_ID_LENGTH} characters)")
-            for path, thumbprint in provider.texts("ThumbprintList"):
+            thumbprints = list(provider.texts("ThumbprintList"))
+            if len(thumbprints) > _MAX_THUMBPRINTS:
+                said = f"holds {len(thumbprints)} thumbprints (allowed: at most {_MAX_THUMBPRINTS})"
+                yield Fault((*provider.path, "ThumbprintList"), said)
+            for path, thumbprint in thumbprints:
                 if not _THUMBPRINT.fullmatch(thumbprint):
                     yield Fault(path, f"{shown(thumbprint, ())} is no thumbprint (allowed: 40 hexadecimal digits)")
         yield from unique(iter(found), "Url", _identity)
@@ -122,19 +138,30 @@ def _tags(entry: Entry) -> Iterator[Fault]:
 
 
 def _issuer(provider: Entry) -> Iterator[Fault]:
-    url, path = provider.text("Url"), (*provider.path, "Url")
-    try:
-        parts = urlsplit(url)
-        named = bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        yield Fault(path, f"{shown(url, ())} is no URL")
-        return
+    """Spec 7.3: no port, no query; a provider in the operator's own network may be http and have a port."""
+    url = provider.text("Url")
     private = provider.fields.get("AllowPrivateAddress") is True
-    schemes = ("https", "http") if private else ("https",)
-    if parts.scheme not in schemes or not named or parts.query or parts.fragment or parts.username is not None:
-        allowed = "https://host/path without query"
-        allowed += "; http:// too, as AllowPrivateAddress is true" if private else ""
-        yield Fault(path, f"{shown(url, ())} is no issuer (allowed: {allowed})")
+    if isinstance(provider.fields.get("Url"), str) and not _is_issuer(url, private):
+        allowed = "http:// or https://host:port/path" if private else "https://host/path without a port"
+        allowed += f" of at most {_ISSUER_LENGTH} characters, without user and query"
+        yield Fault((*provider.path, "Url"), f"{shown(url, ())} is no issuer (allowed: {allowed})")
+
+
+def _is_issuer(url: str, private: bool) -> bool:
+    found = _ISSUER.fullmatch(url)
+    if found is None or len(url) > _ISSUER_LENGTH:
+        return False
+    try:
+        port = urlsplit(url).port
+    except ValueError:
+        return False
+    return port != 0 and (private or (found["scheme"] == "https" and port is None))
+
+
+def _is_own(serial_number: str, account: str) -> bool:
+    """Whether an ARN is that of a virtual device of the account (spec 7.3)."""
+    found = _VIRTUAL.fullmatch(serial_number)
+    return found is not None and found[1] == account
 
 
 def _identity(url: str) -> str:

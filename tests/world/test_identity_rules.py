@@ -34,12 +34,52 @@ def issuers(*urls, private=True):
         (user_world(Tags={str(n): "" for n in range(51)}), "holds 51 tags (allowed: at most 50)"),
         (role_world(Tags=[{"Key": "a"}]), "Tags"),
         (user_world(MFADevices=[{"SerialNumber": "short"}]), "is no serial number"),
+        (user_world(MFADevices=[{"SerialNumber": SERIAL.replace(ACME, GLOBEX)}]), "is no device of this account"),
+        (user_world(MFADevices=[{"SerialNumber": SERIAL.replace("mfa", "user")}]), "is no device of this account"),
+        (user_world(MFADevices=[{"SerialNumber": SERIAL.replace("bob", "")}]), "is no device of this account"),
+        (
+            world(account(RootMFADevices=[{"SerialNumber": SERIAL.replace(ACME, GLOBEX)}])),
+            "RootMFADevices[0].SerialNumber",
+        ),
         (user_world(MFADevices=[{"SerialNumber": SERIAL, "Base32StringSeed": "1"}]), "is no seed"),
         (user_world(MFADevices=[{"SerialNumber": SERIAL}, {"SerialNumber": SERIAL}]), "is already taken by"),
         (world(account(OpenIDConnectProviders=[{**OIDC, "Url": "http://idp.example.com"}])), "is no issuer"),
         (world(account(OpenIDConnectProviders=[{**OIDC, "Url": "https://a/?b"}])), "is no issuer"),
+        (issuers("https://idp.example.com:8443", private=False), "is no issuer (allowed: https://host/path"),
+        *(
+            (issuers(url), "is no issuer (allowed: http:// or https://host:port/path")
+            for url in (
+                "https://a b",
+                "https://idp/a b",
+                "https://idp/\n",
+                "https://idp/\x00",
+                "https://idp?",
+                "https://idp/?",
+                "https://idp#",
+                "https://idp/#",
+                "https://idp/*",
+                "https://idp/%zz",
+                "https://idp/ä",
+                "https://ïdp",
+                "https://ann@idp",
+                "https://",
+                "https:///a",
+                "https://idp:0",
+                "https://idp:65536",
+                "https://idp:",
+                "https://[::zz]",
+                "https://.",
+                "HTTPS://idp",
+                "ftp://idp",
+                "idp",
+                " https://idp",
+                "https://idp\\a",
+                "https://idp/" + "a" * 244,
+            )
+        ),
         (world(account(OpenIDConnectProviders=[{**OIDC, "ClientIDList": []}])), "holds 0 client ids"),
         (world(account(OpenIDConnectProviders=[{**OIDC, "ThumbprintList": ["xx"]}])), "is no thumbprint"),
+        (world(account(OpenIDConnectProviders=[{**OIDC, "ThumbprintList": ["a" * 40] * 6}])), "holds 6 thumbprints"),
         (world(account(OpenIDConnectProviders=[{**OIDC, "Jwks": {"key": []}}])), "is no JWK Set"),
         (world(account(OpenIDConnectProviders=[{**OIDC, "Jwks": {"keys": []}}])), "has no usable key"),
         (issuers("https://idp.example.com/a", "https://idp.example.com/a"), "is already taken by"),
@@ -71,6 +111,22 @@ def test_issuers_are_one_only_where_their_arn_is(urls):
     assert not faults(document)
     found = worlds.directory(worlds.materialise(document, Entropy())).oidc_providers
     assert sorted(provider.url for provider in found.values()) == sorted(urls)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://idp/" + "a" * 243, "https://[::1]:8443/a", "http://my_idp", "https://idp/a%20b/~c;d=e@f:g,(h)!$&'+",
+        "https://a-b.example.com/", "http://127.0.0.1:65535",
+    ],
+)  # fmt: skip
+def test_what_an_issuer_may_look_like(url):
+    assert not faults(issuers(url))
+
+
+def test_serial_numbers_of_virtual_devices_have_paths_and_others_are_no_arns():
+    serials = ("GAHT12345678", f"arn:aws:iam::{ACME}:mfa/team/a/bob", f"arn:aws:iam::{ACME}:mfa/b+o=b,.@_-")
+    assert not faults(user_world(MFADevices=[{"SerialNumber": serial} for serial in serials]))
 
 
 def test_every_provider_that_is_not_at_fault_is_in_the_directory():

@@ -106,6 +106,10 @@ class DataDir:
             return f"nats://{HOST}:{self.ports.broker(name)}"
         return _url(self.ports.router if name == ROUTER else self.ports.regions[name])
 
+    def link(self, region: str, to: str) -> str:
+        """The URL at which what is in a region reaches the node of another one, through the link between them."""
+        return _url(self.ports.links[region, to])
+
     def log(self, name: str) -> Path:
         """The log of a region's node, of a NATS server, of the links or of the router."""
         if name in self.ports.brokers:

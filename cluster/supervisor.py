@@ -86,8 +86,8 @@ def command(data: DataDir, name: str, flags: RunFlags) -> list[str]:
         return [sys.executable, "-m", "cluster", "links", "--data-dir", str(data.path), *seed, *flags.link_words]
     if name == ROUTER:
         return [sys.executable, "-m", "cluster", "router", "--data-dir", str(data.path), *flags.words]
-    links = {to: port for (own, to), port in data.ports.links.items() if own == name}
-    peers = [part for to, port in links.items() for part in ("--peer", f"{to}=http://{HOST}:{port}")]
+    others = [to for to in data.topology.regions if to != name]
+    peers = [part for to in others for part in ("--peer", f"{to}={data.link(name, to)}")]
     return [
         *(sys.executable, "-m", "stsd", "serve", "--region", name),
         *("--host", HOST, "--port", str(data.ports.regions[name]), "--data-dir", str(data.path / name)),

@@ -225,14 +225,23 @@ def command(record: Record, out: str = "out/") -> str:
     if record.name in OTHER_COMMANDS:
         regions, nodes = len(record.topology.get("regions") or ()), record.parameters.get("nodes_per_region")
         return OTHER_COMMANDS[record.name].format(regions=regions, nodes=nodes, seed=record.seed, out=out)
-    words = ["python -m cluster experiment run", shlex.quote(record.name)]
-    words += ["--quick"] if record.quick else []
+    return run_command([record.name], options(record), out)
+
+
+def run_command(names: Iterable[str], given: Iterable[str], out: str = "out/") -> str:
+    """What runs experiments with these options."""
+    return " ".join(["python -m cluster experiment run", *map(shlex.quote, names), *given, "--out", out])
+
+
+def options(record: Record) -> tuple[str, ...]:
+    """The options that the experiment was run with."""
+    words = ["--quick"] if record.quick else []
     words += ["--seed", str(record.seed)]
     backbone = record.parameters.get("backbone", "http")
     words += [] if backbone == "http" else ["--backbone", shlex.quote(str(backbone))]
     words += _asked(record.parameters)
     words += ["--simulate"] if record.parameters.get("simulated") else []
-    return " ".join([*words, "--out", out])
+    return tuple(words)
 
 
 def _asked(parameters: Mapping[str, Any]) -> list[str]:

@@ -75,12 +75,12 @@ def test_a_page_of_all_experiments_says_nothing_of_others():
     page = results_page.markdown([results.record()], {}, {"home-region-dies": "E2"})
     assert "One experiment on one machine" in page
     assert "Not shown" not in page
-    assert "experiment run all --quick --out out/" in page
+    assert "experiment run all --quick --seed 1 --out out/" in page
     assert "Processes are real" in page
     virtual = results.record(parameters={"form": "quick", "simulated": True})
     page = results_page.markdown([virtual], {}, {"home-region-dies": "E2"})
     assert "All in virtual time" in page
-    assert "experiment run all --quick --simulate --out out/" in page
+    assert "experiment run all --quick --seed 1 --simulate --out out/" in page
 
 
 def test_names_are_shown_as_they_are(tmp_path):
@@ -146,5 +146,5 @@ def test_the_page_of_results_has_an_answer_a_command_and_a_picture_for_each(tmp_
     assert "a \\| b \\<c>?" in page
     assert f"2 of {len(results.NUMBERS)} experiments on one machine" in page
     assert "Not shown here: E3 brown-out, E4 " in page
-    assert "experiment run global-vs-regional home-region-dies --quick --out out/" in page
+    assert "experiment run global-vs-regional home-region-dies --quick --seed 1 --out out/" in page
     assert not stale.exists()

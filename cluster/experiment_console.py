@@ -125,18 +125,17 @@ def new_console() -> Console:
 
 
 def _each(forms: Sequence[Experiment], out: Path, run: Callable[[Experiment, Interrupts], dict[str, Any]]) -> int:
-    console, code, names = new_console(), 0, []
+    console, code = new_console(), 0
     _check_writable(out)
     interrupts = Interrupts()
     with interrupts.kept():
         for one in forms:
             found = run(one, interrupts)
             path = write_result(out, found)
-            names.append(one.name)
             show(console, one, found, path)
             if not found["valid"] or not all(check["holds"] for check in found["checks"]):
                 code = 1
-            report_console.write(out, names, numbers())
+            report_console.write(out, [one.name], numbers())
             if interrupts.came:
                 return code if one is forms[-1] else 1
     return code

@@ -19,6 +19,7 @@ from cluster.experiment_file import parse
 from cluster.files import parse_topology, topology_source
 from cluster.history import Run
 from cluster.interrupts import Interrupts
+from cluster.report import console as report_console
 from cluster.result import result, series
 from cluster.topology import Topology
 from cluster.virtual import calls, console
@@ -331,6 +332,17 @@ def test_a_result_that_ctrl_c_let_be_written_is_whole_and_what_it_left_out_is_no
     assert found["valid"]
     assert all(check["holds"] for check in found["checks"])
     assert (tmp_path / "report.html").exists()
+
+
+def test_each_experiment_of_a_run_is_drawn_once_when_it_is_done(tmp_path, monkeypatch):
+    drawn: list[list[str]] = []
+    monkeypatch.setattr(report_console, "write", lambda out, names, numbers: drawn.append(names))
+
+    def ended(one, interrupts):
+        return result(one, [], place(one), seed=1, quick=False, commit="c", started_at=1)
+
+    experiment_console._each([brief(), brief(name="second"), brief(name="third")], tmp_path, ended)
+    assert drawn == [["brief"], ["second"], ["third"]]
 
 
 def test_ctrl_c_in_virtual_time_leaves_what_was_computed_until_then():

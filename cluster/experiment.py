@@ -11,6 +11,13 @@ from cluster import dns, fault_records
 from cluster.checks import Check
 from cluster.fault_records import Fault
 
+START_S = 3.0
+"""To start a cluster and to end it. This and the two below were measured on two cores, in a quick run of all."""
+PRELOADED_PER_S = 420.0
+"""Revocations that fill journals, of all regions together."""
+REPORT_S = 4.0
+"""To draw the plots of a result, and the report."""
+
 
 class ExperimentError(ValueError):
     """An experiment file that cannot be used; `faults` says in one line each where, why and what is allowed."""
@@ -179,6 +186,13 @@ class Experiment:
         """How long its load lasts in all, starts of clusters not counted."""
         settle_s = max(0.0 if one is None else one.settle_s for one in (self.revoking, self.cutoffs))
         return self.seeds * len(self.arms) * (self.load.warm_up_s + self.load.duration_s + settle_s)
+
+    @property
+    def whole_s(self) -> float:
+        """About how long it takes in all, on two cores."""
+        clusters = self.seeds * len(self.arms)
+        preloaded = 0 if self.revoking is None else self.revoking.preloaded
+        return self.seconds + clusters * (START_S + preloaded / PRELOADED_PER_S) + REPORT_S
 
     def drawn(self, seed: int, regions: Sequence[str], variant: str = "") -> list[Fault]:
         """All faults of a variant in order, every crash drawn: the same for the same seed."""

@@ -23,7 +23,7 @@ def experiment() -> None:
 
 @experiment.command("list")
 def list_experiments() -> None:
-    """List every experiment, and what its quick form checks and leaves out.
+    """List every experiment: how long each form takes, and what the quick one checks and leaves out.
 
     Example: python -m cluster experiment list
     """

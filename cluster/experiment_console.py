@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import subprocess
 import sys
@@ -42,8 +43,13 @@ def listed(width: int | None) -> Iterator[str]:
     """What `experiment list` prints, folded to `width` columns if that is given. Raises ClusterError."""
     for one in load_all().values():
         yield _folded(f"{one.number:4} {one.name}: {one.question}", width)
-        yield _folded(f"     {one.seconds:.0f} s of load; --quick: {one.shortened().seconds:.0f} s", width)
+        yield _folded(f"     {_duration(one)}; --quick: {_duration(one.shortened())}", width)
         yield _folded(f"     --quick checks {one.quick.checks}; it leaves out {one.quick.leaves_out}", width)
+
+
+def _duration(form: Experiment) -> str:
+    """How long it takes in all, in half minutes begun, and how much of that is load."""
+    return f"about {math.ceil(form.whole_s / 30) / 2:g} min ({form.seconds:.0f} s of load)"
 
 
 def _folded(line: str, width: int | None) -> str:

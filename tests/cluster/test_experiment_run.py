@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import psutil
 import pytest
 
 from cluster import experiment_console
+from cluster.experiment import PRELOADED_PER_S, START_S
 from cluster.experiment_console import EXPERIMENTS
 from cluster.experiment_file import parse
 from cluster.result import result
@@ -230,6 +232,17 @@ def test_the_list_fits_a_terminal():
     lines = "\n".join(experiment_console.listed(80)).splitlines()
     assert max(map(len, lines)) <= 80
     assert [line for line in lines if not line.startswith(("E", " " * 5))] == []
+
+
+def test_the_list_counts_starts_filled_journals_and_the_report_beside_the_load():
+    listed = "\n".join(experiment_console.listed(None))
+    for one in experiment_console.load_all().values():
+        for form in (one, one.shortened()):
+            least_s = form.seconds + len(form.arms) * form.seeds * START_S
+            assert form.whole_s > least_s
+            assert f"about {math.ceil(form.whole_s / 30) / 2:g} min ({form.seconds:.0f} s of load)" in listed
+    rejoin = experiment_console.load_all()["empty-disk-rejoin"]
+    assert rejoin.whole_s - rejoin.shortened().whole_s > 980_000 / PRELOADED_PER_S
 
 
 def test_the_list_says_what_the_quick_forms_check_and_leave_out():

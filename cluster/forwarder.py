@@ -16,7 +16,7 @@ from typing import Any
 
 from aiohttp.web_request import BaseRequest
 
-from cluster import admission, forwarding, health_checks, retry, route, shedding
+from cluster import admission, forwarding, health_checks, retry, route, shedding, waiting
 from cluster.admission import Gate
 from cluster.choice import Chooser
 from cluster.delay import Path
@@ -28,6 +28,7 @@ from cluster.router_config import RouterConfig, View
 from cluster.shedding import Shedding
 from cluster.spare import Demand
 from cluster.upstream import Answer, Upstream, UpstreamError
+from cluster.waiting import Room, Stay
 from stsd.errors import ServiceUnavailable
 from stsd.wire import deadline, forwarded, xml
 
@@ -63,6 +64,7 @@ class Forwarder:
         }
         self.demand = {region: Demand(config.topology.capacity.get(region)) for region in config.topology.regions}
         self.gates = {region: Gate(demand) for region, demand in self.demand.items()}
+        self.rooms = {region: Room(gate) for region, gate in self.gates.items()}
         self.shedding = {region: Shedding() for region in config.topology.regions}
         self._config = config
         self._limits, self._breaks, self._retries, self._sheds = (
@@ -231,6 +233,8 @@ class Forwarder:
             await attempt.travel(path)
         if self._limits and not await self._is_let_in(attempt, region):
             result: Result = Full(region)
+        elif attempt.keys_wait_s:
+            result = await self._untimed(attempt, region)
         else:
             result = await self._timed(attempt, region)
         if path is not None:
@@ -240,6 +244,8 @@ class Forwarder:
     async def _is_let_in(self, attempt: Attempt, region: str) -> bool:
         """Whether the request may begin now; waits a moment where it is one of the region's own clients."""
         view, gate = attempt.view, self.gates[region]
+        if attempt.keys_wait_s and self.rooms[region].is_full:
+            return False
         own = view.endpoint == "regional" or region == self.chooser.order(view.place)[0]
         return gate.is_open(own=own) or (own and await gate.turn())
 
@@ -263,6 +269,18 @@ class Forwarder:
             self._note(region, attempt, result)
         return result
 
+    async def _untimed(self, attempt: Attempt, region: str) -> Result:
+        """One exchange that may last as long as an issuer of ID tokens lets the region wait (see `waiting`)."""
+        stay = Stay(self.rooms[region], monotonic())
+        try:
+            result = await self._exchange(attempt, region)
+            self.gates[region].refused += isinstance(result, Answer) and result.refuses
+        finally:
+            stay.ends()
+        if self._breaks:
+            self._note(region, attempt, result)
+        return result
+
     async def _exchange(self, attempt: Attempt, region: str) -> Result:
         request = attempt.request
         client_ip, binding = request.remote or "unknown", attempt.binding
@@ -272,7 +290,8 @@ class Forwarder:
             ours.append((deadline.REMAINING_HEADER, str(max(0, int(left_s * 1000)))))
         head = forwarding.request_head(request.method, attempt.target, request.raw_headers, len(attempt.body), *ours)
         try:
-            wait_s = forwarding.asked_wait_s(request.method, attempt.path, attempt.body)
+            asked_s = forwarding.asked_wait_s(request.method, attempt.path, attempt.body)
+            wait_s = attempt.keys_wait_s or asked_s
             upstream = self.upstreams[region]
             return await upstream.send(head, attempt.body, bodiless=request.method == "HEAD", more_s=wait_s)
         except UpstreamError as error:
@@ -342,6 +361,8 @@ class Attempt:
     binding: str
     call: CallClass
     began: float
+    keys_wait_s: float
+    """How long the region may wait for keys to judge it by."""
     added_s: float = 0.0
     late_s: float = 0.0
     steps: Skipped = field(default_factory=list)
@@ -354,7 +375,9 @@ class Attempt:
         """A request that has just arrived."""
         path, _, query = target.partition("?")
         binding = request.headers.get("Authorization") or query
-        attempt = cls(view, request, target, path, query, body, binding, "sts" if path == "/" else "v1", arrived)
+        call: CallClass = "sts" if path == "/" else "v1"
+        wait_s = waiting.keys_wait_s(path, query, body)
+        attempt = cls(view, request, target, path, query, body, binding, call, arrived, wait_s)
         told = deadline.read(request.headers.get(deadline.HEADER))
         attempt.until = None if told is None else monotonic() + told - time.time()
         return attempt

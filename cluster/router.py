@@ -107,7 +107,8 @@ class Router:
                 "fault": f"{region}: not a region of this cluster; choose from {', '.join(self.health)}",
             }
         self.health[region].drain(draining, monotonic())
-        return {"ok": True, "in_flight": self.forwarder.demand[region].in_flight}
+        forwarder = self.forwarder
+        return {"ok": True, "in_flight": forwarder.demand[region].in_flight + forwarder.rooms[region].waiting}
 
     async def _listen(self, port: int, view: View) -> None:
         listener = Listener(partial(self._respond, view))

@@ -26,8 +26,8 @@ class RouterConfig:
     """Settings of one router.
 
     `upstreams` maps regions to (host, port). `answer_timeout_s` bounds every wait for a region's bytes, on top of what
-    the caller asks for (`forwarding.asked_wait_s`): higher lets a slow region answer, and lets a hanging one hold its
-    callers as long. `seed` decides jitter and all other chance.
+    the caller asks for (`forwarding.asked_wait_s`) or the caller's issuer may take (`waiting.keys_wait_s`): higher lets
+    a slow region answer, and lets a hanging one hold its callers as long. `seed` decides jitter and all other chance.
     """
 
     topology: Topology

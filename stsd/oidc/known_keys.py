@@ -12,6 +12,10 @@ Failure = Literal["unreachable", "thumbprint", "content"]
 """Why there are no keys: the provider cannot be reached, its certificate is not trusted, it sends nothing usable."""
 
 
+KEYS_WAIT_S = 6.0
+"""How long a request waits for keys at most: a fetch takes five seconds (spec 3.4.1), and may have to wait its turn."""
+
+
 class Source(NamedTuple):
     """Where keys come from and what is trusted on the way there. Providers share keys only if all of it is the same, so
     that what one account allows does not let keys into another."""

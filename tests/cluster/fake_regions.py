@@ -45,6 +45,9 @@ class Region:
     """True: it answers 503 and says when to come again."""
     delay_s: float = 0.0
     """How long it takes to answer anything but a health check."""
+    held: bytes = b""
+    """Requests whose body has it are answered when they are let go."""
+    let_go: asyncio.Event = field(default_factory=asyncio.Event)
     now: float = 1000.0
     requests: list[Seen] = field(default_factory=list)
     _runner: web.ServerRunner | None = None
@@ -81,6 +84,8 @@ class Region:
         if self.drops:
             assert request.transport is not None
             request.transport.close()
+        if self.held and self.held in body:
+            await self.let_go.wait()
         await asyncio.sleep(self.delay_s)
         if self.refuses:
             return web.Response(status=503, headers=HEADERS | {"Retry-After": "1", "x-stsd-region": self.name})

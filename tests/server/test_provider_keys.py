@@ -180,9 +180,25 @@ async def test_so_many_wait_and_the_others_do_not(fetches, monkeypatch):
 
 
 async def test_a_wait_ends_before_the_fetch_does(fetches, monkeypatch):
-    monkeypatch.setattr(provider_keys, "WAIT_S", 0.01)
+    monkeypatch.setattr(provider_keys, "KEYS_WAIT_S", 0.01)
     await fetches.keeper.refresh(fetches.provider)
     assert fetches.under_way()
+
+
+async def test_one_that_failed_holds_nobody_as_long_again_and_is_trusted_once_it_answers(fetches, monkeypatch):
+    monkeypatch.setattr(provider_keys, "PATIENCE_S", 0.01)
+    await fetches.fail()
+    await fetches.advance(provider_keys.EMPTY_FLOOR_S)
+    await fetches.keeper.refresh(fetches.provider)
+    assert fetches.under_way()
+    await fetches.answer()
+    await fetches.advance(provider_keys.FLOOR_S)
+    monkeypatch.setattr(provider_keys, "PATIENCE_S", 0.0)
+    asked = asyncio.create_task(fetches.keeper.refresh(fetches.provider))
+    await settle()
+    assert not asked.done()
+    await fetches.answer()
+    await asked
 
 
 async def test_a_client_that_goes_away_does_not_end_the_fetch_of_others(fetches):

@@ -30,6 +30,7 @@ from stsd.oidc import discovery
 from stsd.oidc.discovery import DocumentError
 from stsd.oidc.jwks import VerificationKeys
 from stsd.oidc.known_keys import Failure, Source
+from stsd.server.name_lookups import NameLookups
 
 FETCH_TIMEOUT_S = 5.0
 MAX_DOCUMENT_BYTES = 524_288
@@ -64,23 +65,23 @@ class Fetch(Protocol):
 
 
 class Documents:
-    """Fetches. `is_public` says which addresses are of the internet, `resolver` looks names up and `trust` makes the
-    context of the public authorities; tests give their own."""
+    """Fetches. `is_public` says which addresses are of the internet, `resolver` looks names up (NameLookups if none is
+    given) and `trust` makes the context of the public authorities; tests give their own."""
 
     def __init__(
         self,
         *,
         is_public: Callable[[str], bool] = discovery.is_public,
-        resolver: Callable[[], AbstractResolver] = aiohttp.ThreadedResolver,
+        resolver: AbstractResolver | None = None,
         trust: Callable[[], ssl.SSLContext] = ssl.create_default_context,
     ) -> None:
-        self._is_public, self._resolver = is_public, resolver
+        self._is_public, self._resolver = is_public, resolver or NameLookups()
         self._trust = lru_cache(trust)
 
     async def fetch(self, source: Source) -> Fetched:
         """The keys of one provider. Raises FetchError."""
         allowed = (lambda _: True) if source.allow_private_address else self._is_public
-        names = CheckedResolver(self._resolver(), allowed)
+        names = CheckedResolver(self._resolver, allowed)
         try:
             async with asyncio.timeout(FETCH_TIMEOUT_S):
                 metadata, _ = await self._get(discovery.configuration_url(source.url), source, names)
@@ -92,8 +93,6 @@ class Documents:
             raise FetchError("content", str(error)) from None
         except (aiohttp.ClientError, OSError) as error:
             raise FetchError("unreachable", f"{type(error).__name__}: {error}") from None
-        finally:
-            await names.close()
 
     async def _get(self, url: str, source: Source, names: CheckedResolver) -> tuple[bytes, str]:
         """A document and its Cache-Control."""
@@ -126,13 +125,12 @@ class CheckedResolver(AbstractResolver):
             raise _NotAllowedError(EACCES, f"{host} is no public address")
 
     async def close(self) -> None:
-        """Let go of the inner resolver."""
-        await self._inner.close()
+        """The inner resolver goes on to be used."""
 
 
 async def _read(url: str, names: CheckedResolver, trust: ssl.SSLContext | None) -> tuple[bytes, str]:
     names.check(_host(url))
-    connector = aiohttp.TCPConnector(resolver=_Kept(names), ssl=trust or True, force_close=True)
+    connector = aiohttp.TCPConnector(resolver=names, ssl=trust or True, force_close=True)
     async with (
         aiohttp.ClientSession(
             connector=connector, headers=HEADERS, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
@@ -158,19 +156,6 @@ def _host(url: str) -> str:
         return URL(url).raw_host or ""
     except ValueError:
         raise DocumentError(f"{url} is no URL") from None
-
-
-class _Kept(AbstractResolver):
-    """A resolver for one connector, which closes what it is given."""
-
-    def __init__(self, names: CheckedResolver) -> None:
-        self._names = names
-
-    async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[ResolveResult]:
-        return await self._names.resolve(host, port, family)
-
-    async def close(self) -> None:
-        """The names go on to be used."""
 
 
 async def _pinned(url: str, source: Source, names: CheckedResolver) -> ssl.SSLContext:

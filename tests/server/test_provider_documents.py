@@ -169,7 +169,7 @@ async def test_private_addresses_in_the_url_itself(url):
 
 @pytest.mark.parametrize("name", ["localhost", "127.1", "0x7f000001", "2130706433"])
 async def test_names_and_spellings_that_lead_to_private_addresses(name):
-    kind, detail = await failure(Documents(resolver=lambda: Names("127.0.0.1")), Source(f"https://{name}", False, ()))
+    kind, detail = await failure(Documents(resolver=Names("127.0.0.1")), Source(f"https://{name}", False, ()))
     assert (kind, "no public address" in detail) == ("unreachable", True)
 
 
@@ -235,7 +235,7 @@ class Authority:
     def documents(self, is_public, *addresses: str) -> Documents:
         """A fetcher that trusts this authority and takes these addresses for the internet's."""
         names = Names(*addresses)
-        return Documents(is_public=is_public, resolver=lambda: names, trust=self.trust)
+        return Documents(is_public=is_public, resolver=names, trust=self.trust)
 
     def _context(self, key: ec.EllipticCurvePrivateKey, chain: list[x509.Certificate]) -> ssl.SSLContext:
         file = self.folder / f"{x509.random_serial_number()}.pem"
@@ -276,7 +276,7 @@ def no_trust() -> ssl.SSLContext:
 
 def pinned(names: Names | None = None) -> Documents:
     """A fetcher that trusts no authority."""
-    return Documents(is_public=anywhere, resolver=lambda: names or Names("127.0.0.1"), trust=no_trust)
+    return Documents(is_public=anywhere, resolver=names or Names("127.0.0.1"), trust=no_trust)
 
 
 async def test_a_certificate_of_an_authority_needs_no_thumbprint(authority):
@@ -318,7 +318,7 @@ async def test_a_thumbprint_does_not_vouch_for_another_name(authority):
 async def test_the_chain_is_looked_at_on_allowed_addresses_only(authority):
     async with serving(host="0.0.0.0", name=HOST, tls=authority.serving(HOST)) as provider:
         names = Names("127.0.0.1", "127.0.0.2")
-        documents = Documents(is_public=lambda a: a == "127.0.0.1", resolver=lambda: names, trust=no_trust)
+        documents = Documents(is_public=lambda a: a == "127.0.0.1", resolver=names, trust=no_trust)
         source = Source(provider.url, False, (thumbprint(authority.intermediate),))
         kind, detail = await failure(documents, source)
         assert (kind, "no public address" in detail) == ("unreachable", True)

@@ -27,12 +27,20 @@ from stsd.directory import (
 )
 from stsd.policy import AWS_MANAGED, TASK_POLICIES, NamedPolicy
 from stsd.principal import Principal
-from stsd.world.entries import TOKEN_ISSUER, Entry, accounts, entries, policy_arn, role_arn, tag_pairs, user_arn
+from stsd.world.entries import (
+    ROOT_ACCESS_SERVICE,
+    TOKEN_ISSUER,
+    Entry,
+    accounts,
+    entries,
+    policy_arn,
+    role_arn,
+    tag_pairs,
+    user_arn,
+)
 
 TRUST_POLICY = "trust policy"
 """What a role's trust policy is called among the policies that matched; a role has one, without a name."""
-ROOT_ACCESS_SERVICE = "iam.amazonaws.com"
-"""The service whose delegated administrators may manage root access (spec 3.5)."""
 
 _Value = TypeVar("_Value")
 

@@ -20,6 +20,9 @@ ADMIN = "admin"
 TOKEN_ISSUER = "TokenIssuer"  # noqa: S105 - a field's name
 """A field that materialising adds to accounts with outbound federation: the UUID and the keys of their issuer."""
 
+ROOT_ACCESS_SERVICE = "iam.amazonaws.com"
+"""The service whose delegated administrators may manage root access (spec 3.5)."""
+
 NAME_FIELDS = {"ManagedPolicies": "PolicyName", "Groups": "GroupName", "Users": "UserName", "Roles": "RoleName"}
 
 

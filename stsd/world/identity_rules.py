@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from stsd.oidc.jwks import JwksError, VerificationKeys
 from stsd.regions import OPT_IN_REGIONS, is_region
 from stsd.tags import KEY_CHARACTERS, MAX_KEY, MAX_TAGS, MAX_VALUE, VALUE_CHARACTERS
-from stsd.world.entries import Entry, accounts, entries, tag_pairs
+from stsd.world.entries import ROOT_ACCESS_SERVICE, Entry, accounts, entries, tag_pairs
 from stsd.world.faults import Fault, shown
 from stsd.world.naming import unique
 
@@ -108,7 +108,7 @@ def enabled_regions(document: object) -> Iterator[Fault]:
 
 
 def organization(document: object) -> Iterator[Fault]:
-    """The accounts that an organization names are in the world."""
+    """The accounts that an organization names are in the world; administrators are delegated for what is there."""
     found = document.get("Organization") if isinstance(document, dict) else None
     if not isinstance(found, dict):
         return
@@ -119,6 +119,11 @@ def organization(document: object) -> Iterator[Fault]:
     for path, account in named:
         if account and account not in known:
             yield Fault(path, f"{shown(account, ())} is no account of this world (known: {', '.join(known)})")
+    for one in entry.items("DelegatedAdministrators"):
+        service = one.fields.get("Service")
+        if isinstance(service, str) and service != ROOT_ACCESS_SERVICE:
+            said = f"{shown(service, ())} is no service that has administrators here (allowed: {ROOT_ACCESS_SERVICE})"
+            yield Fault((*one.path, "Service"), said)
 
 
 def _tags(entry: Entry) -> Iterator[Fault]:

@@ -135,6 +135,19 @@ def test_every_provider_that_is_not_at_fault_is_in_the_directory():
     assert len(worlds.directory(worlds.materialise(apart, Entropy())).oidc_providers) == 2
 
 
+@pytest.mark.parametrize("service", ["nonsense", "", "IAM.amazonaws.com", "sso.amazonaws.com"])
+def test_an_administrator_is_delegated_for_a_service_that_is_there(service):
+    def delegated(to):
+        administrators = [{"Account": GLOBEX, "Service": to}]
+        organization = {"ManagementAccount": ACME, "DelegatedAdministrators": administrators}
+        return {**world(account(), account(GLOBEX)), "Organization": organization}
+
+    assert not faults(delegated("iam.amazonaws.com"))
+    place = "Organization.DelegatedAdministrators[0].Service"
+    said = "is no service that has administrators here (allowed: iam.amazonaws.com)"
+    assert faults(delegated(service)) == [f"{place}: {service!r} {said}"]
+
+
 def test_a_seed_is_never_shown():
     assert "MZXW6" not in " ".join(
         faults(user_world(MFADevices=[{"SerialNumber": SERIAL, "Base32StringSeed": ["MZXW6"]}]))

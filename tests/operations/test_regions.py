@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -67,11 +68,13 @@ def refusal(request: Request, view: View) -> type[StsError] | None:
     [
         (BOB, "global", "eu-west-1", "regional", None, "active"),
         (BOB, "global", "af-south-1", "regional", InvalidClientTokenId, "region_not_enabled"),
-        (BOB, "global", "af-south-1", "global", None, "region_not_enabled"),
+        (BOB, "global", "af-south-1", "global", None, "active"),
         (BOB, "regional", "af-south-1", "regional", None, "active"),
         (BOB, "regional", "me-south-1", "regional", RegionDisabledException, "region_not_enabled"),
+        (BOB, "regional", "me-south-1", "global", None, "active"),
         (ERIN, "global", "eu-west-1", "regional", None, "active"),
         (ERIN, "global", "af-south-1", "regional", RegionDisabledException, "region_not_enabled"),
+        (ERIN, "global", "af-south-1", "global", None, "active"),
     ],
 )
 def test_where_a_token_is_valid(
@@ -87,7 +90,17 @@ def test_where_a_token_is_valid(
     )  # fmt: skip
     request.endpoint = used
     assert refusal(request, view) is refused
-    assert verify.check(made.session_token, view, acting.NOW)[0] == told
+    assert verdicts(view, used, made.session_token) == [told, told]
+
+
+def verdicts(view: View, endpoint: Endpoint, token: str) -> list[str]:
+    """What /v1/verify says of a token at an endpoint, alone and in a list: `active`, or the reason."""
+    answers = []
+    for body in ({"token": token}, {"tokens": [token]}):
+        asked = replace(acting.request(), path="/v1/verify", body=json.dumps(body).encode(), endpoint=endpoint)
+        answer = json.loads(verify.run(asked, view, acting.NOW).body)
+        answers += answer.get("results", [answer])
+    return [answer.get("reason", "active") for answer in answers]
 
 
 def issue(view: View, caller: Caller, endpoint: Endpoint, action: str, **sent: str) -> str:

@@ -1,5 +1,7 @@
 """POST /v1/verify: is this session token good, here and now? Answered from memory, for anyone who holds the token.
 
+"Here" is the endpoint that was asked: what /v1/verify calls active is what the Query API takes at the same URL.
+
 The reasons are given in the order of contract 4: what the token is, then time, then revocation, then its principal.
 """
 
@@ -18,7 +20,7 @@ from stsd.tokens.cache import Verified
 from stsd.tokens.session_token import TokenError
 from stsd.view import View
 from stsd.wire import json_api
-from stsd.wire.messages import Request, Response
+from stsd.wire.messages import Endpoint, Request, Response
 
 OPERATION = "verify"
 MEMBERS = ("token", "tokens", "at_least")
@@ -33,24 +35,25 @@ def run(request: Request, view: View, now: float) -> Response:
     if ("token" in content) == ("tokens" in content):
         raise ValidationError("Exactly one of token and tokens is required", reason="token_members")
     if "token" in content:
-        result, body = verdict(_text(content["token"], "token"), view, now)
+        result, body = verdict(_text(content["token"], "token"), view, now, request.endpoint)
         results = {result: 1}
     else:
-        verdicts = [verdict(_text(token, "tokens"), view, now) for token in _list(content["tokens"])]
+        told = [_text(token, "tokens") for token in _list(content["tokens"])]
+        verdicts = [verdict(token, view, now, request.endpoint) for token in told]
         body = b'{"results":[' + b",".join(body for _, body in verdicts) + b"]}"
         results = Counter(result for result, _ in verdicts)
     return Response(200, body, json_api.CONTENT_TYPE, operation=OPERATION, event={"tokens": results})
 
 
-def verdict(token: str, view: View, now: float) -> tuple[str, bytes]:
+def verdict(token: str, view: View, now: float, endpoint: Endpoint) -> tuple[str, bytes]:
     """`active` or the reason against one token, and the answer about it as JSON."""
-    result, verified = check(token, view, now)
+    result, verified = check(token, view, now, endpoint)
     if verified is None:
         return result, orjson.dumps({"active": False, "reason": result})
     return result, _active(verified)
 
 
-def check(token: str, view: View, now: float) -> tuple[str, Verified | None]:
+def check(token: str, view: View, now: float, endpoint: Endpoint) -> tuple[str, Verified | None]:
     """`active` and the verified token, or the first reason against it."""
     try:
         verified = view.tokens.open(token)
@@ -61,14 +64,14 @@ def check(token: str, view: View, now: float) -> tuple[str, Verified | None]:
         return "revoked", None
     if view.holder(verified.session.principal) is None:
         return "principal_gone", None
-    if not _enabled(verified.session, view):
+    if endpoint == "regional" and not _enabled(verified.session, view):
         return "region_not_enabled", None
     return "active", verified
 
 
 def _enabled(session: Session, view: View) -> bool:
     """Whether a token is valid in this region: an opt-in region takes none of version 1, and none of an account that
-    has not opted in (spec 5.3, 5.4)."""
+    has not opted in. Behind the global endpoint it is us-east-1, whichever region answers (spec 5.3, 5.4)."""
     account = view.directory.accounts.get(session.principal.account)
     enabled = frozenset[str]() if account is None else account.enabled_regions
     return takes(view.region, session.token_version) and is_enabled(view.region, enabled)

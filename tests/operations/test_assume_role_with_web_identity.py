@@ -10,6 +10,7 @@ from stsd.oidc.jwks import VerificationKeys
 from stsd.oidc.known_keys import source_of
 from stsd.operations.sts import assume_role
 from stsd.revocation.revocation_set import Revocation, RevocationSet
+from stsd.tokens.session_token import MAX_TOKEN_CHARACTERS
 from tests.oidc.asking import ROLE, ask, member, node_of, refusal, request
 from tests.oidc.issuing import CLIENT, IDENTITY, NOW, PROVIDER, SUBJECT, claims, jwk, jwks, provider, rsa, signed, trust
 from tests.oidc.issuing import token as good
@@ -172,11 +173,25 @@ def test_the_packed_size_grows_and_has_an_end(node):
     plain = int(member(ask(node, good()), "PackedPolicySize"))
     policy = '{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}'
     assert int(member(ask(node, good(), Policy=policy), "PackedPolicySize")) == plain + 4
-    status, code, message = refusal(node, good(sub="repo:acme/" + "x" * 3000))
+    status, code, message = refusal(node, good(sub="repo:acme/" + "x" * 3000), Policy=policy)
     assert (status, code) == (400, "PackedPolicyTooLarge")
     assert re.fullmatch(r"Packed policy consumes \d+% of allotted space, please use smaller policy.", message)
     tags = {f"https://aws.amazon.com/tags/principal_tags/{n}": "x" * 250 for n in range(3)}
     assert refusal(node, good(**tags))[2].startswith("Packed size of session tags consumes ")
+
+
+@pytest.mark.parametrize("subject", ["x" * 3_000, "x" * 8_000, '"' * 4_000, "ä" * 2_000])
+def test_a_long_subject_alone_fills_the_budget_and_passes(node, subject):
+    answer = ask(node, good(sub="repo:acme/" + subject))
+    assert (answer.status, member(answer, "PackedPolicySize")) == (200, "100")
+    assert len(member(answer, "SessionToken")) < MAX_TOKEN_CHARACTERS
+    session = session_of(node, answer).session
+    assert dict(session.provider_keys)[f"{IDENTITY}:sub"] == "repo:acme/" + subject
+
+
+@pytest.mark.parametrize("subject", ["x" * 8_200, '"' * 4_100, "\x01" * 1_400])
+def test_a_subject_that_no_token_could_carry_is_refused(node, subject):
+    assert refusal(node, good(sub="repo:acme/" + subject))[:2] == (400, "PackedPolicyTooLarge")
 
 
 def test_session_policies(node):

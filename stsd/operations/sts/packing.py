@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import orjson
+
 from stsd.policy import Policy
 
 BUDGET = 460
@@ -19,6 +21,9 @@ TAG = 2
 ASSERTION_PERCENT = 22
 ASSERTION_BYTES_PER_PERCENT = 30
 """What an identity provider's assertion takes by itself, and how much of its text is a percent more."""
+ASSERTION_BYTES = 8_192
+"""The text of an assertion that never fills more than the whole budget, so that a long subject passes (spec 3.4.1).
+Raising it lets tokens grow beyond what a header can carry."""
 TEXT_BYTES = 3_072
 """What session policies and ARNs may take as text. Raising it lets tokens grow beyond what a header can carry."""
 PLAINTEXT_CHARACTERS = 2_048
@@ -39,8 +44,11 @@ def packed_size(
 
 
 def assertion_percent(*texts: str) -> int:
-    """What issuer, audience, subject and the like of a web identity take of the budget, in percent (spec 3.2.8)."""
-    return ASSERTION_PERCENT + _percent(sum(len(text.encode()) for text in texts), 100 * ASSERTION_BYTES_PER_PERCENT)
+    """What issuer, audience, subject and the like of a web identity take of the budget, in percent (spec 3.2.8).
+    Text is counted as the session token has it, in JSON."""
+    text_bytes = sum(len(orjson.dumps(text)) - len('""') for text in texts)
+    percent = ASSERTION_PERCENT + _percent(text_bytes, 100 * ASSERTION_BYTES_PER_PERCENT)
+    return percent if text_bytes > ASSERTION_BYTES else min(percent, 100)
 
 
 def text_percent(text_bytes: int) -> int:

@@ -3,7 +3,7 @@
 | call | after no connection | after bytes were sent | to two regions at once |
 |---|---|---|---|
 | GetCallerIdentity, GetAccessKeyInfo, DecodeAuthorizationMessage | yes | yes | yes |
-| `/v1/verify`, GET of `/v1/` and `/.well-known/` | yes | yes | yes |
+| `/v1/verify`, GET of `/v1/` and of `/.well-known/`, also an account's | yes | yes | yes |
 | revocations | yes | yes | yes |
 | AssumeRole, also WithSAML and WithWebIdentity, GetSessionToken, GetFederationToken | yes | yes | no |
 | anything with an MFA code, anything else | yes | no | no |
@@ -15,6 +15,7 @@ nothing; an MFA code counts once. Another region is possible at the global endpo
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from random import Random
 from urllib.parse import parse_qsl
@@ -35,7 +36,8 @@ credential, and nothing is kept of an assertion or an ID token. A trade-in token
 REPEATABLE_POSTS = frozenset({"/v1/verify", "/v1/revocations"})
 """Verifying only reads; a revocation is an idempotent join and any region may deny."""
 
-REPEATABLE_GETS = ("/v1/", "/.well-known/")
+REPEATABLE_GETS = re.compile(r"/v1/|(/[0-9a-f-]{36})?/\.well-known/")
+"""How their paths begin; the issuer of an account has its id in front."""
 ONE_TIME_PARAMETERS = frozenset({"TokenCode"})
 FORM_FIELDS_MAX = 10_000
 JITTER_S = 0.02
@@ -68,7 +70,7 @@ def _allowed(actions: frozenset[str], method: str, path: str, query: str, body: 
         return _has_action(actions, query, body)
     if method == "POST":
         return path in REPEATABLE_POSTS
-    return method in ("GET", "HEAD") and path.startswith(REPEATABLE_GETS)
+    return method in ("GET", "HEAD") and REPEATABLE_GETS.match(path) is not None
 
 
 def _has_action(actions: frozenset[str], query: str, body: bytes) -> bool:

@@ -21,6 +21,9 @@ from cluster.retry import RetryBudget, hedgeable, repeatable
         ("POST", "/v1/verify", "", b'{"token":"t"}'),
         ("POST", "/v1/revocations", "", b"{}"),
         ("GET", "/.well-known/jwks.json", "", b""),
+        ("HEAD", "/.well-known/openid-configuration", "", b""),
+        ("GET", "/0c5e7b1e-6a55-4b8e-9d3b-2f1d5e0a7c11/.well-known/openid-configuration", "", b""),
+        ("GET", "/0c5e7b1e-6a55-4b8e-9d3b-2f1d5e0a7c11/.well-known/jwks.json", "", b""),
         ("GET", "/v1/revocations", "after=3", b""),
     ],
 )
@@ -43,6 +46,10 @@ def test_calls_that_do_no_harm_twice_are_repeatable(method, path, query, body):
         ("POST", "/v1/authorize", "", b"{}"),
         ("DELETE", "/v1/revocations", "", b""),
         ("POST", "/_test/reset", "", b"{}"),
+        ("POST", "/0c5e7b1e-6a55-4b8e-9d3b-2f1d5e0a7c11/.well-known/jwks.json", "", b""),
+        ("GET", "/0c5e7b1e/.well-known/jwks.json", "", b""),
+        ("GET", "/_test/.well-known/jwks.json", "", b""),
+        ("GET", "/0c5e7b1e-6a55-4b8e-9d3b-2f1d5e0a7c11/v1/revocations", "", b""),
     ],
 )
 def test_what_may_count_twice_or_is_not_understood_is_not_repeated(method, path, query, body):
@@ -78,6 +85,7 @@ def test_a_long_outage_empties_the_bucket_and_successes_fill_it():
         ("POST", "/v1/verify", b"{}", True),
         ("POST", "/v1/revocations", b"{}", True),
         ("GET", "/.well-known/jwks.json", b"", True),
+        ("GET", "/0c5e7b1e-6a55-4b8e-9d3b-2f1d5e0a7c11/.well-known/jwks.json", b"", True),
         ("POST", "/", b"Action=DecodeAuthorizationMessage&EncodedMessage=m", True),
         ("POST", "/", b"Action=AssumeRole", False),
         ("POST", "/", b"Action=AssumeRoleWithWebIdentity&WebIdentityToken=t", False),

@@ -32,6 +32,7 @@ PATIENCE_S = 1.0
 MAX_WAITING = 1_000
 """Requests that wait for one fetch; more are judged at once by what is here."""
 MAX_FETCHES = 16
+"""Fetches at once; and as many again of providers whose last one failed: who hangs delays only others of that kind."""
 JITTER = 0.1
 """The share by which a wait may be longer, so that nodes do not ask at one moment."""
 
@@ -68,7 +69,7 @@ class ProviderKeys:
         self._steady, self._chance, self._sleep = steady, chance, sleep
         self._kept: dict[Source, _Kept] = {}
         self._loops: set[asyncio.Task[None]] = set()
-        self._slots = asyncio.Semaphore(MAX_FETCHES)
+        self._slots, self._doubtful_slots = asyncio.Semaphore(MAX_FETCHES), asyncio.Semaphore(MAX_FETCHES)
 
     def start(self) -> None:
         """Begin to keep the keys of every provider."""
@@ -132,7 +133,7 @@ class ProviderKeys:
 
     async def _fly(self, kept: _Kept) -> None:
         try:
-            async with self._slots:
+            async with self._doubtful_slots if kept.failures else self._slots:
                 fetched = await self._fetch(kept.source)
         except FetchError as error:
             self._failed(kept, error)

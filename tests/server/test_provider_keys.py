@@ -201,6 +201,23 @@ async def test_one_that_failed_holds_nobody_as_long_again_and_is_trusted_once_it
     await asked
 
 
+async def test_providers_that_hang_again_delay_none_that_is_well(monkeypatch):
+    monkeypatch.setattr(provider_keys, "MAX_FETCHES", 2)
+    hung = [f"https://hung{n}.example.com" for n in range(3)]
+    fetches = Fetches(asking.node_of(world(account(OpenIDConnectProviders=[*map(provider, [*hung, ISSUER])]))).view)
+    fetches.keeper.start()
+    await settle()
+    while any(map(fetches.under_way, hung)):
+        await fetches.fail(next(filter(fetches.under_way, hung)))
+    await fetches.answer(fresh_s=10)
+    await fetches.advance(provider_keys.RETRY_S)
+    assert sum(map(fetches.under_way, hung)) == 2
+    assert fetches.under_way()
+    await fetches.answer()
+    assert fetches.held().find("k1")
+    await fetches.keeper.stop()
+
+
 async def test_a_client_that_goes_away_does_not_end_the_fetch_of_others(fetches):
     first, second = (asyncio.create_task(fetches.keeper.refresh(fetches.provider)) for _ in range(2))
     await settle()

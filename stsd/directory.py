@@ -138,6 +138,10 @@ class AccessKey:
     user: User | RootUser
 
 
+BUILT_IN_PROVIDERS = ("accounts.google.com", "cognito-identity.amazonaws.com")
+"""Issuers of ID tokens that AWS knows by itself: policies and answers name them by their host (spec 3.4, 4.3)."""
+
+
 @dataclass(frozen=True, slots=True)
 class OpenIDConnectProvider:
     """An issuer of ID tokens that an account trusts (spec 3.4). `url` is the issuer with its scheme.
@@ -157,6 +161,11 @@ class OpenIDConnectProvider:
     def identity(self) -> str:
         """The URL without its scheme: the prefix of condition keys (spec 3.4.1)."""
         return self.url.partition("://")[2]
+
+    @property
+    def name(self) -> str:
+        """What answers, sessions and the log call it: the host of a built-in one, else the ARN (spec 3.4)."""
+        return self.identity if self.identity in BUILT_IN_PROVIDERS else self.arn
 
 
 @dataclass(frozen=True, slots=True)

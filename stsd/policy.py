@@ -58,6 +58,11 @@ class Policy:
         named = (statement.principals for statement in self.statements)
         return tuple(dict.fromkeys(text for principals in named if principals for text in principals.aws))
 
+    def providers(self) -> tuple[str, ...]:
+        """The identity providers of a trust policy as written, each once, sorted."""
+        named = (statement.principals for statement in self.statements)
+        return tuple(sorted({text for principals in named if principals for text in principals.providers}))
+
 
 @dataclass(frozen=True, slots=True)
 class NamedPolicy:

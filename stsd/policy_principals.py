@@ -1,8 +1,8 @@
 """The Principal element of trust policies: whom a statement names (spec 4.3).
 
 A user's or role's ARN is bound to the unique id it has when the policy is stored, so that one created later under
-the same name is somebody else. Sessions and identity providers are named by ARN, accounts by id. Service principals
-are understood and never match a caller.
+the same name is somebody else. Sessions and identity providers are named by ARN, accounts by id, providers that AWS
+knows by itself also by their host. Service principals are understood and never match a caller.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Principals:
 
     def names_provider(self, principal: Principal) -> bool:
         """Whether the identity provider is named whose assertion is being exchanged; everyone is not (spec 3.3.3)."""
-        return principal.kind == "federated" and principal.arn in self.providers
+        return principal.kind == "federated" and not self.providers.isdisjoint((principal.arn, principal.unique_id))
 
     def names_account(self, principal: Principal) -> bool:
         """Whether the principal's account is named."""

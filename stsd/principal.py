@@ -19,7 +19,7 @@ class Principal:
 
     `policy_arn` is `aws:PrincipalArn`: the role's ARN with its path for role sessions, else `arn` (spec 4.7).
     `unique_id` is the AIDA or AROA id that stored trust policies bind to (spec 4.3); the account id for root, and for
-    a federated user the id of the user or the account that made its session.
+    a federated user the id of the user or the account that made its session, for `federated` the provider's ARN.
     `name` is the user's, the role's or the federated user's name.
     """
 
@@ -53,8 +53,9 @@ class Session:
     `issued_at_ms` is 0, to the session that was used last. `session_policies` are JSON texts, the inline one
     first; `session_policy_arns` name managed policies that are read live (spec 3.2.4). `mfa_at` is when an MFA
     code was given, else None. `tags` are the session tags, those whose keys are in `transitive` pass on (spec 3.2.6).
-    `provider` is the ARN of the identity provider behind a federated session, and `provider_keys` the condition keys
-    of its assertion that persist (spec 3.3.3, 3.4.2). `token_version` 1 is valid in default regions only (spec 5.3).
+    `provider` is the identity provider behind a federated session, its ARN or the host of a built-in one, and
+    `provider_keys` the condition keys of its assertion that persist (spec 3.3.3, 3.4.2). `token_version` 1 is valid in
+    default regions only (spec 5.3).
     `task_policy` is the ARN of the policy that an AssumeRoot session is limited to (spec 3.5). `confirmation` is the
     public key of the session's SigV4A signatures, two coordinates in base64url, for roles that ask for it.
     """

@@ -14,7 +14,7 @@ Claims beside `iss sub iat exp jti` (RFC 7519):
 | `policies`, `policy_arns` | session policies as JSON texts; ARNs of managed ones |
 | `source_identity`, `mfa_at` | when there is one |
 | `tags`, `transitive` | session tags as an object; the keys of those that pass on |
-| `provider`, `provider_keys` | ARN of the identity provider; the condition keys of its assertion that persist |
+| `provider`, `provider_keys` | the identity provider, by ARN or built-in host; the condition keys that persist |
 | `token_version` | 1 for tokens that are valid in default regions only; absent means 2 |
 | `cnf` | public key of the session's SigV4A signatures (RFC 7800), for roles that ask for it |
 | `task_policy` | ARN of the task policy of an AssumeRoot session |

@@ -31,7 +31,7 @@ class Request:
 
     `path` and `query` are the raw request target, split at the first `?`. `source_ip` and `secure` describe the
     client as the first of our processes saw it; `endpoint` is `global` only when the router's mark was genuine. One
-    that has `waited_for_keys` of an identity provider is judged by what is here. `vouched_by` is the provider (ARN)
+    that has `waited_for_keys` of an identity provider is judged by what is here. `vouched_by` is the provider
     whose assertion or token in it has been verified, for the log.
     """
 

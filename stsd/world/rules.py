@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from stsd import policy
 from stsd.arn import parse as parse_arn
-from stsd.directory import ADMINISTRATOR_ACCESS_ARN
+from stsd.directory import ADMINISTRATOR_ACCESS_ARN, BUILT_IN_PROVIDERS
 from stsd.policy import AWS_MANAGED, Policy, PolicyError
 from stsd.world.entries import (
     ADMIN,
@@ -75,8 +75,9 @@ def policies(document: object) -> Iterator[Fault]:
 
 
 def trust_policies(document: object) -> Iterator[Fault]:
-    """Every trust policy compiles, and the users and roles that it names exist (spec 4.3)."""
+    """Every trust policy compiles, and the users, roles and built-in providers that it names exist (spec 4.3)."""
     known = {*map(user_arn, entries(document, "Users")), *map(role_arn, entries(document, "Roles"))}
+    issuers = {(entry.account, entry.text("Url")) for entry in entries(document, "OpenIDConnectProviders")}
     for role in entries(document, "Roles"):
         if "AssumeRolePolicyDocument" not in role.fields:
             continue
@@ -86,6 +87,10 @@ def trust_policies(document: object) -> Iterator[Fault]:
         for principal in compiled.principals() if compiled else ():
             if not (principal in known or _needs_no_entry(principal)):
                 yield Fault(path, f'Invalid principal in policy: "AWS":"{principal}"')
+        for host in compiled.providers() if compiled else ():
+            listed = host in BUILT_IN_PROVIDERS and (role.account, f"https://{host}") in issuers
+            if not (listed or host.startswith("arn:")):
+                yield Fault(path, f'Invalid principal in policy: "FEDERATED":"{host}" ({_mend(host)})')
 
 
 def administrators(document: object) -> Iterator[Fault]:
@@ -166,6 +171,13 @@ def _needs_no_entry(principal: str) -> bool:
     except ValueError:
         return False
     return named.service == "sts" or named.resource == "root"
+
+
+def _mend(host: str) -> str:
+    """What makes a trust policy work that names a provider by its host."""
+    if host in BUILT_IN_PROVIDERS:
+        return f"list https://{host} in OpenIDConnectProviders of this account"
+    return f"nobody asks {host} about access tokens"
 
 
 def _choice(known: list[str]) -> str:

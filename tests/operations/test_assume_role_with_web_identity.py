@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from stsd.authz import context
 from stsd.oidc.jwks import VerificationKeys
 from stsd.oidc.known_keys import source_of
 from stsd.operations.sts import assume_role
@@ -192,6 +193,43 @@ def test_a_long_subject_alone_fills_the_budget_and_passes(node, subject):
 @pytest.mark.parametrize("subject", ["x" * 8_200, '"' * 4_100, "\x01" * 1_400])
 def test_a_subject_that_no_token_could_carry_is_refused(node, subject):
     assert refusal(node, good(sub="repo:acme/" + subject))[:2] == (400, "PackedPolicyTooLarge")
+
+
+GOOGLE = "accounts.google.com"
+
+
+@pytest.fixture(scope="module")
+def googles():
+    """Roles that trust Google, by its host and by the ARN of the provider that the account lists."""
+    named = f"arn:aws:iam::{ACME}:oidc-provider/{GOOGLE}"
+    asks = {"StringEquals": {f"{GOOGLE}:aud": CLIENT, "aws:userid": GOOGLE}}
+    return node_of(
+        world(
+            account(
+                OpenIDConnectProviders=[provider(f"https://{GOOGLE}", Jwks=KEYS), provider(Jwks=KEYS)],
+                Roles=[
+                    {"RoleName": "host", "AssumeRolePolicyDocument": trust(federated=GOOGLE, condition=asks)},
+                    {"RoleName": "named", "AssumeRolePolicyDocument": trust(federated=named)},
+                ],
+            )
+        )
+    )
+
+
+@pytest.mark.parametrize("role_name", ["host", "named"])
+@pytest.mark.parametrize("issuer", [GOOGLE, f"https://{GOOGLE}"])
+def test_a_built_in_provider_is_called_by_its_host(googles, role_name, issuer):
+    answer = ask(googles, good(iss=issuer), RoleArn=arn(role_name))
+    assert (answer.status, member(answer, "Provider")) == (200, GOOGLE)
+    assert answer.event["principal"] == GOOGLE
+    caller = session_of(googles, answer)
+    assert caller.session.provider == GOOGLE
+    assert context.build(acting.request(), caller, googles.view, NOW)["aws:federatedprovider"] == GOOGLE
+
+
+@pytest.mark.parametrize("role_name", ["host", "named"])
+def test_another_issuer_does_not_come_as_the_built_in_one(googles, role_name):
+    assert refusal(googles, good(), RoleArn=arn(role_name))[:2] == (403, "AccessDenied")
 
 
 def test_session_policies(node):

@@ -7,6 +7,7 @@ from base64 import b32decode
 import pytest
 
 from stsd import world as worlds
+from tests.oidc.issuing import trust
 from tests.saml import idp
 from tests.world.worlds import ACME, GLOBEX, Entropy, account, key, role, role_world, user, user_world, world
 
@@ -133,6 +134,26 @@ def test_every_provider_that_is_not_at_fault_is_in_the_directory():
     apart = world(account(OpenIDConnectProviders=[OIDC]), account(GLOBEX, OpenIDConnectProviders=[OIDC]))
     assert not faults(apart)
     assert len(worlds.directory(worlds.materialise(apart, Entropy())).oidc_providers) == 2
+
+
+@pytest.mark.parametrize(
+    ("host", "mend"),
+    [
+        ("accounts.google.com", "list https://accounts.google.com in OpenIDConnectProviders of this account"),
+        ("cognito-identity.amazonaws.com", "list https://cognito-identity.amazonaws.com in OpenIDConnectProviders"),
+        ("www.amazon.com", "nobody asks www.amazon.com about access tokens"),
+        ("graph.facebook.com", "nobody asks graph.facebook.com about access tokens"),
+    ],
+)
+def test_a_trust_policy_names_no_host_whose_tokens_are_never_good(host, mend):
+    trusting = role(AssumeRolePolicyDocument=trust(federated=host))
+    listed = [{**OIDC, "Url": f"https://{host}"}]
+    elsewhere = account(GLOBEX, OpenIDConnectProviders=listed)
+    [fault] = faults(world(account(Roles=[trusting]), elsewhere))
+    assert fault.startswith("Accounts[0].Roles[0].AssumeRolePolicyDocument: Invalid principal in policy:")
+    assert f'"FEDERATED":"{host}" ({mend}' in fault
+    known = faults(world(account(Roles=[trusting], OpenIDConnectProviders=listed)))
+    assert bool(known) is mend.startswith("nobody")
 
 
 @pytest.mark.parametrize("service", ["nonsense", "", "IAM.amazonaws.com", "sso.amazonaws.com"])

@@ -81,10 +81,10 @@ def run(call: Call, caller: Caller, request: Request, view: View, now: float) ->
     provider = _provider(token, arn.parse(role_arn).account, view)
     id_token.check_audience(token, provider)
     id_token.verify(token, _key(token, provider, request, view))
-    request.vouched_by = provider.arn
+    request.vouched_by = provider.name
     said = id_claims.read(token, provider)
     # From here on the token is true, and decides together with the role.
-    caller = Caller(Principal("federated", provider.account, provider.arn, provider.arn, "", "", ""), "")
+    caller = _caller(provider)
     tags = session_tags.combine(said.tags, said.transitive)
     if role is None:
         raise authorize.not_authorized(caller, ACTION, role_arn, "no_such_role")
@@ -98,11 +98,18 @@ def run(call: Call, caller: Caller, request: Request, view: View, now: float) ->
     keys["sts:roleauthorizedbyidp"] = "false" if said.roles is None else "true"
     role_session.check_allowed(role, ACTION, wanted, caller, keys, view)
     assertion = packing.assertion_percent(provider.url, *_texts(said.persisting))
-    vouched = Vouched(provider.arn, said.persisting, assertion)
+    vouched = Vouched(provider.name, said.persisting, assertion)
     principal, credentials, packed, source_identity = role_session.issue(
         role, wanted, caller, request, view, now, vouched
     )
-    return Result(principal, credentials, said.subject, provider.arn, token.audience, packed, source_identity)
+    return Result(principal, credentials, said.subject, provider.name, token.audience, packed, source_identity)
+
+
+def _caller(provider: OpenIDConnectProvider) -> Caller:
+    """Who comes with a token of the provider. A trust policy names a built-in one by its host or by its ARN."""
+    name = provider.name
+    principal = Principal("federated", provider.account, name, name, policy_arn="", unique_id=provider.arn, name="")
+    return Caller(principal, "")
 
 
 def _check_provider_id(arguments: dict[str, Any]) -> None:

@@ -41,7 +41,7 @@ class Wanted:
 
 
 class Vouched(NamedTuple):
-    """What an identity provider's assertion gives to a session: its ARN, the condition keys that persist, how many
+    """What an identity provider's assertion gives to a session: who it is, the condition keys that persist, how many
     percent of the packed size are the assertion's, and how long the session may be at most (seconds)."""
 
     provider: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -10,13 +11,22 @@ from typing import Any
 import aiohttp
 import pytest
 
-from cluster import files
+from cluster import files, namespaces
 from cluster.router import Router, RouterConfig
 from cluster.topology import LocationPorts, Ports, RoundTrip, Topology
 from tests.cluster.fake_regions import Region, eventually
 
 CLUSTER_KEY = bytes(range(32))
 THREE = files.parse_topology(*files.topology_source("three_regions"))
+
+
+def require_namespaces() -> None:
+    """Skips a test where this machine can have no network namespaces, and says why. A missing program is a failure
+    where all have to be there."""
+    if reason := namespaces.why_not():
+        if "no `ip`" in reason and os.environ.get("STSD_REQUIRE_ALL"):
+            pytest.fail(f"STSD_REQUIRE_ALL is set and {reason}")
+        pytest.skip(f"no namespaces: {reason}")
 
 
 def any_ports(topology: Topology) -> Ports:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 import subprocess
 import time
@@ -17,6 +16,7 @@ from cluster.faults import Links
 from cluster.link_namespaces import GONE, NamespaceLinks
 from cluster.link_process import Way
 from cluster.topology import RoundTrip
+from tests.cluster.conftest import require_namespaces
 
 A, B = "us-east-1", "eu-west-1"
 TRIPS = {(A, B): RoundTrip(80, 80), (B, A): RoundTrip(80, 80)}
@@ -45,10 +45,7 @@ def handshake_s(name: str, to: tuple[str, int]) -> float:
 
 @pytest.mark.processes
 async def test_a_handshake_takes_a_round_trip_a_cut_stops_it_and_nothing_is_left():
-    if reason := namespaces.why_not():
-        if "no `ip`" in reason and os.environ.get("STSD_REQUIRE_ALL") == "1":
-            pytest.fail(reason)
-        pytest.skip(f"no namespaces: {reason}")
+    require_namespaces()
     before = made()
     node = await asyncio.start_server(lambda reader, writer: echo(reader, writer), "127.0.0.1", 0)
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -84,8 +81,7 @@ async def test_a_handshake_takes_a_round_trip_a_cut_stops_it_and_nothing_is_left
 
 @pytest.mark.processes
 def test_what_a_killed_process_left_is_removed_and_what_lives_stays():
-    if reason := namespaces.why_not():
-        pytest.skip(f"no namespaces: {reason}")
+    require_namespaces()
     gone, own = "stsd-1-1-1", namespaces.own_name(1)  # process 1 did not start at tick 1
     for name in (gone, own):
         subprocess.run(["ip", "netns", "add", name], check=True)

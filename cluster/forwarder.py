@@ -1,7 +1,7 @@
 """One request on its way through the router: to a region, perhaps to a second one, and back. (I/O)
 
-Every decision is in `choice`, `outlier`, `retry`, `hedging`, `latency` and `forwarding`; here they are carried out in
-order.
+Every decision is in `choice`, `outlier`, `retry`, `hedging`, `waiting`, `latency` and `forwarding`; here they are
+carried out in order.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
 | the node starts | the keys of all providers of the directory are fetched |
 | keys are no longer fresh (`Cache-Control`, within bounds) | they are fetched anew, and used meanwhile |
 | that fails | it is tried again after RETRY_S, then twice as long each time up to MAX_RETRY_S; the old keys are used until they are STALE_S old |
-| a request needs keys that are not here | one fetch for all who ask, who wait KEYS_WAIT_S at most, or PATIENCE_S where the last one failed; none if the last one began less than FLOOR_S ago, or EMPTY_FLOOR_S while there are no keys at all |
+| a request needs keys that are not here | one fetch for all who ask, who wait KEYS_WAIT_S at most, or MAX_PATIENT of them PATIENCE_S where the last one failed; none if the last one began less than FLOOR_S ago, or EMPTY_FLOOR_S while there are no keys at all |
 
 Fetching goes by real time, whatever the test hooks do to the clock. Two providers share a fetch only if they share all
 that it depends on (`Source`).
@@ -27,8 +27,9 @@ from stsd.view import View
 RETRY_S, MAX_RETRY_S = 10.0, 300.0
 STALE_S = 86_400.0
 FLOOR_S, EMPTY_FLOOR_S = 10.0, 1.0
-PATIENCE_S = 1.0
-"""How long a request waits for a provider whose last fetch failed: one that hangs holds nobody for long twice."""
+PATIENCE_S, MAX_PATIENT = 1.0, 32
+"""How long requests wait for a provider whose last fetch failed, and how many do: one that hangs holds nobody for long
+again, and does not fill the waiting room of a router."""
 MAX_WAITING = 1_000
 """Requests that wait for one fetch; more are judged at once by what is here."""
 MAX_FETCHES = 16
@@ -94,11 +95,12 @@ class ProviderKeys:
         if kept.flight is None and self._steady() - kept.asked_at < floor_s:
             return
         flight = self._begin(kept)
-        if kept.waiting >= MAX_WAITING:
+        most, wait_s = (MAX_PATIENT, PATIENCE_S) if kept.failures else (MAX_WAITING, KEYS_WAIT_S)
+        if kept.waiting >= most:
             return
         kept.waiting += 1
         try:
-            await asyncio.wait((flight,), timeout=PATIENCE_S if kept.failures else KEYS_WAIT_S)
+            await asyncio.wait((flight,), timeout=wait_s)
         finally:
             kept.waiting -= 1
 

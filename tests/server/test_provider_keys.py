@@ -179,6 +179,18 @@ async def test_so_many_wait_and_the_others_do_not(fetches, monkeypatch):
     assert first.done()
 
 
+async def test_fewer_wait_for_one_that_failed(fetches, monkeypatch):
+    monkeypatch.setattr(provider_keys, "MAX_PATIENT", 1)
+    await fetches.fail()
+    await fetches.advance(provider_keys.EMPTY_FLOOR_S)
+    first = asyncio.create_task(fetches.keeper.refresh(fetches.provider))
+    await settle()
+    await fetches.keeper.refresh(fetches.provider)
+    assert not first.done()
+    await fetches.answer()
+    assert first.done()
+
+
 async def test_a_wait_ends_before_the_fetch_does(fetches, monkeypatch):
     monkeypatch.setattr(provider_keys, "KEYS_WAIT_S", 0.01)
     await fetches.keeper.refresh(fetches.provider)

@@ -298,11 +298,6 @@ def test_another_proxy_is_left_out_of_virtual_time_and_what_is_not_judged_for_it
     assert refusals(only, "http") == ["only another proxy is run, which is a real program"]
 
 
-def test_the_home_region_dies_in_virtual_time_as_on_processes():
-    one = judged(experiment_console.load_all()["home-region-dies"].shortened())
-    assert [verdict.name for verdict in judge(one.checks, run(one), place(one).rtt) if not verdict.holds] == []
-
-
 def test_an_experiment_that_asks_only_about_processes_is_refused():
     checks = tuple(replace(check, kind="restart_s") for check in brief().checks)
     assert refusals(brief(checks=checks), "http") == ["all of its checks are about processes"]
@@ -310,12 +305,6 @@ def test_an_experiment_that_asks_only_about_processes_is_refused():
 
 def test_the_kinds_that_are_judged_exist():
     assert set(KINDS) > JUDGED
-
-
-def test_a_region_that_turns_grey_while_it_gets_a_share_only_is_left_soon():
-    one = judged(experiment_console.load_all()["brown-out"].shortened())
-    runs = run(one)
-    assert [verdict.name for verdict in judge(one.checks, runs, place(one).rtt) if not verdict.holds] == []
 
 
 def test_a_result_that_ctrl_c_let_be_written_is_whole_and_what_it_left_out_is_no_success(tmp_path):

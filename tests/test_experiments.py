@@ -3,6 +3,7 @@ can run in its quick form, and all of them on processes in `make soak`."""
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
@@ -12,10 +13,11 @@ from cluster.experiment_console import load_all
 from cluster.interrupts import Interrupts
 from cluster.report.record import RecordError
 from cluster.result import encoded
+from cluster.scale import plan
 from cluster.virtual import console
-from cluster.virtual.runner import judged, refusals
+from cluster.virtual.runner import judged, left_out, refusals
 from tests import whole
-from tests.running import run
+from tests.running import ROOT, run
 
 FORMS = {name: one.shortened().on("http") for name, one in load_all().items()}
 SIMULATED = [name for name, form in FORMS.items() if not refusals(form, "http")]
@@ -45,6 +47,18 @@ def test_the_home_region_dies_in_virtual_time_as_on_processes():
 
 def test_a_region_that_turns_grey_while_it_gets_a_share_only_is_left_soon():
     assert failed("brown-out") == []
+
+
+def test_the_readme_says_of_each_experiment_where_it_runs():
+    section = (ROOT / "cluster" / "README.md").read_text().partition("### Which experiment runs where")[2]
+    rows = [line.strip("| ").split(" | ") for line in section.partition("\n## ")[0].splitlines() if line[:3] == "| E"]
+    assert [row[0] for row in rows] == [f"{one.number} `{name}`" for name, one in load_all().items()]
+    for (name, one), (_, simulated, tables) in zip(load_all().items(), rows, strict=True):
+        told = "no" if name not in SIMULATED else "but" if left_out(one) else "all"
+        assert simulated.partition(" ")[0].rstrip(":") == told, name
+        named = re.findall(r"`([a-z ]+)`", tables)
+        assert bool(named) is not tables.startswith("none: "), name
+        assert {*named} <= {*re.findall(r"`([a-z ]+)`", plan.__doc__)}
 
 
 def made(**changes: Any) -> str:

@@ -28,7 +28,7 @@ SECOND = f"arn:aws:iam::{ACME}:role/second"
 MAY_SET = ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"]
 SETS = {"Effect": "Allow", "Principal": {"AWS": ACME}, "Action": MAY_SET}
 LETS_SET = {"Version": "2012-10-17", "Statement": SETS}
-WORLD = world(
+ACCOUNTS = world(
     account(
         OutboundWebIdentityFederation=True,
         RootAccessKeys=[key(ROOT)],
@@ -52,6 +52,12 @@ WORLD = world(
         ],
     ),
 )
+WORLD = {
+    **ACCOUNTS,
+    "Organization": {"ManagementAccount": ACME, "CentralizedRootAccess": ["RootCredentialsManagement"]},
+}
+ROOT_TASK = "arn:aws:iam::aws:policy/root-task/IAMAuditRootUserCredentials"
+AS_ROOT = {"Action": "AssumeRoot", "TargetPrincipal": GLOBEX, "TaskPolicyArn.arn": ROOT_TASK}
 WHO = {"Action": "GetCallerIdentity"}
 INFO = {"Action": "GetAccessKeyInfo", "AccessKeyId": BOB}
 WEB = {"Action": "GetWebIdentityToken", "Audience.member.1": "a", "SigningAlgorithm": "RS256"}

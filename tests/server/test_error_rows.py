@@ -14,6 +14,8 @@ from stsd import errors
 from stsd.errors import FAULT_NAMESPACE, STS_NAMESPACE
 from tests.running import wait_for
 from tests.server.rows import (
+    AS_ROOT,
+    BOB,
     DEPLOY,
     ERIN,
     EVE,
@@ -25,6 +27,7 @@ from tests.server.rows import (
     OPEN,
     READ_OF_GLOBEX,
     ROOT,
+    ROOT_TASK,
     SECRET,
     TAGGED,
     WEB,
@@ -53,8 +56,12 @@ def tags(count: int) -> dict[str, str]:
     return {f"Tags.member.{number + 1}.{name}": value for number, name, value in named}
 
 
-ROOT_TASK = "arn:aws:iam::aws:policy/root-task/IAMAuditRootUserCredentials"
-AS_ROOT = {"Action": "AssumeRoot", "TargetPrincipal": GLOBEX, "TaskPolicyArn.arn": ROOT_TASK}
+MFA = "MultiFactorAuthentication failed,"
+BOTH = f"{MFA} must provide both MFA serial number and one time pass code."
+UNABLE = (
+    f"{MFA} unable to validate MFA code.  Please verify your MFA serial number is valid and associated with this user."
+)
+DEVICE = {"SerialNumber": f"arn:aws:iam::{ACME}:mfa/none"}
 TRADE = {"Action": "GetDelegatedAccessToken", "TradeInToken": "t"}
 ROWS = [
     # 1.4
@@ -121,8 +128,21 @@ ROWS = [
         " identity-based policy allows the sts:GetWebIdentityToken action", key=EVE),
     Row("trade-in token of nobody", TRADE, 403, "AccessDenied",
         "The trade-in token included in the request is invalid."),
-    Row("root user of an account that is no member", AS_ROOT, 403, "AccessDenied", f"User: arn:aws:iam::{ACME}:user/bob"
-        f" is not authorized to perform: sts:AssumeRoot on resource: arn:aws:iam::{GLOBEX}:root"),
+    *(Row(f"root user of {what}", {**AS_ROOT, "TargetPrincipal": target, **more}, 403, "AccessDenied",
+        f"User: arn:aws:iam::{ACME}:user/{who} is not authorized to perform: sts:AssumeRoot on resource:"
+        f" arn:aws:iam::{target}:root", key=key) for what, target, who, key, more in (
+        ("an account that is no member", "999999999999", "bob", BOB, {}),
+        ("the management account", ACME, "bob", BOB, {}),
+        ("a member, for who may not", GLOBEX, "eve", EVE, {}),
+        ("a member, for a task that is not enabled", GLOBEX, "bob", BOB,
+            {"TaskPolicyArn.arn": "arn:aws:iam::aws:policy/root-task/S3UnlockBucketPolicy"}))),
+    Row("MFA code without a serial number", assume(TokenCode="123456"), 403, "AccessDenied", BOTH),
+    Row("serial number without an MFA code", assume(**DEVICE), 403, "AccessDenied", BOTH),
+    Row("MFA code without a serial number, for a user session", {"Action": "GetSessionToken", "TokenCode": "123456"},
+        403, "AccessDenied", BOTH),
+    Row("serial number without an MFA code, for a user session", {"Action": "GetSessionToken", **DEVICE}, 403,
+        "AccessDenied", BOTH),
+    Row("MFA device of nobody", assume(**DEVICE, TokenCode="123456"), 403, "AccessDenied", UNABLE),
     Row("role that refuses", assume(), 403, "AccessDenied", f"User: arn:aws:iam::{ACME}:user/eve is not authorized to"
         f" perform: sts:AssumeRole on resource: {DEPLOY}", key=EVE),
     *(Row(f"role that refuses, asked for {what}", assume(**more), 403, "AccessDenied", f"User: arn:aws:iam::{ACME}:user"

@@ -11,8 +11,10 @@ import requests
 from stsd.errors import STS_NAMESPACE
 from tests.running import RunningNode, post_signed, signing, sts_with
 from tests.server.rows import (
+    AS_ROOT,
     BOB,
     DEPLOY,
+    ERIN,
     GLOBAL,
     INFO,
     INVALID,
@@ -26,7 +28,7 @@ from tests.server.rows import (
     error_of,
     send,
 )
-from tests.world.worlds import ACME, allow, deny
+from tests.world.worlds import ACME, GLOBEX, allow, deny
 
 pytestmark = pytest.mark.processes
 
@@ -98,6 +100,30 @@ def test_a_refusal_by_a_session_policy_says_so(nodes, policy, because):
     issued = client(nodes["node"]).assume_role(RoleArn=OPEN, RoleSessionName="s1", Policy=json.dumps(policy))
     said = f"User: arn:aws:sts::{ACME}:assumed-role/open/s1 is not authorized to perform: sts:GetAccessKeyInfo"
     assert refused_of(nodes, issued["Credentials"], **INFO) == (403, "AccessDenied", f"{said} {because}")
+
+
+def test_a_session_as_root_user_of_a_member_may_what_its_task_is(nodes):
+    answer = send(Row("", AS_ROOT, 200, "", ""), nodes, Accept="application/json").json()
+    issued = answer["AssumeRootResponse"]["AssumeRootResult"]["Credentials"]
+    member = sts_with(issued, nodes["node"].url, "us-east-1").get_caller_identity()
+    assert (member["Arn"], member["Account"]) == (f"arn:aws:iam::{GLOBEX}:root", GLOBEX)
+
+    root = f"User: arn:aws:iam::{GLOBEX}:root is not authorized to perform:"
+    none = "because no identity-based policy allows the sts:GetAccessKeyInfo action"
+    assert refused_of(nodes, issued, **INFO) == (403, "AccessDenied", f"{root} sts:GetAccessKeyInfo {none}")
+    roles = (403, "AccessDenied", "Roles may not be assumed by root accounts.")
+    assert refused_of(nodes, issued, **assume()) == roles
+
+    # A user who may everything revokes in the account; of the root user's rights the task policy leaves what it names.
+    subject = {"access_key_id": "ASIAWO645SY5OZZZZZZZ"}
+    url = nodes["node"].url
+    erin = {"access_key_id": ERIN, "secret_access_key": SECRET}
+    assert post_signed(url, "/v1/revocations", subject, erin, "us-east-1").status_code == 200
+    refused = post_signed(url, "/v1/revocations", subject, signing(issued), "us-east-1")
+    assert refused.status_code == 403
+    said = f"{root} stsd:Revoke on resource: arn:aws:stsd::{GLOBEX}:access-key/{subject['access_key_id']}"
+    assert refused.json()["error"]["code"] == "AccessDenied"
+    assert refused.json()["error"]["message"] == f"{said} because no session policy allows the stsd:Revoke action"
 
 
 def test_a_token_of_the_global_endpoint_is_invalid_in_an_opt_in_region_before_the_region_is_told(nodes):

@@ -11,8 +11,8 @@ import requests
 from stsd.authn import sigv4
 from stsd.errors import STS_NAMESPACE, SignatureDoesNotMatch
 from tests.authn import test_sigv4a as common_runtime
-from tests.running import RunningNode
-from tests.server.rows import error_of
+from tests.running import RunningNode, signing
+from tests.server.rows import GLOBAL, INVALID, WHO, Row, error_of, send
 
 pytestmark = pytest.mark.processes
 BODY = b"Action=GetCallerIdentity&Version=2011-06-15"
@@ -127,3 +127,31 @@ def test_a_request_signed_for_several_regions_at_once(node, query):
     assert told(answer("us-*,eu-west-1", "y" * 40)) == (MISMATCH, WRONG)
     said = "Credential should be scoped to a valid region. "
     assert told(answer("eu-*", keys["secret_access_key"])) == (MISMATCH, said)
+
+
+def test_a_session_signs_for_several_regions_at_once_unless_its_token_is_of_version_1(node):
+    keys = node.keys("acme-bob")
+
+    def issued(endpoint: str) -> dict[str, Any]:
+        own = {"secret_access_key": keys["secret_access_key"]}
+        row = Row("", {"Action": "GetSessionToken"}, 200, "", "", keys["access_key_id"], signed=own, endpoint=endpoint)
+        answer = send(row, {"node": node}, Accept="application/json").json()
+        return signing(answer["GetSessionTokenResponse"]["GetSessionTokenResult"]["Credentials"])
+
+    def answer(session: dict[str, Any], query: bool, token: str | None) -> requests.Response:
+        key_id, secret = session["access_key_id"], session["secret_access_key"]
+        sent = common_runtime.sign(key_id, secret, token, regions="us-*,eu-west-1", query=query, at=time.time())
+        url = f"{node.url}/?{sent.query}" if query else node.url
+        return requests.request(sent.method, url, data=sent.body, headers=dict(sent.headers.items()), timeout=5)
+
+    second, first = issued("regional"), issued(GLOBAL)
+    refused = (403, "InvalidClientTokenId"), INVALID
+    for query in (False, True):
+        assert answer(second, query, second["session_token"]).status_code == 200
+        assert told(answer(first, query, first["session_token"])) == refused
+        assert told(answer(second, query, None)) == refused
+        assert told(answer(second, query, first["session_token"])) == refused
+    # It is not the token: SigV4 signs with it.
+    signer = dict(first)
+    row = Row("", WHO, 200, "", "", signer.pop("access_key_id"), signed=signer)
+    assert send(row, {"node": node}).status_code == 200

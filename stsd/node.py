@@ -134,7 +134,7 @@ class Node:
         as_json = xml.wants_json(request.headers)
         try:
             call = query.parse(request)
-            if at_once and call.action in mfa_code.ACTIONS and mfa_code.CODE in call.parameters:
+            if at_once and call.action in mfa_code.ACTIONS and mfa_code.CODE in call.parameters.roots:
                 return None
             operation = operations.find(call, request.endpoint)
             action = call.action

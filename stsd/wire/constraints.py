@@ -21,24 +21,27 @@ def validate(action: str, parameters: Parameters) -> dict[str, Any]:
     """
     values: dict[str, Any] = {}
     broken: list[str] = []
+    sent = parameters.roots
     for each in PARAMETERS[action]:
-        value = each.read(parameters)
+        value: Any = each.read(parameters) if each.name in sent else None
         if value is not None:
             values[each.name] = value
-            broken += clauses_of(each, value, each.path)
+            broken += each.clauses(value, each.path)
         elif each.required:
             broken.append(null(each.path))
-    _refuse(broken)
+    if broken:
+        raise _refusal(broken)
     return values
 
 
 def check(constraint: Constraint, value: Any) -> None:
     """A value that did not come as a parameter against the constraint of one. Raises ValidationError."""
-    _refuse(clauses_of(constraint, value, constraint.path))
-
-
-def _refuse(broken: list[str]) -> None:
+    broken = clauses_of(constraint, value, constraint.path)
     if broken:
-        plural = "" if len(broken) == 1 else "s"
-        text = f"{len(broken)} validation error{plural} detected: {'; '.join(broken)}"
-        raise ValidationError(text, reason="constraint")
+        raise _refusal(broken)
+
+
+def _refusal(broken: list[str]) -> ValidationError:
+    plural = "" if len(broken) == 1 else "s"
+    text = f"{len(broken)} validation error{plural} detected: {'; '.join(broken)}"
+    return ValidationError(text, reason="constraint")

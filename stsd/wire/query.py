@@ -10,6 +10,7 @@ exists is for the index of operations to say; `unknown_action` has the words.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -32,16 +33,19 @@ _ASCII = {digits.decode(): octet.decode() for digits, octet in _OCTETS.items() i
 
 
 class Parameters:
-    """The parameters of one call by wire name; of several with one name the first on the wire holds (spec 1.1)."""
+    """The parameters of one call by wire name; of several with one name the first on the wire holds (spec 1.1).
 
-    __slots__ = ("_dotted", "_flat")
+    `roots` are their top-level names: `Tags` for `Tags.member.1.Key` too.
+    """
+
+    __slots__ = ("_dotted", "_flat", "roots")
 
     def __init__(self, flat: dict[str, str]) -> None:
         self._flat = flat
         self._dotted = [name for name in flat if "." in name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._flat
+        self.roots: Collection[str] = flat
+        if self._dotted:
+            self.roots = {name.partition(".")[0] for name in flat}
 
     def get(self, name: str) -> str | None:
         """A scalar's text."""
@@ -68,8 +72,6 @@ class Parameters:
     def _elements(self, name: str) -> dict[int, dict[str, str]] | None:
         """Fields by index; a scalar's field is "". What looks like the list but is none is refused, not dropped:
         a session policy must not get lost over a misspelt parameter."""
-        if not self._dotted and name not in self._flat:
-            return None
         elements: dict[int, dict[str, str]] = {}
         prefix, extent = name + ".", 0
         for wire_name in self._dotted:

@@ -38,11 +38,6 @@ def is_region(name: str) -> bool:
     return _REGION.fullmatch(name) is not None
 
 
-def is_enabled(region: str, enabled: frozenset[str]) -> bool:
-    """Whether `region` is usable by an account that has enabled the opt-in regions `enabled`."""
-    return region not in OPT_IN_REGIONS or region in enabled
-
-
 def takes(region: str, token_version: int) -> bool:
     """Whether session tokens of this version are valid in `region`: of version 1 in default regions only (spec 5.3)."""
     return token_version > 1 or region not in OPT_IN_REGIONS

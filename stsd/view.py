@@ -16,6 +16,7 @@ from stsd.mfa import UsedCodes
 from stsd.oidc.known_keys import KnownKeys
 from stsd.policy import NamedPolicy
 from stsd.principal import Caller, Principal, Session
+from stsd.regions import OPT_IN_REGIONS
 from stsd.revocation.instants import Instants
 from stsd.revocation.replica import Replica
 from stsd.revocation.revocation_set import RevocationSet
@@ -96,6 +97,13 @@ class View:
             now=now,
             issued_at_ms=self.instants.issue(now),
         )
+
+    def is_open_to(self, account: str) -> bool:
+        """Whether an account may use this region: an opt-in region only once it has enabled it (spec 5.4)."""
+        if self.region not in OPT_IN_REGIONS:
+            return True
+        found = self.directory.accounts.get(account)
+        return found is not None and self.region in found.enabled_regions
 
     def holder(self, principal: Principal) -> Holder | None:
         """The user or role behind a principal by its stable id; None when it is gone (spec 2.4 step 4)."""

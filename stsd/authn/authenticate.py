@@ -9,7 +9,7 @@ from stsd.authn import sigv4
 from stsd.authn.sigv4 import Signature, SigningKeys
 from stsd.errors import ExpiredToken, InvalidClientTokenId, RegionDisabledException
 from stsd.principal import Caller
-from stsd.regions import is_enabled, takes
+from stsd.regions import takes
 from stsd.revocation.revocation_set import Denial
 from stsd.tokens import session_token
 from stsd.tokens.cache import Verified
@@ -32,8 +32,13 @@ def authenticate(
     region = GLOBAL_ENDPOINT_REGION if request.endpoint == "global" else view.region
     sigv4.check_scope(signature, service=service, regions=(region,))
     if signature.access_key_id.startswith(TEMPORARY_PREFIX):
-        return _temporary(request, signature, view, signing_keys, now)
-    return _long_term(request, signature, view, signing_keys, now)
+        caller = _temporary(request, signature, view, signing_keys, now)
+    else:
+        caller = _long_term(request, signature, view, signing_keys, now)
+    # 8. The caller's account has opted in to this region (5.4).
+    if request.endpoint == "regional" and not view.is_open_to(caller.principal.account):
+        raise RegionDisabledException(caller.principal.account)
+    return caller
 
 
 def _long_term(request: Request, signature: Signature, view: View, signing_keys: SigningKeys, now: float) -> Caller:
@@ -49,7 +54,6 @@ def _long_term(request: Request, signature: Signature, view: View, signing_keys:
     # 6. A long-term key comes without a session token.
     if signature.session_token is not None:
         raise InvalidClientTokenId(reason="surplus_session_token")
-    _check_region(request, key.user.account, view)
     return Caller(key.user.principal, key.access_key_id)
 
 
@@ -74,15 +78,7 @@ def _temporary(request: Request, signature: Signature, view: View, signing_keys:
     elsewhere = request.endpoint == "regional" and not takes(view.region, session.token_version)
     if elsewhere or (session.token_version == 1 and signature.region_set is not None):
         raise InvalidClientTokenId(reason="token_version")
-    _check_region(request, session.principal.account, view)
     return Caller(session.principal, session.access_key_id, session)
-
-
-def _check_region(request: Request, account: str, view: View) -> None:
-    """8. The caller's account has opted in to this region (5.4). Raises RegionDisabledException."""
-    found = view.directory.accounts.get(account)
-    if found is not None and request.endpoint == "regional" and not is_enabled(view.region, found.enabled_regions):
-        raise RegionDisabledException(account)
 
 
 def _open(signature: Signature, view: View) -> Verified:

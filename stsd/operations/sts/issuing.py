@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from stsd.errors import RegionDisabledException
 from stsd.principal import Caller
-from stsd.regions import is_enabled
 from stsd.tokens.credentials import Credentials, Grant
 from stsd.tokens.session_token import MAX_TOKEN_CHARACTERS
 from stsd.view import View
@@ -19,12 +18,13 @@ def issue(grant: Grant, caller: Caller, request: Request, view: View, now: float
     """Credentials for `grant`: shorter than asked for where a revocation might be missed (contract 10), and of version
     1 from the global endpoint unless the account that owns the role or user chose otherwise (spec 5.3). Raises
     RegionDisabledException where that account has not opted in to this region (spec 5.4)."""
-    account = view.directory.accounts.get(grant.principal.account)
-    if account is not None and request.endpoint == "regional" and not is_enabled(view.region, account.enabled_regions):
-        raise RegionDisabledException(account.id)
-    grant.duration_s = view.session_s(grant.duration_s)
+    owner = grant.principal.account
     if request.endpoint == "global":
+        account = view.directory.accounts.get(owner)
         grant.token_version = 1 if account is None else account.global_token_version
+    elif not view.is_open_to(owner):
+        raise RegionDisabledException(owner)
+    grant.duration_s = view.session_s(grant.duration_s)
     return view.issue(grant, caller, now)
 
 

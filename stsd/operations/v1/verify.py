@@ -13,7 +13,7 @@ import orjson
 
 from stsd.errors import RevocationStateStale, ValidationError
 from stsd.principal import Session
-from stsd.regions import is_enabled, takes
+from stsd.regions import takes
 from stsd.revocation.replica import Replica, TokenShapeError
 from stsd.tokens import session_token
 from stsd.tokens.cache import Verified
@@ -72,9 +72,7 @@ def check(token: str, view: View, now: float, endpoint: Endpoint) -> tuple[str, 
 def _enabled(session: Session, view: View) -> bool:
     """Whether a token is valid in this region: an opt-in region takes none of version 1, and none of an account that
     has not opted in. Behind the global endpoint it is us-east-1, whichever region answers (spec 5.3, 5.4)."""
-    account = view.directory.accounts.get(session.principal.account)
-    enabled = frozenset[str]() if account is None else account.enabled_regions
-    return takes(view.region, session.token_version) and is_enabled(view.region, enabled)
+    return takes(view.region, session.token_version) and view.is_open_to(session.principal.account)
 
 
 def _active(verified: Verified) -> bytes:

@@ -64,36 +64,34 @@ def issue(
     active = keys.active
     access_key_id = key_ids.new_access_key_id("ASIA", grant.principal.account, entropy)
     token_id = b2a_base64(entropy(15), newline=False).translate(session_token.TO_URL).decode("ascii")
+    # By position, because a class whose arguments are named takes several times as long to build.
     session = Session(
-        access_key_id=access_key_id,
-        principal=grant.principal,
-        token_id=token_id,
-        key_id=active.kid,
-        issuer=issuer,
-        region=region,
-        issued_at_ms=issued_at_ms,
-        expires_at=int(now) + grant.duration_s,
-        ancestors=lineage(caller),
-        session_policies=grant.session_policies,
-        session_policy_arns=grant.session_policy_arns,
-        source_identity=grant.source_identity,
-        mfa_at=grant.mfa_at,
-        tags=grant.tags,
-        transitive=grant.transitive,
-        provider=grant.provider,
-        provider_keys=grant.provider_keys,
-        token_version=grant.token_version,
-        task_policy=grant.task_policy,
+        access_key_id,
+        grant.principal,
+        token_id,
+        active.kid,
+        issuer,
+        region,
+        issued_at_ms,
+        int(now) + grant.duration_s,
+        lineage(caller),
+        grant.session_policies,
+        grant.session_policy_arns,
+        grant.source_identity,
+        grant.mfa_at,
     )
+    session.tags, session.transitive = grant.tags, grant.transitive
+    session.provider, session.provider_keys = grant.provider, grant.provider_keys
+    session.token_version, session.task_policy = grant.token_version, grant.task_policy
     secret = session_token.secret_access_key(active, access_key_id, token_id)
     if grant.confirmation_key:
         session.confirmation = key_pairs.coordinates(access_key_id, secret)
     return Credentials(
-        access_key_id=access_key_id,
-        secret_access_key=secret,
-        session_token=session_token.sign(session, active, grant.least_token_bytes or 0),
-        expiration=session.expires_at,
-        tells_size=grant.least_token_bytes is not None,
+        access_key_id,
+        secret,
+        session_token.sign(session, active, grant.least_token_bytes or 0),
+        session.expires_at,
+        grant.least_token_bytes is not None,
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from stsd.authz import authorize, context
@@ -62,18 +63,17 @@ def run(call: Call, caller: Caller, request: Request, view: View, now: float) ->
     role_arn = arguments["RoleArn"]
     role = role_session.find(role_arn, view)
     wanted = Wanted(
-        session_name=arguments["RoleSessionName"],
-        tags=session_tags.read(arguments, caller.session),
-        policies=session_policies.read(arguments, any_plaintext=True),
-        duration_s=arguments.get("DurationSeconds", role_session.DEFAULT_DURATION_S),
-        source_identity=arguments.get("SourceIdentity", ""),
-        least_token_bytes=arguments.get(issuing.LEAST_SIZE),
+        arguments["RoleSessionName"],
+        session_policies.read(arguments, any_plaintext=True),
+        session_tags.read(arguments, caller.session),
+        arguments.get("DurationSeconds", role_session.DEFAULT_DURATION_S),
+        arguments.get("SourceIdentity", ""),
+        arguments.get(issuing.LEAST_SIZE),
     )
     # 6. The MFA code, before anything that depends on the role.
     if mfa_code.is_given(arguments):
-        return mfa_code.present(
-            arguments, caller, view, now, lambda: _assume(role, wanted, arguments, caller, request, view, now)
-        )
+        rest = partial(_assume, role, wanted, arguments, caller, request, view, now)
+        return mfa_code.present(arguments, caller, view, now, rest)
     return _assume(role, wanted, arguments, caller, request, view, now)
 
 
@@ -101,4 +101,5 @@ def _assume(
         # No context provider is known here, so none can be trusted (spec 3.2.10).
         raise authorize.not_authorized(caller, "sts:SetContext", role_arn, "no_context_provider")
     # 9. to 13. The role's own limits.
-    return Result(*role_session.issue(role, wanted, caller, request, view, now))
+    principal, credentials, packed, source_identity = role_session.issue(role, wanted, caller, request, view, now)
+    return Result(principal, credentials, packed, source_identity)

@@ -83,7 +83,8 @@ def check_allowed(role: Role, action: str, wanted: Wanted, caller: Caller, conte
     context["aws:resourceaccount"] = role.account
     for key, value in role.tags.items():
         context[f"aws:resourcetag/{key.lower()}"] = value
-    wanted.tags.add_to(context)
+    if wanted.tags.needed:
+        wanted.tags.add_to(context)
     if wanted.source_identity:
         context["sts:sourceidentity"] = wanted.source_identity
     authorize.by_trust(caller, action, role, context, view)
@@ -105,23 +106,22 @@ def issue(
     tags, policies, longest_s = wanted.tags, wanted.policies, vouched.longest_s
     policies.check_managed(role.account, view)
     _check_duration(wanted.duration_s, role, caller)
-    source_identity = _source_identity(wanted, caller)
+    source_identity, mfa_at = wanted.source_identity, None
+    if caller.session is not None:
+        # What the calling session proved goes on; a code given to AssumeRole itself does not (spec 3.2.9).
+        source_identity, mfa_at = _source_identity(wanted, caller), caller.session.mfa_at
     packed = policies.packed_size(tags.passed, tags.inherited, assertion=vouched.packed_percent)
     grant = Grant(
         _principal(role, wanted.session_name),
         wanted.duration_s if longest_s is None else min(wanted.duration_s, longest_s),
         policies.texts,
         policies.managed,
-        source_identity=source_identity,
-        # What the calling session proved goes on; a code given to AssumeRole itself does not (spec 3.2.9).
-        mfa_at=None if caller.session is None else caller.session.mfa_at,
-        tags=tags.effective,
-        transitive=tags.passing_on,
-        provider=vouched.provider,
-        provider_keys=vouched.keys,
-        confirmation_key=role.confirmation_key,
-        least_token_bytes=wanted.least_token_bytes,
+        source_identity,
+        mfa_at,
     )
+    grant.tags, grant.transitive = tags.effective, tags.passing_on
+    grant.provider, grant.provider_keys = vouched.provider, vouched.keys
+    grant.confirmation_key, grant.least_token_bytes = role.confirmation_key, wanted.least_token_bytes
     return Issued(grant.principal, issuing.issue(grant, caller, request, view, now), packed, source_identity)
 
 
@@ -162,11 +162,11 @@ def inherited_source_identity(caller: Caller) -> str:
 def _principal(role: Role, session_name: str) -> Principal:
     """The principal of a role session; the role's path shows in `policy_arn` alone (spec 2.7.3)."""
     return Principal(
-        kind="assumed_role",
-        account=role.account,
-        arn=arn.assumed_role(role.account, role.name, session_name),
-        user_id=f"{role.role_id}:{session_name}",
-        policy_arn=role.arn,
-        unique_id=role.role_id,
-        name=role.name,
+        "assumed_role",
+        role.account,
+        arn.assumed_role(role.account, role.name, session_name),
+        f"{role.role_id}:{session_name}",
+        role.arn,
+        role.role_id,
+        role.name,
     )

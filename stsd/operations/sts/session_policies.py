@@ -43,11 +43,12 @@ class SessionPolicies(NamedTuple):
         None when there is none of them in the request. Raises PackedPolicyTooLarge above 100."""
         if self.plaintext_percent > 100:
             raise _too_large(self.plaintext_percent)
-        percent = packing.packed_size(self.inline, self.managed, (*inherited, *passed))
-        if assertion:
-            percent = (percent or 0) + assertion
-        if percent is None or percent <= 100:
-            return percent if self.inline or self.managed or passed or assertion else None
+        told = self.inline or self.managed or passed or assertion
+        if not (told or inherited):
+            return None
+        percent = (packing.packed_size(self.inline, self.managed, (*inherited, *passed)) or 0) + assertion
+        if percent <= 100:
+            return percent if told else None
         if (passed or inherited) and self.inline is None and not self.managed:
             raise PackedPolicyTooLarge(
                 f"Packed size of session tags consumes {percent}% of allotted space.", reason="packed_size"
@@ -55,9 +56,14 @@ class SessionPolicies(NamedTuple):
         raise _too_large(percent)
 
 
+NO_POLICIES = SessionPolicies()
+
+
 def read(arguments: dict[str, Any], *, any_plaintext: bool = False) -> SessionPolicies:
     """The policies of validated arguments; AssumeRole alone takes `any_plaintext` (spec 3.2.5). Raises
     MalformedPolicyDocument, PackedPolicyTooLarge."""
+    if "Policy" not in arguments and "PolicyArns" not in arguments:
+        return NO_POLICIES
     document = arguments.get("Policy")
     managed = tuple(entry["arn"] for entry in arguments.get("PolicyArns", ()))
     plaintext = 0 if any_plaintext else packing.plaintext_percent(document or "", *managed)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
 from stsd.authz.context import Context
 from stsd.errors import InvalidParameterValue
@@ -22,27 +23,26 @@ _RESERVED = "aws:"
 Tags = tuple[tuple[str, str], ...]
 
 
-class SessionTags(NamedTuple):
-    """Tags of a request: those that it passes, which of their keys are transitive, and what it inherits."""
+@dataclass(slots=True)
+class SessionTags:
+    """Tags of a request: those that it passes, which of their keys are transitive, and what it inherits.
+
+    What follows from them is worked out once, because nearly all requests share NO_TAGS: whether `sts:TagSession` is
+    `needed`, which it is for inherited tags too; the `effective` tags of the new session; the keys `passing_on`, which
+    the next session in the chain inherits.
+    """
 
     passed: Tags = ()
     transitive: tuple[str, ...] = ()
     inherited: Tags = ()
+    needed: bool = field(init=False)
+    effective: Tags = field(init=False)
+    passing_on: tuple[str, ...] = field(init=False)
 
-    @property
-    def needed(self) -> bool:
-        """Whether `sts:TagSession` has to be allowed: for inherited tags too."""
-        return bool(self.passed or self.inherited)
-
-    @property
-    def effective(self) -> Tags:
-        """The tags of the new session."""
-        return self.inherited + self.passed
-
-    @property
-    def passing_on(self) -> tuple[str, ...]:
-        """The keys that the next session in the chain inherits."""
-        return (*(key for key, _ in self.inherited), *self.transitive)
+    def __post_init__(self) -> None:
+        self.needed = bool(self.passed or self.inherited)
+        self.effective = self.inherited + self.passed
+        self.passing_on = (*(key for key, _ in self.inherited), *self.transitive)
 
     def add_to(self, context: Context) -> None:
         """The condition keys that a request with these tags has (spec 4.7)."""

@@ -12,23 +12,27 @@ from functools import lru_cache
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 PREFIX_LENGTH = 4
 ACCESS_KEY_ID_LENGTH = 20
-UNIQUE_ID_LENGTH = 21
 
 _PAIRS = tuple(first + second for first in ALPHABET for second in ALPHABET)
 _VALUES = {character: value for value, character in enumerate(ALPHABET)}
-_HEAD_LENGTH = 8  # characters that hold nothing but the marker and the account's upper 39 bits
+_39_BITS = (1 << 39) - 1
+_44_BITS = (1 << 44) - 1
 _CARRIES_ACCOUNT = 1 << 47
 _ACCOUNTS = 10**12
 
 
 def new_access_key_id(prefix: str, account: str, entropy: Callable[[int], bytes]) -> str:
     """A fresh id of 20 characters that carries `account`, 12 digits; `entropy(n)` gives n random bytes."""
-    return prefix + _body(account, ACCESS_KEY_ID_LENGTH - PREFIX_LENGTH, entropy)
+    head, lowest_bit = _head(account)
+    chance = int.from_bytes(entropy(5), "big") & _39_BITS
+    return prefix + head + _eight(lowest_bit << 39 | chance)
 
 
 def new_unique_id(prefix: str, account: str, entropy: Callable[[int], bytes]) -> str:
     """A fresh id of 21 characters of a user (AIDA), a role (AROA), …; it shares its account's eight characters."""
-    return prefix + _body(account, UNIQUE_ID_LENGTH - PREFIX_LENGTH, entropy)
+    head, lowest_bit = _head(account)
+    chance = int.from_bytes(entropy(6), "big") & _44_BITS
+    return prefix + head + _eight((lowest_bit << 44 | chance) >> 5) + ALPHABET[chance & 31]
 
 
 def account_of(access_key_id: str) -> str | None:
@@ -51,22 +55,13 @@ def is_old_form(access_key_id: str) -> bool:
     return access_key_id[PREFIX_LENGTH : PREFIX_LENGTH + 1] in tuple(ALPHABET[:16])
 
 
-def _body(account: str, length: int, entropy: Callable[[int], bytes]) -> str:
-    """`length` characters; all bits after the account are random."""
-    head, lowest_bit = _head(account)
-    count = length - _HEAD_LENGTH
-    bits = 5 * count
-    chance = int.from_bytes(entropy((bits + 7) // 8), "big") & ((1 << (bits - 1)) - 1)
-    return head + _encode(lowest_bit << (bits - 1) | chance, count)
-
-
 @lru_cache(maxsize=1024)
 def _head(account: str) -> tuple[str, int]:
     """The characters that every id of an account has, and the account's last bit, which the next one begins with."""
     marked = 1 << 40 | int(account)
-    return _encode(marked >> 1, _HEAD_LENGTH), marked & 1
+    return _eight(marked >> 1), marked & 1
 
 
-def _encode(value: int, length: int) -> str:
-    pairs = "".join([_PAIRS[value >> shift & 1023] for shift in range(5 * (length - 2), -1, -10)])
-    return pairs if length % 2 == 0 else pairs + ALPHABET[value & 31]
+def _eight(value: int) -> str:
+    """The eight characters of 40 bits."""
+    return _PAIRS[value >> 30] + _PAIRS[value >> 20 & 1023] + _PAIRS[value >> 10 & 1023] + _PAIRS[value & 1023]

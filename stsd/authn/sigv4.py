@@ -295,7 +295,7 @@ def check_scope(signature: Signature, *, service: str, regions: Collection[str])
     Raises SignatureDoesNotMatch.
     """
     wrong: list[str] = []
-    if not _names_region(signature, regions):
+    if signature.region not in regions and not _covers_one(signature.region_set, regions):
         wrong.append("Credential should be scoped to a valid region. ")
     if signature.service != service:
         wrong.append(f"Credential should be scoped to correct service: '{service}'. ")
@@ -313,10 +313,8 @@ def check_scope(signature: Signature, *, service: str, regions: Collection[str])
         raise SignatureDoesNotMatch("".join(wrong), reason="credential_scope")
 
 
-def _names_region(signature: Signature, regions: Collection[str]) -> bool:
-    if signature.region_set is None:
-        return signature.region in regions
-    return any(sigv4a.covers(signature.region_set, region) for region in regions)
+def _covers_one(region_set: str | None, regions: Collection[str]) -> bool:
+    return region_set is not None and any(sigv4a.covers(region_set, region) for region in regions)
 
 
 def verify(request: Request, signature: Signature, secret_access_key: str, keys: SigningKeys) -> None:

@@ -120,9 +120,9 @@ def decide_trust(
         return Decision("implicit_deny", "root_cannot_assume", allows)
     if not trusted.allows:
         return Decision("implicit_deny", "no_trust_match", allows)
-    if needs >= Needs.IDENTITY_AND_SESSION and not granted.allows:
+    if not granted.allows and needs >= Needs.IDENTITY_AND_SESSION:
         return Decision("implicit_deny", "no_identity_allow", allows)
-    if needs >= Needs.SESSION and session is not None and not narrowed.allows:
+    if session is not None and not narrowed.allows and needs >= Needs.SESSION:
         return Decision("implicit_deny", "no_session_allow", allows)
     return Decision("allow", "trust_allow", allows)
 
@@ -144,14 +144,11 @@ def _side(policies: Iterable[NamedPolicy], action: str, resource: str, context: 
 
 def _denied(identity: Side, session: Side, trust: Side = NO_SIDE) -> Decision | None:
     """A denial of any side decides; the first side names the reason, `matched` holds the denials of all."""
-    for side, reason in (
-        (trust, "explicit_deny_trust"),
-        (identity, "explicit_deny_identity"),
-        (session, "explicit_deny_session"),
-    ):
-        if side.denials:
-            return Decision("explicit_deny", reason, trust.denials + identity.denials + session.denials)
-    return None
+    denials = trust.denials + identity.denials + session.denials
+    if not denials:
+        return None
+    reason = "trust" if trust.denials else "identity" if identity.denials else "session"
+    return Decision("explicit_deny", f"explicit_deny_{reason}", denials)
 
 
 def _trust_side(

@@ -121,7 +121,8 @@ def parse(request: Request) -> Call:
     if len(query) > MAX_QUERY_BYTES // 4 and len(octets(query)) > MAX_QUERY_BYTES:
         raise BareAnswer(400)
     if request.method == "POST":
-        flat = _first_wins(pairs(_form(request)) + (_input(query) if query else []))
+        sent = pairs(_form(request))
+        flat = _first_wins(sent + _input(query) if query else sent)
     elif request.method == "GET":
         flat = _first_wins(_input(query))
     else:

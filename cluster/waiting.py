@@ -5,8 +5,8 @@ it sends none. Anyone may make such calls, without a signature, so they have to 
 
 * The router gives the region that much more time, so that it is the region that says what is wrong. A region that is
   silent even then is ill like any other.
-* They come in by the gate of their region (see `admission`). Whichever is not answered in SOON_S goes into the waiting
-  room, and its place among the calls in flight is free again.
+* They come in by the gate of their region (see `admission`), where ARRIVING_SHARE of the places are the most that they
+  get. Whichever is not answered in SOON_S goes into the waiting room, and its place is free again.
 * While ROOM calls wait there, no other one of their kind is let in. So a region has at most that many of them and what
   its gate lets in.
 * How long they take says nothing about the region.
@@ -22,6 +22,9 @@ from cluster.admission import Gate
 from stsd.oidc.known_keys import KEYS_WAIT_S
 
 SOON_S = 0.25
+"""Longer than calls queue in a region whose gate keeps it from having too much to do, so that such a queue is not taken
+for waiting and let in more."""
+ARRIVING_SHARE = 0.75
 ROOM = 256
 """Higher lets more callers wait for slow issuers, and costs a region that many connections."""
 
@@ -46,12 +49,14 @@ class Room:
     """The waiting room of one region, behind its gate."""
 
     gate: Gate
+    arriving: int = 0
+    """Calls that have not been answered and do not wait here yet."""
     waiting: int = 0
 
     @property
     def is_full(self) -> bool:
         """Whether no other call of this kind may come in."""
-        return self.waiting >= ROOM
+        return self.waiting >= ROOM or self.arriving >= ARRIVING_SHARE * self.gate.demand.limit
 
 
 class Stay:
@@ -59,6 +64,7 @@ class Stay:
 
     def __init__(self, room: Room, now: float) -> None:
         self._room, self._waits = room, False
+        room.arriving += 1
         room.gate.demand.begins(now)
         self._timer = asyncio.get_running_loop().call_later(SOON_S, self._wait)
 
@@ -76,5 +82,6 @@ class Stay:
         self._leave_gate()
 
     def _leave_gate(self) -> None:
+        self._room.arriving -= 1
         self._room.gate.demand.ends()
         self._room.gate.ended(None)

@@ -62,14 +62,29 @@ async def test_they_hold_no_place_that_others_need(start):
     setup = await start()
     forwarder = setup.router.forwarder
     forwarder.demand[REGION].limit = 4
-    tasks = [*await hold(setup, 4), *begin(setup, 4)]
+    tasks = [*await hold(setup, 3), *begin(setup, 3)]
+    await eventually(lambda: forwarder.demand[REGION].in_flight == 3)
     assert await setup.call(**VIEW) == (200, REGION)
-    await eventually(lambda: forwarder.rooms[REGION].waiting == 8)
+    await eventually(lambda: forwarder.rooms[REGION].waiting == 6)
     assert forwarder.demand[REGION].in_flight == 0
-    assert setup.router.obey({"verb": "drain", "region": REGION, "draining": True})["in_flight"] == 8
+    assert setup.router.obey({"verb": "drain", "region": REGION, "draining": True})["in_flight"] == 6
     setup.regions[REGION].let_go.set()
-    assert await asyncio.gather(*tasks) == [(200, REGION)] * 8
-    assert (forwarder.rooms[REGION].waiting, forwarder.demand[REGION].in_flight) == (0, 0)
+    assert await asyncio.gather(*tasks) == [(200, REGION)] * 6
+    room = forwarder.rooms[REGION]
+    assert (room.arriving, room.waiting, forwarder.demand[REGION].in_flight) == (0, 0, 0)
+
+
+async def test_many_at_once_leave_places_for_others(start, monkeypatch):
+    monkeypatch.setattr(waiting, "SOON_S", 3600)
+    setup = await start()
+    setup.router.forwarder.demand[REGION].limit = 4
+    setup.regions[REGION].held = ACTION.encode()
+    tasks = begin(setup, 5)
+    await eventually(lambda: sum(task.done() for task in tasks) == 2)
+    assert [task.result()[0] for task in tasks if task.done()] == [503, 503]
+    assert await setup.call(**VIEW) == (200, REGION)
+    setup.regions[REGION].let_go.set()
+    assert sorted(status for status, _ in await asyncio.gather(*tasks)) == [200, 200, 200, 503, 503]
 
 
 async def test_how_long_they_take_says_nothing_of_the_region(start):

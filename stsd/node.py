@@ -134,7 +134,7 @@ class Node:
         as_json = xml.wants_json(request.headers)
         try:
             call = query.parse(request)
-            if at_once and call.action in mfa_code.ACTIONS and mfa_code.CODE in call.parameters.roots:
+            if at_once and mfa_code.CODE in call.parameters.roots and call.action in mfa_code.ACTIONS:
                 return None
             operation = operations.find(call, request.endpoint)
             action = call.action
@@ -292,7 +292,7 @@ def _event(caller: Caller | None, reason: str = "", vouched_by: str = "") -> dic
     """What a request adds to its log event: never a token, a signature or a secret. Of who has no credential, the
     provider that vouched is the principal."""
     event: dict[str, Any] = {"reason": reason} if reason else {}
-    if reason in TOKEN_REASONS or reason.startswith("revoked_"):
+    if reason and (reason in TOKEN_REASONS or reason.startswith("revoked_")):
         event["tokens"] = {reason.partition("_")[0] if reason.startswith("revoked_") else reason: 1}
     elif caller is not None and caller.session is not None:
         event["tokens"] = {"active": 1}

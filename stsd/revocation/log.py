@@ -8,6 +8,7 @@ on the log takes nothing more but what it lacks from before the fork's place; wh
 
 A log begins after its *floor*: what was over is gone from there down, and the chain goes on from the floor's hash. A
 log that lacks what nobody has any more goes on from the floor that a peer *claims*, once it holds what that peer keeps.
+The batch that ends at the floor is kept, over or not, so that another history can be proven to be one.
 """
 
 from __future__ import annotations
@@ -182,11 +183,12 @@ class Log:
         return len(passed)
 
     def forget(self, over_at: Callable[[Batch], float], now: float, limit: int) -> tuple[Batch, ...]:
-        """Drop what is over and at or below the floor, or behind a gap that nobody may ever fill, to be deleted; at
-        most `limit` batches are looked into."""
+        """Drop what is over and below the floor, or behind a gap that nobody may ever fill, to be deleted; at most
+        `limit` batches are looked into. The batch at the floor stays: against another history it is the proof."""
         below = bisect_right(self._firsts, self.floor.sequence)
         behind = max(bisect_right(self._firsts, self.applied), below)
-        loose = [*self._firsts[:below], *self._firsts[behind:]]
+        passed = (first for first in self._firsts[:below] if self._batches[first].last != self.floor.sequence)
+        loose = [*passed, *self._firsts[behind:]]
         for first in islice((first for first in loose if first not in self._ends), limit):
             self._ends[first] = over_at(self._batches[first])
         over = {first for first in loose if self._ends.get(first, inf) <= now}

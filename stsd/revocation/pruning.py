@@ -1,9 +1,12 @@
 """What a node forgets of its logs, and the checkpoint that says so (design 2.2).
 
 A log keeps all its batches for `tail_s`, so that peers are repaired batch by batch. From its old end the floor moves
-up; of what it passed, a batch stays, as its origin signed it, until its last entry is over. Whether an entry is over
-is told by `over_at`, a function of the entry, so that nothing here depends on what entries mean. An entry without an
-end is never dropped.
+up; of what it passed, a batch stays, as its origin signed it, until its last entry is over. The batch at the floor
+stays in any case, until the floor moves on: if its origin's key was stolen, and another history of the log comes, only
+a signed batch of this one proves that there are two.
+
+Whether an entry is over is told by `over_at`, a function of the entry, so that nothing here depends on what entries
+mean. An entry without an end is never dropped.
 """
 
 from __future__ import annotations

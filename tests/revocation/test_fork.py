@@ -274,7 +274,7 @@ def test_a_node_takes_a_proof_from_below_its_floor():
     _, batches = three_with(b"one", b"two")
     stopped, node = replica(B), pruned_beyond(region=C, batches=batches)
     take(stopped, A, Delta(0, (batches[0], forged(batches[0]))))
-    assert not list(node.seen())
+    assert list(node.seen()) == batches[1:]
     exchange(stopped, node, NOW + 11)
     assert [fork.place for fork in node.forks()] == [1]
     assert node.heads() == {origin(A): 2}
@@ -296,6 +296,7 @@ def test_a_stopped_log_goes_on_from_a_floor_but_from_no_place_that_is_in_doubt(p
     assert isinstance(checkpoint, Checkpoint)
     late, genuine = replica(B), batches[place - 1]
     take(late, A, Delta(0, (genuine, forged(genuine))))
+    take(late, C, Delta(0, tuple(holder.seen())))
     ready = late.receive(C, checkpoint, NOW + 11)
     late.saved(ready, NOW + 11)
     assert ready.adopted == {origin(A): floor}

@@ -63,11 +63,39 @@ def pruned(*batches: str) -> Replica:
     return replica
 
 
-def test_what_is_old_and_over_goes_and_what_is_not_over_stays():
-    replica = pruned("over 1", "kept 2", "over 3", "kept 4", "kept 5", "over 6")
-    assert held(replica) == ["kept 2", "kept 4", "kept 5"]
-    assert replica.checkpoint().floors[A].kept == ((2, 2), (4, 5))
-    assert replica.checkpoint().floors[A].head.sequence == 6 == replica.heads()[A]
+def test_what_is_old_and_over_goes_and_what_is_not_over_stays_and_what_is_at_the_floor():
+    replica = pruned("over 1", "kept 2", "over 3", "kept 4", "kept 5", "over 6", "over 7")
+    assert held(replica) == ["kept 2", "kept 4", "kept 5", "over 7"]
+    assert replica.checkpoint().floors[A].kept == ((2, 2), (4, 5), (7, 7))
+    assert replica.checkpoint().floors[A].head.sequence == 7 == replica.heads()[A]
+
+
+def test_the_batch_at_the_floor_goes_when_the_floor_moves_on():
+    replica = pruned("over 1", "over 2")
+    write(replica, "over 3", now=NOW)
+    assert [batch.first for batch in replica.prune(LATER).dropped] == [2]
+    assert held(replica) == ["over 3"]
+
+
+def forget_the_thiefs_word(theirs: Batch) -> Replica:
+    """A node that has heard nothing but a thief's word, and has pruned that as soon as it was old and over."""
+    late = node(B)
+    take(late, A.region, Delta(0, (theirs,)))
+    while late.prune(LATER) is not None:
+        pass
+    assert late.heads() == {A: theirs.last}
+    return late
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_two_histories_are_proven_to_be_two_although_one_of_them_was_pruned(first):
+    """Its author's genuine batches, of one entry or two, and a thief's one in place of the first of them."""
+    genuine = signed(Batch(A, 1, (b"kept 1", b"kept 2")[:first], NOW))
+    following = signed(Batch(A, first + 1, (b"kept 3",), LATER), genuine.chain)
+    late = forget_the_thiefs_word(signed(Batch(A, 1, (b"over",), NOW)))
+    refused = [late.receive(A.region, Delta(0, (batch,)), LATER).refused for batch in (following, genuine)]
+    assert (("fork", A),) in refused
+    assert [fork.place for fork in late.forks()] == [1]
 
 
 def test_nothing_younger_than_the_tail_goes_even_if_it_is_over():
@@ -78,25 +106,26 @@ def test_nothing_younger_than_the_tail_goes_even_if_it_is_over():
 
 
 def test_what_was_kept_goes_when_its_end_has_come():
-    replica = pruned("over 1", str(int(LATER + 50)))
-    assert held(replica) == [str(int(LATER + 50))]
+    replica = pruned("over 1", str(int(LATER + 50)), "over 3")
+    assert held(replica) == [str(int(LATER + 50)), "over 3"]
     assert replica.prune(LATER + 49) is None
     step = replica.prune(LATER + 50)
     assert [batch.first for batch in step.dropped] == [2]
-    assert step.checkpoint.floors[A].kept == ()
+    assert step.checkpoint.floors[A].kept == ((3, 3),)
 
 
 def test_a_step_looks_into_no_more_than_it_is_allowed_to():
     replica = node(A)
     write(replica, *(f"over {number}" for number in range(10)))
     steps = [replica.prune(LATER, limit=4) for _ in range(4)]
-    assert [step and (len(step.dropped), step.more) for step in steps] == [(4, True), (4, True), (2, False), None]
+    assert [step and (len(step.dropped), step.more) for step in steps] == [(3, True), (4, True), (2, False), None]
 
 
 def test_a_step_that_was_not_stored_is_handed_out_again():
     replica = node(A)
-    write(replica, "over 1")
+    write(replica, "over 1", "over 2")
     step = replica.prune(LATER)
+    assert [batch.first for batch in step.dropped] == [1]
     replica.not_pruned(step)
     assert replica.prune(LATER).dropped == step.dropped
     assert replica.prune(LATER) is None
@@ -142,7 +171,7 @@ def test_who_lacks_what_was_pruned_gets_the_checkpoint_and_what_is_kept():
     write(replica, "kept 4", now=LATER)
     checkpoint, delta = answer(replica, after=0)
     assert isinstance(checkpoint, Checkpoint)
-    assert [batch.first for batch in delta.batches] == [2, 4]
+    assert [batch.first for batch in delta.batches] == [2, 3, 4]
     newcomer = node(B, joined=False)
     take(newcomer, A.region, digest(A, replica.chained_heads()), checkpoint, delta)
     assert newcomer.chained_heads() == replica.chained_heads()
@@ -192,7 +221,9 @@ def test_what_was_adopted_counts_when_it_is_on_disk():
 def test_an_adoption_that_could_not_be_stored_is_tried_again_with_the_next_tick():
     replica = pruned("over 1", "over 2")
     newcomer = node(B)
-    ready = newcomer.receive(A.region, *answer(replica, after=0)[:1], LATER)
+    checkpoint, delta = answer(replica, after=0)
+    take(newcomer, A.region, delta)
+    ready = newcomer.receive(A.region, checkpoint, LATER)
     newcomer.failed(ready)
     again = newcomer.tick(LATER)
     assert again.adopted == {A: 2}
@@ -205,7 +236,7 @@ def test_a_restart_finds_its_floors_and_what_it_keeps():
     replica = pruned("over 1", "kept 2", "over 3")
     write(replica, "kept 4", now=LATER)
     again = node(A)
-    assert len(again.restore(list(replica.seen()), (), replica.checkpoint())) == 2
+    assert len(again.restore(list(replica.seen()), (), replica.checkpoint())) == 3
     assert again.chained_heads() == replica.chained_heads()
     assert again.checkpoint().floors == replica.checkpoint().floors
     assert again.append([b"next"], LATER).first == 5
@@ -268,9 +299,9 @@ def test_an_older_checkpoint_of_the_same_maker_does_not_replace_a_later_one():
     replica.prune(LATER + 50)
     later, delta = answer(replica, after=0)
     assert later.made_at > older.made_at
-    assert later.floors[A].kept == ()
+    assert later.floors[A].kept == ((3, 3),)
     newcomer = node(B)
-    take(newcomer, A.region, later)
+    take(newcomer, A.region, later, replace(delta, batches=delta.batches[:1]))
     assert newcomer.heads() == {A: 3}
     take(newcomer, A.region, older, delta)
     assert newcomer.heads() == {A: 4}
@@ -301,29 +332,32 @@ def test_a_floor_that_contradicts_what_is_held_is_not_adopted():
     assert newcomer.chained_heads() == replica.chained_heads()
 
 
-def test_a_batch_that_does_not_follow_the_floor_is_refused_by_name():
+def test_a_batch_that_does_not_follow_a_floor_without_a_batch_is_refused_by_name():
+    """As nodes of an earlier version have them."""
     replica = pruned("over 1", "over 2")
+    bare = replace(replica.checkpoint(), floors={A: Floor(replica.checkpoint().floors[A].head)})
+    bare = replace(bare, signature=signer(A).sign(Identities(b"k" * 32).checkpoint_content(bare)))
     newcomer = node(B)
-    take(newcomer, A.region, replica.checkpoint())
+    take(newcomer, A.region, bare)
     stray = signed(Batch(A, 3, (b"stray",), NOW), previous=b"x" * 32)
     assert newcomer.receive(A.region, Delta(0, (stray,)), LATER).refused == (("other_history", A),)
     straddling = signed(Batch(A, 2, (b"one", b"two"), NOW), previous=b"x" * 32)
     another = node(B)
-    take(another, A.region, replica.checkpoint())
+    take(another, A.region, bare)
     assert another.receive(A.region, Delta(0, (straddling,)), LATER).refused == (("other_history", A),)
     assert held(newcomer) == []
 
 
 def test_what_was_pruned_does_not_come_back_when_it_is_sent_again():
     replica = node(A)
-    write(replica, "over 1")
+    write(replica, "over 1", "over 2")
     batch = next(replica.seen())
     replica.prune(LATER)
     ready = replica.receive(B.region, Delta(0, (batch,)), LATER)
     assert not ready.stores
     assert not ready.applied
     assert not ready.refused
-    assert held(replica) == []
+    assert held(replica) == ["over 2"]
 
 
 def test_a_peer_that_is_below_the_floor_is_not_taken_for_another_history():

@@ -39,8 +39,8 @@ async def test_what_has_ended_leaves_the_journal_and_a_restart_knows_where_the_l
     async with replicator(tmp_path) as (running, view, journal, clock):
         for revocation in (*ENDED, KEY, ENDED[0]):
             await running.revoke(revocation)
-        assert await one_round(running, view, journal, clock) == 6
-        assert [first for _, first, _ in await journal.rows()] == [6]
+        assert await one_round(running, view, journal, clock) == 5
+        assert [first for _, first, _ in await journal.rows()] == [6, 7]  # the last one is the proof of this history
         assert (await running.revoke(KEY)).sequence == 8
         heads, floors = view.replica.chained_heads(), view.replica.checkpoint().floors
     async with replicator(tmp_path) as (running, view, _, _):
@@ -105,11 +105,12 @@ async def test_a_node_prunes_by_itself(tmp_path, monkeypatch):
     monkeypatch.setattr(replication, "PRUNING", replication.Pruning(lambda entry: 0.0, 0.0))
     async with replicator(tmp_path) as (running, _, journal, _):
         await running.revoke(KEY)
+        await running.revoke(KEY)
         for _ in range(1_000):
-            if not await journal.rows():
+            if len(await journal.rows()) == 1:
                 break
             await asyncio.sleep(0.01)
-        assert await journal.rows() == []
+        assert [first for _, first, _ in await journal.rows()] == [2]
         assert await journal.checkpoint() is not None
 
 
@@ -142,6 +143,7 @@ async def test_a_journal_of_format_2_is_taken_over_and_loses_nothing(tmp_path):
         assert view.replica.chained_heads() == heads
         assert revoked(view)
         await running.revoke(ENDED[0])
+        await running.revoke(ENDED[1])
         assert await one_round(running, view, journal, clock) == 1
 
 

@@ -162,6 +162,8 @@ class Hearing(Knowledge):
             elif taken == "stopped":
                 self.refused["stopped"] += 1
         adopted = self._adopt((batch.origin for batch in new), now)
+        # What is in doubt came as a proof: who sends that holds one of the two, and not which.
+        believed = [batch for batch in believed if self._log(batch.origin).certain(batch.last) == batch.last]
         self._learn(peer, heads_of(believed))
         self._repair.answered(peer, delta.part, now)
         if new:

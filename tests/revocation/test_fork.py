@@ -102,6 +102,16 @@ def test_a_stopped_log_counts_as_no_copy():
     assert not a.overtaken
 
 
+def test_a_proof_counts_as_no_copy_of_what_it_holds_against_the_thiefs_word():
+    nodes, (_first,) = three_with(b"one")
+    second, push = write(nodes[A], b"two")
+    take(nodes[B], C, Delta(0, (forged(second),)))
+    take(nodes[B], A, push.send[0][1])
+    proof = Delta(0, (nodes[B].forks()[0].held, nodes[B].forks()[0].other), "last")
+    assert take(nodes[A], B, proof)[0].forks
+    assert (nodes[A].copies(1), nodes[A].copies(2)) == (1, 1)
+
+
 def test_a_proof_of_neighbours_that_do_not_follow_each_other_stops_everybody():
     nodes, (first,) = three_with(b"one")
     stray = signed(Batch(origin(A), 2, (b"x",), NOW), bytes(32))

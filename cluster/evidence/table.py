@@ -6,12 +6,13 @@
 | histories | `python -m cluster.nemesis --json`, for each engine |
 | convergence | `python -m cluster experiment run revocation-convergence-tail`, for each engine |
 
-A result that is not valid, or in which something that must never happen did, is refused: it is no evidence of what the
-tables say. A time that was longer than required is told below them.
+A result that is not valid, in which something that must never happen did, or that is of no commit, so that nobody can
+repeat it, is refused: it is no evidence of what the tables say. A time that was longer than required is told below.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from textwrap import fill
@@ -38,6 +39,7 @@ HISTORIES = (
     *COUNTED,
 )
 EXPERIMENT = "revocation-convergence-tail"
+COMMIT = re.compile("[0-9a-f]{40}")
 NEVER = "at most 0"
 """The requirement of what must not happen even once; others are times."""
 SAMPLES_NEEDED = {"p50_ms": 1, "p99_ms": 1_000, "p999_ms": 20_000}
@@ -69,6 +71,7 @@ def convergence(found: Record, engine: str) -> dict[str, Any]:
     missed = [check for check in found["checks"] if not check["holds"]]
     if not found.get("valid") or any(check["required"] == NEVER or check["measured"] is None for check in missed):
         raise EvidenceError(f"convergence of {engine}: {found.get('answer')} Run it again, on a quiet machine")
+    _of_a_commit(found, f"convergence of {engine}")
     conditions = {
         row["condition"]: {
             "samples": row["revocations"], **{name: row[name] for name in ("p50_ms", "p99_ms", "p999_ms")}
@@ -97,7 +100,13 @@ def _rows(found: Record, name: str, engine: str) -> list[dict[str, Any]]:
 def _kept(found: Record, members: Iterable[str], what: str) -> dict[str, Any]:
     if missing := [member for member in members if member not in found]:
         raise EvidenceError(f"{what}: {', '.join(missing)} is missing: was it made by the command of this version?")
+    _of_a_commit(found, what)
     return {member: found[member] for member in members}
+
+
+def _of_a_commit(found: Record, what: str) -> None:
+    if not COMMIT.fullmatch(found["commit"]):
+        raise EvidenceError(f"{what}: made of {found['commit']}, which is no commit: commit, and run it again")
 
 
 def into(readme: str, table: str) -> str:

@@ -17,8 +17,9 @@ from cluster.evidence import __main__ as command
 from cluster.evidence import table
 from tests.running import ROOT
 
+COMMIT = "c0ffee" + "0" * 34
 SIMULATION: dict[str, Any] = {
-    "seed": 7, "commit": "c", "minutes": 1.0, "worlds": 312, "virtual_hours": 2.6,
+    "seed": 7, "commit": COMMIT, "minutes": 1.0, "worlds": 312, "virtual_hours": 2.6,
     "faults": {"crash": 1230, "cut_one_way": 88}, "acknowledged": 12001, "verifications": 40000, "denied": 9000,
     "lost": 0, "resurrected": 0, "false_denials": 0, "broken": [],
     "convergence": [
@@ -31,12 +32,12 @@ SIMULATION: dict[str, Any] = {
     ],
 }  # fmt: skip
 HISTORIES: dict[str, Any] = {
-    "seed": 1, "commit": "c", "histories": 10, "seconds": 360.0, "faults": {"kill": 4, "full disk": 2},
+    "seed": 1, "commit": COMMIT, "histories": 10, "seconds": 360.0, "faults": {"kill": 4, "full disk": 2},
     "operations": {"verify": {"ok": 9000, "info": 3}, "use": {"ok": 500}}, "acknowledged": 1234, "copies": {"2": 1234},
     "lost": 0, "unsafe": 0, "resurrected": 0, "false_denials": 0, "broken": [], "aborted": None,
 }  # fmt: skip
 EXPERIMENT: dict[str, Any] = {
-    "valid": True, "commit": "c", "answer": "All 2 checks held.", "checks": [{"holds": True}, {"holds": True}],
+    "valid": True, "commit": COMMIT, "answer": "All 2 checks held.", "checks": [{"holds": True}, {"holds": True}],
     "topology": {"regions": ["a", "b", "c"]}, "parameters": {"seeds": 3},
     "series": [
         {
@@ -125,6 +126,9 @@ def test_the_table_is_well_formed():
         (lambda found: table.histories(found, "http"), HISTORIES, {"broken": [{"invariant": 1}]}, "invariant"),
         (lambda found: table.histories(found, "http"), HISTORIES, {"aborted": "did not start"}, "did not start"),
         (lambda found: table.convergence(found, "http"), EXPERIMENT, {"valid": False}, "Run it again"),
+        (table.simulation, SIMULATION, {"commit": f"{COMMIT}-dirty"}, "which is no commit"),
+        (lambda found: table.histories(found, "http"), HISTORIES, {"commit": f"{COMMIT}-dirty"}, "which is no commit"),
+        (lambda found: table.convergence(found, "http"), EXPERIMENT, {"commit": "unknown"}, "which is no commit"),
         (lambda found: table.convergence(found, "http"), EXPERIMENT, {"checks": [LOST]}, "Run it again"),
         (lambda found: table.convergence(found, "http"), EXPERIMENT, {"checks": [UNKNOWN]}, "Run it again"),
         (

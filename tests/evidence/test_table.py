@@ -71,6 +71,8 @@ def test_the_readme_has_what_the_committed_data_says():
 
 def test_the_committed_data_is_evidence():
     data = json.loads(command.DATA.read_text())
+    for one in (data["simulation"], *data["histories"].values(), *data["convergence"].values()):
+        assert table.COMMIT.fullmatch(one["commit"])
     for one in (data["simulation"], *data["histories"].values()):
         assert (one["lost"], one["resurrected"], one["false_denials"]) == (0, 0, 0)
         assert sum(one["faults"].values()) > 0

@@ -86,7 +86,9 @@ class Node:
             answer = self._query(request, now, wall_now, at_once=True)
             return None if isinstance(answer, Presented) else answer
         route = ROUTES.get((request.method, request.path)) or _issuer_route(request, self.view)
-        return self._json(route, request, now) if route else json_api.not_served(request) or _unknown(request.path)
+        if route is None:
+            return json_api.not_served(request, SERVED) or _unknown(request.path)
+        return self._json(route, request, now)
 
     def decide_code(self, request: Request, now: float, wall_now: float) -> Presented | Response:
         """What is to be stored of the MFA code in a request, or its answer if nothing is (spec 3.2.9)."""
@@ -264,6 +266,8 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("GET", "/.well-known/jwks.json"): Node.jwks,
     ("GET", "/.well-known/openid-configuration"): Node.openid_configuration,
 }
+SERVED = (*ROUTES, ("GET", "/v1/revocations"), ("POST", "/v1/revocations"))
+"""With what the server answers itself, because it takes time."""
 TOKEN_REASONS = frozenset({"malformed", "unknown_key", "bad_signature", "not_yet_valid", "expired", "principal_gone"})
 OPERATION_NAMES = {"/v1/verify": "verify"}
 

@@ -62,9 +62,10 @@ class Gateway:
         or an MFA code)."""
         started = perf_counter()
         path, _, query = head.target.partition("?")
-        request = self._request(head, path, query, body)
-        if (request.method, path) in self.routes or self.capacity is not None or self.faulty is not None:
+        method = _method(head, path)
+        if (method, path) in self.routes or self.capacity is not None or self.faulty is not None:
             return None
+        request = self._request(head, method, path, query, body)
         now, wall_now = self._clock.read()
         response = self._node.respond(request, now, wall_now)
         if response is None or response.keys_wanted is not None:
@@ -77,8 +78,9 @@ class Gateway:
         """Answer any request."""
         started = perf_counter()
         path, _, query = head.target.partition("?")
-        request = self._request(head, path, query, body)
-        route = self.routes.get((request.method, path))
+        method = _method(head, path)
+        route = self.routes.get((method, path))
+        request = self._request(head, method, path, query, body)
         work = route(request) if route else self._in_turn(request)
         response = await (work if self.faulty is None else self.faulty.around(request, work))
         wall_now = self._clock.wall()
@@ -114,9 +116,7 @@ class Gateway:
         request.waited_for_keys = True
         return self._node.respond(request, *self._clock.read()) or await self._present(request)
 
-    def _request(self, head: Head, path: str, query: str, body: bytes) -> Request:
-        """HEAD is a GET whose answer has no body (RFC 9110 section 9.3.2), but in the Query API a GET could act."""
-        method = "GET" if head.method == "HEAD" and path != "/" else head.method
+    def _request(self, head: Head, method: str, path: str, query: str, body: bytes) -> Request:
         return Request(method, path, query, head.headers, body, request_id(), head.remote, self._secure)
 
     def _answer(self, told: Head, request: Request, response: Response, wall_now: float) -> bytes:
@@ -178,6 +178,11 @@ class Gateway:
                 event,
             )
             self._log.emit(wall_now, answered)
+
+
+def _method(head: Head, path: str) -> str:
+    """HEAD is a GET whose answer has no body (RFC 9110 section 9.3.2), but in the Query API a GET could act."""
+    return "GET" if head.method == "HEAD" and path != "/" else head.method
 
 
 UNLOGGED = frozenset({"healthz", "readyz", "metrics", "peer_messages"})

@@ -16,13 +16,6 @@ from stsd.errors import InvalidParameterValue, MalformedInput, StsError, Validat
 from stsd.wire.messages import Request, Response
 
 CONTENT_TYPE = "application/json"
-METHODS: Mapping[str, str] = {
-    "/v1/verify": "POST",
-    "/v1/revocations": "GET, POST",
-    "/.well-known/jwks.json": "GET",
-    "/.well-known/openid-configuration": "GET",
-}
-"""What the paths of ours take, as `Allow` says it (RFC 9110 section 10.2.1)."""
 
 
 def parse(body: bytes, members: Collection[str], later: Collection[str] = ()) -> dict[str, Any]:
@@ -74,15 +67,16 @@ def error(failure: StsError, request_id: str, operation: str) -> Response:
     return _refusal(failure.status, failure.code, failure.message or failure.code, request_id, operation, headers)
 
 
-def not_served(request: Request) -> Response | None:
-    """The refusal of a method that a path of ours does not take, or of a path below /v1/; None for any other path."""
-    allowed = METHODS.get(request.path)
-    if allowed is not None:
+def not_served(request: Request, served: Collection[tuple[str, str]]) -> Response | None:
+    """The refusal of a method that a path of ours does not take, or of a path below /v1/; None for any other path.
+    `served` are the methods and paths that there are."""
+    allowed = ", ".join(method for method, path in served if path == request.path)
+    if allowed:
         message = f"{request.path} takes {allowed}"
         return _refusal(405, "MethodNotAllowed", message, request.id, "unknown", (("Allow", allowed),))
     if request.path.startswith("/v1/"):
-        served = ", ".join(path for path in METHODS if path.startswith("/v1/"))
-        return _refusal(404, "NotFound", f"Served here: {served}", request.id, "unknown")
+        known = ", ".join(dict.fromkeys(path for _, path in served if path.startswith("/v1/")))
+        return _refusal(404, "NotFound", f"Served here: {known}", request.id, "unknown")
     return None
 
 

@@ -169,26 +169,25 @@ async def test_where_there_are_no_keys_at_all_one_may_ask_sooner(fetches):
     await asked
 
 
-async def test_so_many_wait_and_the_others_do_not(fetches, monkeypatch):
-    monkeypatch.setattr(provider_keys, "MAX_WAITING", 1)
+async def only_one_waits(fetches):
     first = asyncio.create_task(fetches.keeper.refresh(fetches.provider))
     await settle()
     await fetches.keeper.refresh(fetches.provider)
     assert not first.done()
     await fetches.answer()
     assert first.done()
+
+
+async def test_so_many_wait_and_the_others_do_not(fetches, monkeypatch):
+    monkeypatch.setattr(provider_keys, "MAX_WAITING", 1)
+    await only_one_waits(fetches)
 
 
 async def test_fewer_wait_for_one_that_failed(fetches, monkeypatch):
     monkeypatch.setattr(provider_keys, "MAX_PATIENT", 1)
     await fetches.fail()
     await fetches.advance(provider_keys.EMPTY_FLOOR_S)
-    first = asyncio.create_task(fetches.keeper.refresh(fetches.provider))
-    await settle()
-    await fetches.keeper.refresh(fetches.provider)
-    assert not first.done()
-    await fetches.answer()
-    assert first.done()
+    await only_one_waits(fetches)
 
 
 async def test_a_wait_ends_before_the_fetch_does(fetches, monkeypatch):

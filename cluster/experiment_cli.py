@@ -113,18 +113,24 @@ def compare_results(a: Path, b: Path, as_json: bool) -> int:
 
 
 @experiment.command("publish")
-@click.argument("results", metavar="DIR", type=click.Path(exists=True, path_type=Path))
+@click.argument("results", metavar="[DIR]", required=False, type=click.Path(exists=True, path_type=Path))
 @click.option("--docs", type=click.Path(file_okay=False, path_type=Path), default=Path("docs"), show_default=True,
-              help="Where results.md and its pictures go.")  # fmt: skip
-def publish_results(results: Path, docs: Path) -> None:
-    """Write the page of results, docs/results.md, with one picture for each experiment.
+              help="Where results.md, its pictures in results/, and data/results.json are.")  # fmt: skip
+@click.option("--only", is_flag=True, help="DIR's results alone: lines of other experiments are dropped.")
+def publish_results(results: Path | None, docs: Path, only: bool) -> None:
+    """Renew the page of results, docs/results.md, with one picture for each experiment.
+
+    Experiments that have a result in DIR get a new line. Those of others stay as they were published before: what the
+    page says of each is kept in docs/data/results.json. Without DIR the page is made again of that file.
 
     Example: python -m cluster experiment publish out/
     """
+    if only and results is None:
+        raise click.UsageError("--only: of what? Give DIR")
     from cluster import experiment_console
     from cluster.report import console
 
-    console.publish(results, docs, experiment_console.numbers())
+    console.publish(results, docs, experiment_console.numbers(), only=only)
 
 
 @experiment.command("calibrate")

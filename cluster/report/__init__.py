@@ -2,7 +2,9 @@
 
 ```
 result.json ─▶ record ─▶ plots (latency, course, quantiles) ─▶ drawing ─▶ page ◀─ sections ◀─ words
-                   └──▶ comparison ─▶ a table in the terminal            └────▶ results_page ─▶ docs/results.md
+                   ├──▶ comparison ─▶ a table in the terminal            └────▶ docs/results/*.svg
+                   └──▶ published ◀─▶ docs/data/results.json
+                            └──▶ results_page ─▶ docs/results.md
 ```
 
 Only `folder` and `console` read and write files. matplotlib is imported by `drawing` and what it draws with, when

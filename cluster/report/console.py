@@ -14,14 +14,17 @@ from rich.table import Table
 from rich.text import Text
 
 from cluster.errors import ClusterError, Refused
-from cluster.files import write_whole
-from cluster.report import comparison, folder, results_page
+from cluster.files import read_text, write_whole
+from cluster.report import comparison, folder, published, results_page
 from cluster.report.comparison import Comparison, Pair
-from cluster.report.record import Record
+from cluster.report.published import Line
+from cluster.report.record import Record, RecordError
 from cluster.report.words import cell
 
 PLAIN_WIDTH = 120
-PICTURES = "results"
+PAGE = "results.md"
+LINES = Path("data", "results.json")
+"""What the page is made of, beside it."""
 
 
 def write(out: Path, drawn: Sequence[str], numbers: Mapping[str, str]) -> None:
@@ -57,28 +60,60 @@ def compare(a: Path, b: Path, numbers: Mapping[str, str], *, as_json: bool) -> i
     return 1 if any(one.worse for one in found) else 0
 
 
-def publish(where: Path, docs: Path, numbers: Mapping[str, str]) -> None:
-    """`experiment publish`: the page of results and its pictures, whole. Raises ClusterError."""
-    from cluster.report import drawing, gallery
-
-    records = _all(where, numbers)
-    pictures, paths = {}, {}
-    for record in records:
-        plots = gallery.plots(record)
-        if plots:
-            paths[f"{record.name}.svg"] = drawing.picture(plots[0]).encode()
-            alt = f"{plots[0].title}. {' '.join(panel.alt for panel in plots[0].panels)}"
-            pictures[record.name] = (f"{PICTURES}/{record.name}.svg", alt)
+def publish(where: Path | None, docs: Path, numbers: Mapping[str, str], *, only: bool = False) -> None:
+    """`experiment publish`: the page of results and its pictures. Lines of experiments without a result here are kept
+    as they were published, unless it shall be `only` those. Raises ClusterError, before anything is changed."""
+    kept = [] if only else _published(docs, numbers)
+    new, drawn = _drawn(_all(where, numbers)) if where else ([], {})
+    lines = published.renewed(kept, new)
+    if not lines:
+        raise ClusterError(
+            f"{docs / LINES}: nothing is published there: give a folder that `experiment run` has filled"
+        )
+    shown = {docs / results_page.picture(one.name): one.name for one in lines if one.picture is not None}
+    missing = [path for path, name in shown.items() if name not in drawn and not path.is_file()]
+    if missing:
+        raise ClusterError(*(f"{path}: is not there: take it from the repository again" for path in missing))
     try:
-        (docs / PICTURES).mkdir(parents=True, exist_ok=True)
-        for stale in (docs / PICTURES).glob("*.svg"):
+        _write(docs, lines, drawn, numbers)
+        for stale in set((docs / results_page.PICTURES).glob("*.svg")) - shown.keys():
             stale.unlink()
-        for name, content in paths.items():
-            _public(docs / PICTURES / name, content)
-        _public(docs / "results.md", results_page.markdown(records, pictures, numbers).encode())
     except OSError as error:
         raise ClusterError(f"--docs {docs}: cannot be written: {error.strerror}") from error
-    click.echo(docs / "results.md")
+    click.echo(docs / PAGE)
+
+
+def _published(docs: Path, numbers: Mapping[str, str]) -> list[Line]:
+    """The lines that the page has. Raises ClusterError."""
+    path = docs / LINES
+    try:
+        return published.parse(read_text(path, "published results"), numbers) if path.exists() else []
+    except RecordError as error:
+        raise ClusterError(f"{path}: {error}") from error
+
+
+def _drawn(records: Iterable[Record]) -> tuple[list[Line], dict[str, bytes]]:
+    """The line of each result, and the picture of each that has one."""
+    from cluster.report import drawing, gallery
+
+    lines, pictures = [], {}
+    for record in records:
+        alt = None
+        if plots := gallery.plots(record):
+            pictures[record.name] = drawing.picture(plots[0]).encode()
+            alt = f"{plots[0].title}. {' '.join(panel.alt for panel in plots[0].panels)}"
+        lines.append(published.line(record, alt))
+    return lines, pictures
+
+
+def _write(docs: Path, lines: Sequence[Line], pictures: Mapping[str, bytes], numbers: Mapping[str, str]) -> None:
+    """Pictures first: the page never shows one that is not there."""
+    (docs / results_page.PICTURES).mkdir(parents=True, exist_ok=True)
+    (docs / LINES).parent.mkdir(exist_ok=True)
+    for name, content in pictures.items():
+        _public(docs / results_page.picture(name), content)
+    _public(docs / LINES, published.encoded(lines))
+    _public(docs / PAGE, results_page.markdown(lines, numbers).encode())
 
 
 def _public(path: Path, content: bytes) -> None:

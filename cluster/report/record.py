@@ -76,7 +76,7 @@ _PARAMETERS = {
         "revocations": _REVOKING,
     },
 }
-_MEMBERS: Mapping[str, Any] = {
+MEMBERS: Mapping[str, Any] = {
     "name": {"type": "string", "pattern": r"^[a-z0-9]+(-[a-z0-9]+)*\Z"},
     "question": _TEXT,
     "answer": _TEXT,
@@ -89,7 +89,7 @@ _MEMBERS: Mapping[str, Any] = {
     "checks": {"type": "array", "items": _CHECK},
     "series": {"type": "array", "items": _TABLE},
 }
-_SCHEMA = Draft202012Validator({"type": "object", "required": [*_MEMBERS], "properties": _MEMBERS})
+_SCHEMA = Draft202012Validator({"type": "object", "required": [*MEMBERS], "properties": MEMBERS})
 _KINDS: Sequence[tuple[re.Pattern[str], tuple[type, ...], str]] = [
     (re.compile("policy|location|endpoint|region|condition|action"), (str,), "text"),
     (re.compile("seed|second|ok|lost|requests|began_at_s"), (int, float), "a number"),
@@ -183,7 +183,7 @@ def parse(text: str, numbers: Mapping[str, str]) -> Record:
         reason = wrong.message if len(wrong.message) < 120 else f"it does not fit {wrong.validator}"
         raise RecordError(f"{wrong.json_path}: {reason}: it is no result of an experiment, or a damaged one")
     tables = tuple(_table(table) for table in found["series"])
-    members = {name: found[name] for name in _MEMBERS if name not in ("checks", "series")}
+    members = {name: found[name] for name in MEMBERS if name not in ("checks", "series")}
     checks = tuple(Judged(c["name"], c["holds"], c["measured"], c["required"]) for c in found["checks"])
     return Record(number=numbers.get(found["name"], ""), checks=checks, tables=tables, **members)
 
@@ -215,4 +215,9 @@ def _check_column(table: Table, at: int, column: str) -> None:
 
 def ordered(records: Sequence[Record]) -> list[Record]:
     """By number, unknown ones last."""
-    return sorted(records, key=lambda one: (int(one.number[1:]) if one.number else 1_000, one.name))
+    return sorted(records, key=lambda one: rank(one.number, one.name))
+
+
+def rank(number: str, name: str) -> tuple[int, str]:
+    """Where an experiment comes among others."""
+    return int(number[1:]) if number else 1_000, name

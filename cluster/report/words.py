@@ -41,11 +41,11 @@ AMOUNTS: Mapping[str, str] = {
 }
 """The member of which nothing ends a fault."""
 NEUTRAL = {"ms": 0, "share": 0, "every_s": 0, "per_s": 0, "offset_s": 0, "times": 1, "status": 503}
-OTHER_COMMANDS: Mapping[str, str] = {
-    "many-regions": "python -m cluster sim --regions {regions} --nodes {nodes} --seed {seed} --out {out}",
-    "calibration": "python -m cluster experiment calibrate {out} --out {out}",
+OTHER_COMMANDS: Mapping[str, tuple[str, str]] = {
+    "many-regions": ("python -m cluster sim", "--regions {regions} --nodes {nodes} --seed {seed}"),
+    "calibration": ("python -m cluster experiment calibrate {out}", ""),
 }
-"""What makes results that are not of an experiment's file."""
+"""What makes results that are not of an experiment's file, and with which options."""
 TOLD = {
     *("form", "backbone", "policies", "seeds", "variants", "load", "faults", "revocations", "cutoffs"),
     *("quick_checks", "quick_leaves_out", "simulated", "not_judged"),
@@ -222,10 +222,14 @@ def _shown(value: Any) -> str:
 
 def command(record: Record, out: str = "out/") -> str:
     """What repeats the experiment; a newcomer can paste it."""
-    if record.name in OTHER_COMMANDS:
-        regions, nodes = len(record.topology.get("regions") or ()), record.parameters.get("nodes_per_region")
-        return OTHER_COMMANDS[record.name].format(regions=regions, nodes=nodes, seed=record.seed, out=out)
-    return run_command([record.name], options(record), out)
+    return command_with(record.name, options(record), out)
+
+
+def command_with(name: str, given: Iterable[str], out: str = "out/") -> str:
+    """What makes one result again, with the options that it was made with."""
+    if name in OTHER_COMMANDS:
+        return " ".join([OTHER_COMMANDS[name][0].format(out=out), *given, "--out", out])
+    return run_command([name], given, out)
 
 
 def run_command(names: Iterable[str], given: Iterable[str], out: str = "out/") -> str:
@@ -235,6 +239,9 @@ def run_command(names: Iterable[str], given: Iterable[str], out: str = "out/") -
 
 def options(record: Record) -> tuple[str, ...]:
     """The options that the experiment was run with."""
+    if record.name in OTHER_COMMANDS:
+        regions, nodes = len(record.topology.get("regions") or ()), record.parameters.get("nodes_per_region")
+        return tuple(OTHER_COMMANDS[record.name][1].format(regions=regions, nodes=nodes, seed=record.seed).split())
     words = ["--quick"] if record.quick else []
     words += ["--seed", str(record.seed)]
     backbone = record.parameters.get("backbone", "http")

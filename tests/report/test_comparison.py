@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from cluster.__main__ import cluster
 from cluster.errors import ClusterError, Refused
-from cluster.report import console, results_page
+from cluster.report import console, published, results_page
 from cluster.report.comparison import compared
 from tests.report import results
 
@@ -63,7 +63,7 @@ def test_the_exit_code_says_whether_something_is_worse(tmp_path, b, code):
 def test_nothing_of_a_result_is_markdown_on_the_page_of_results():
     name, hostile = "home-region-dies", "`x`\n```\n<script>"
     record = results.record(commit=hostile, answer=hostile, question=hostile, parameters={"backbone": hostile})
-    page = results_page.markdown([record], {name: (f"results/{name}.svg", hostile)}, {})
+    page = results_page.markdown([published.line(record, hostile)], {})
     assert page.count("\n```") == 4
     assert [line for line in page.splitlines() if "<script>" in line.replace("\\<", "")] == [
         f"python -m cluster experiment run {name} --seed 1 --backbone '`x` ``` <script>' --out out/"
@@ -72,13 +72,13 @@ def test_nothing_of_a_result_is_markdown_on_the_page_of_results():
 
 
 def test_a_page_of_all_experiments_says_nothing_of_others():
-    page = results_page.markdown([results.record()], {}, {"home-region-dies": "E2"})
+    page = results_page.markdown([published.line(results.record(), None)], {"home-region-dies": "E2"})
     assert "One experiment on one machine" in page
     assert "Not shown" not in page
     assert "experiment run all --quick --seed 1 --out out/" in page
     assert "Processes are real" in page
     virtual = results.record(parameters={"form": "quick", "simulated": True})
-    page = results_page.markdown([virtual], {}, {"home-region-dies": "E2"})
+    page = results_page.markdown([published.line(virtual, None)], {"home-region-dies": "E2"})
     assert "All in virtual time" in page
     assert "experiment run all --quick --seed 1 --simulate --out out/" in page
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from cluster.report import results_page
+from cluster.report import published, results_page
 from tests.report import results
 
 LEFT_OUT = "Quick form: it leaves out two more seeds, a black-out of 23 seconds, and an HAProxy that observes answers"
@@ -16,7 +16,8 @@ def full(name: str = "home-region-dies", **parameters: Any) -> Any:
 
 
 def page(*records: Any, numbers: dict[str, str] | None = None) -> str:
-    return results_page.markdown(records, {}, {one.name: one.number for one in records} if numbers is None else numbers)
+    lines = [published.line(one, None) for one in records]
+    return results_page.markdown(lines, {one.name: one.number for one in records} if numbers is None else numbers)
 
 
 def at_once(text: str) -> list[str]:
@@ -75,6 +76,11 @@ def test_seed_backbone_and_virtual_time_are_in_the_command_for_all():
     assert at_once(page(one))[0] == (
         "python -m cluster experiment run all --seed 7 --backbone nats --simulate --out out/"
     )
+
+
+def test_an_option_of_several_lines_leaves_the_commands_what_they_are():
+    text = page(full(backbone="x\n```\ny"))
+    assert at_once(text)[0] == "python -m cluster experiment run all --seed 1 --backbone 'x ``` y' --out out/"
 
 
 def test_what_another_command_makes_comes_after_the_experiments():

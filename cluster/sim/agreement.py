@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cluster.sim.client import Request
 from cluster.sim.judging import Judging
-from stsd.revocation.messages import Head, Origin
+from stsd.revocation.messages import UNKNOWN, Head, Origin
 from stsd.revocation.replica import DIGEST_INTERVAL_S
 
 if TYPE_CHECKING:
@@ -64,18 +64,18 @@ class Agreement(Judging):
 
     def _agree(self, origin: Origin, places: Sequence[Head]) -> None:
         """These are one place in one history, as far as the chain hash is known."""
-        one = len({place.sequence for place in places}) == 1 and len({place.chain for place in places} - {b""}) <= 1
+        one = (
+            len({place.sequence for place in places}) == 1
+            and len({place.chain for place in places} - {b"", UNKNOWN}) <= 1
+        )
         self._require(one, 3, "all", lambda: f"heads of {origin} differ: {places}")
 
     def _believed_heads(self, node: Machine) -> dict[Origin, Head]:
-        """Where a log was pruned beyond its author's limit it ends there; what counts is the limit, of which the chain
-        hash is gone."""
+        """Of a forked log, what all must agree on; what else of it they hold is theirs."""
         assert node.process is not None
         believed = {}
         forked = {fork.origin for fork in node.process.replica.forks()}
         for origin, head in node.process.replica.chained_heads().items():
-            limit = self._limit(node, origin)
-            if origin in forked:
-                limit = min(limit, self._certain(origin, head.sequence))
-            believed[origin] = head if head.sequence <= limit else Head(int(limit), b"")
+            certain = self._certain(origin, head.sequence) if origin in forked else head.sequence
+            believed[origin] = head if head.sequence <= certain else Head(certain, b"")
         return believed

@@ -4,12 +4,10 @@
    node takes its disk away like a loss: what it alone had is gone, since the operator said that nobody believes it any
    more. What another node has of its log at that moment, or gave a receipt for, is not. What leaves a disk is over, or
    stays on it in other words.
-2. Prefix: a head is never ahead of what its node has on disk without a gap. Of a node that left this counts up to its
-   limit: a log that was pruned beyond that cannot end before its floor, and what is not over is said anew elsewhere.
+2. Prefix: a head is never ahead of what its node has on disk without a gap, nor of what its author is believed.
 3. Convergence: soon after the last fault all nodes hold the same, and know the same peer set. A change of that is a
    fault which ends when the last node has heard of it, in SETTLES_WITHIN_S; the theft of a key is one which ends when a
-   node first has the proof that the log is forked. Who was removed, and reaches a member, knows it. Of a node that
-   left, logs count up to its limit (2).
+   node first has the proof that the log is forked. Who was removed, and reaches a member, knows it.
 4. Safety: what was acknowledged is refused at its node at once; at any node that is fresh enough for its token.
    Enforcement does not wait for a gap to close.
 5. Honesty: a node that reports staleness s has applied all that was acknowledged more than s and the skew ago. One that
@@ -221,7 +219,6 @@ class Invariants(Agreement):
         for sequence in range(checked + 1, self._certain(origin, head) + 1):
             entry = self.contents.get((origin, sequence))
             held = entry is not None and (entry in node.disk.entries or self._over(node, entry))
-            held = held or sequence > self._limit(node, origin)
             self._require(held, 2, node.name, lambda: f"head {head} of {origin} without an earlier entry")
         self._checked_heads[(node.name, started_at, origin)] = head
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from math import inf
 
 from stsd.revocation.bounds import Bounds
 from stsd.revocation.identity import Identities, Signer, chain_of
@@ -219,7 +220,8 @@ class Hearing(Knowledge):
         """The logs that can go on from a claimed floor now. Our own cannot: who forgot it begins a new one (rule 8)."""
         adopted = {}
         for log in map(self._log, dict.fromkeys(origins)):
-            if log.origin != self.origin and log.adopt():
+            limit = self.identities.limit(log.origin)
+            if log.origin != self.origin and log.adopt(inf if limit is None else limit):
                 adopted[log.origin] = log.floor.sequence
                 self._freshness.advance(log)
         if adopted:
@@ -229,7 +231,7 @@ class Hearing(Knowledge):
     def _renew_checkpoint(self, now: float, before: Checkpoint | None) -> Checkpoint | None:
         """Say anew where our logs begin, later than before whatever the clock says."""
         found = floors(self._logs)
-        if found:
+        if found or before is not None:
             made_at = max(float(now), before.made_at + 0.001 if before else 0.0)
             unsigned = Checkpoint(self.epoch, self.origin, made_at, found)
             signature = self._signer.sign(self.identities.checkpoint_content(unsigned))

@@ -8,6 +8,7 @@ on the log takes nothing more but what it lacks from before the fork's place; wh
 
 A log begins after its *floor*: what was over is gone from there down, and the chain goes on from the floor's hash. A
 log that lacks what nobody has any more goes on from the floor that a peer *claims*, once it holds what that peer keeps.
+A floor that is beyond what the origin is believed counts up to there, where its chain hash may be unknown.
 The batch that ends at the floor is kept, over or not, so that another history can be proven to be one.
 """
 
@@ -20,7 +21,7 @@ from math import inf
 from typing import Literal
 
 from stsd.revocation.claims import Claims
-from stsd.revocation.messages import FORKED, Batch, Floor, Fork, Head, Origin
+from stsd.revocation.messages import FORKED, UNKNOWN, Batch, Floor, Fork, Head, Origin
 
 Taken = Literal["new", "known", "pruned", "fork", "stopped", "other_history"]
 
@@ -77,12 +78,18 @@ class Log:
         return self._batches.get(batch.first) == batch
 
     def cut(self, limit: int) -> tuple[Batch, ...]:
-        """Take back all batches that end above `limit` or are in doubt, and return them. What was pruned there stays
-        so. What is not believed proves no fork."""
+        """Take back all batches that end above `limit` or are in doubt, and return them. A log that was pruned beyond
+        has its floor there: what is kept elsewhere, in other words, is not over. What is not believed proves no fork.
+        """
         if self.fork is not None and max(self.fork.held.last, self.fork.other.last) > limit:
             self.fork = None
-        limit = self.certain(limit)
-        return self.take_back(tuple(batch for batch in self.seen() if batch.last > limit))
+        certain = self.certain(limit)
+        beyond = self.take_back(tuple(batch for batch in self.seen() if batch.last > certain))
+        if self.floor.sequence > certain:
+            self.applied, self.head = certain, min(self.head, certain)
+            self._set_floor(self._place(certain))
+            self._saved_floor = min(self._saved_floor, certain)
+        return beyond
 
     def take_back(self, batches: tuple[Batch, ...]) -> tuple[Batch, ...]:
         """Hold these no more, which ascend, and return them: the log ends before the first of them."""
@@ -122,7 +129,7 @@ class Log:
     def differs(self, head: Head) -> bool:
         """Whether a head says that its teller holds another history than this one. Only batches prove it."""
         known = max(1, self.floor.sequence) <= head.sequence <= self.applied
-        return known and self._chains.get(head.sequence) != head.chain
+        return known and not _is_one(self._chains.get(head.sequence), head.chain)
 
     def saved(self, batch: Batch) -> None:
         """The disk has this batch."""
@@ -211,11 +218,14 @@ class Log:
         """A node says that nothing is left below a floor but what it keeps."""
         self._claims.note(maker, made_at, floor, self.applied)
 
-    def adopt(self) -> bool:
-        """Go on from a claimed floor if all is held that is kept below it. It counts for the head when it is saved."""
-        floors = self._claims.complete(self._batches, self.applied, self._certain_floors) if self._claims else []
+    def adopt(self, limit: float = inf) -> bool:
+        """Go on from a claimed floor, as far as its origin is believed, if all is held that is kept below it. It counts
+        for the head when it is saved."""
+        if not self._claims:
+            return False
+        floors = self._claims.complete(self._batches, self.applied, lambda floor: self._certain_floors(floor, limit))
         for floor in filter(lambda floor: self._joins(floor.head), floors):
-            self._set_floor(floor.head)
+            self._set_floor(floor.head if floor.head.chain != UNKNOWN else self._place(floor.head.sequence))
             self.applied = floor.head.sequence
             self._advance()
             self._claims.settle(self.applied)
@@ -233,15 +243,17 @@ class Log:
         """From where to ask for what is lacking."""
         return self._claims.lacks_after(self._batches, self.applied)
 
-    def _certain_floors(self, floor: Floor) -> list[Floor]:
-        """What a claimed floor says of what is in no doubt: of a stopped log, up to where two histories begin, unless
-        that is no news."""
-        end = self.certain(floor.head.sequence)
-        if self.fork is None or end == floor.head.sequence:
+    def _certain_floors(self, floor: Floor, limit: float) -> list[Floor]:
+        """What a claimed floor says of what is believed and in no doubt: of a stopped log, up to where two histories
+        begin, unless that is no news."""
+        end = min(self.certain(floor.head.sequence), int(min(limit, floor.head.sequence)))
+        if end == floor.head.sequence:
             return [floor]
         if end <= self.applied:
             return []
         kept = tuple((first, min(last, end)) for first, last in floor.kept if first <= end)
+        if self.fork is None or end < self.fork.place - 1:
+            return [Floor(Head(end, UNKNOWN), kept)]
         both = (self.fork.held, self.fork.other)
         return [Floor(Head(end, batch.previous), kept) for batch in both if batch.first == end + 1]
 
@@ -249,7 +261,9 @@ class Log:
         """Whether what is held on both sides of a place belongs to the history that has this chain hash there."""
         at = bisect_right(self._firsts, floor.sequence)
         before = self._batches[self._firsts[at - 1]] if at else None
-        if before is not None and before.last >= floor.sequence and (before.last, before.chain) != floor:
+        if before is not None and before.last == floor.sequence and not _is_one(before.chain, floor.chain):
+            return False
+        if before is not None and before.last > floor.sequence:
             return False
         return at == len(self._firsts) or self._follows(self._batches[self._firsts[at]], floor)
 
@@ -257,8 +271,15 @@ class Log:
     def _follows(batch: Batch, floor: Head) -> bool:
         """Whether a batch can be in one history with a place before it."""
         if batch.first == floor.sequence + 1:
-            return batch.previous == floor.chain
+            return _is_one(batch.previous, floor.chain)
         return batch.first > floor.sequence
+
+    def _place(self, sequence: int) -> Head:
+        """A place with its chain hash, as far as what is held tells it."""
+        following = self._batches.get(sequence + 1)
+        if following is not None:
+            return Head(sequence, following.previous)
+        return Head(sequence, self._chains.get(sequence, UNKNOWN) if sequence else self._genesis)
 
     def _set_floor(self, floor: Head) -> None:
         before, self.floor = self.floor, floor
@@ -312,6 +333,11 @@ class Log:
         if before.last >= batch.first or (before.last + 1 == batch.first and before.chain != batch.previous):
             return before
         return None
+
+
+def _is_one(chain: bytes | None, other: bytes | None) -> bool:
+    """Whether two chain hashes of one place may be of one history; None where no batch ends."""
+    return chain == other or UNKNOWN in (chain, other)
 
 
 def _exclude(one: Batch, other: Batch) -> bool:

@@ -80,6 +80,9 @@ class Head(NamedTuple):
 FORKED = b"\xff" * 32
 """In a head that is told, instead of the chain hash: the teller has stopped this log and has the proof. No history has
 this hash, so it differs from everybody's, also for nodes of a version that does not know it."""
+UNKNOWN = bytes(32)
+"""Instead of the chain hash where a log ends that was pruned beyond what its author is believed: the batch that ended
+there is gone. It agrees with every hash."""
 
 Sequences = Mapping[Origin, int]
 Heads = Mapping[Origin, Head]

@@ -174,13 +174,15 @@ class Replica(Hearing):
         self._freshness.regroup(peers, now)
         self._repair.regroup(peers)
         self._check_joined()
-        beyond = tuple(
-            batch
-            for origin, log in self._logs.items()
-            if (limit := self.identities.limit(origin)) is not None and not self._is_ours(origin)
-            for batch in log.cut(limit)
-        )
-        if beyond:
+        beyond: tuple[Batch, ...] = ()
+        for origin, log in self._logs.items():
+            limit, floor = self.identities.limit(origin), log.floor
+            if limit is None or self._is_ours(origin):
+                continue
+            beyond += log.cut(limit)
+            if log.floor != floor:
+                self._unsaved_floors[origin] = log.floor.sequence
+        if self._unsaved_floors or beyond:
             self._renew_checkpoint(now, self._checkpoint)
         return beyond
 

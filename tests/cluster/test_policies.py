@@ -53,7 +53,8 @@ async def test_a_route_that_a_client_sends_ends_at_the_router(start):
 
 async def test_a_policy_counts_from_the_next_request_on(start):
     setup = await start()
-    assert await setup.call(location="eu-west-1") == (200, "us-east-1")  # all are equally far here
+    told = await route(setup, location="eu-west-1")
+    assert told == "nearest-failover, us-east-1;status=200"  # all are equally far here
     setup.router.forwarder.chooser.use("nearest")
     assert await route(setup) == "nearest, us-east-1;status=200"
     assert setup.router.obey({"verb": "policy", "policy": "home-2011"}) == {"ok": True, "before": "nearest"}

@@ -8,11 +8,12 @@ import pytest
 
 from stsd.revocation import revocation_token
 from stsd.revocation.identity import Identities, Signer
-from stsd.revocation.messages import Batch, Checkpoint, Delta, Digest, Floor, Head, Origin
+from stsd.revocation.messages import UNKNOWN, Batch, Checkpoint, Delta, Digest, Fetch, Floor, Head, Origin, Ready
 from stsd.revocation.peer_records import Left, Peer, sign_left, sign_peer
 from stsd.revocation.peer_set import PeerSet
 from stsd.revocation.replica import Replica
 from stsd.revocation.revocation_token import RevocationToken
+from tests.revocation.nodes import messages
 from tests.revocation.signed import CLUSTER_KEY, announced, heartbeat, signed, signer
 
 NOW = 1_795_435_200.0
@@ -100,9 +101,9 @@ def test_what_was_taken_in_beyond_the_leaving_heads_is_handed_out_to_be_said_ane
     assert replica.committed(own, NOW).applied == (own,)
 
 
-def tell(replica: Replica, peer: Origin, at: Batch) -> None:
+def tell(replica: Replica, peer: Origin, at: Batch) -> Ready:
     """A peer tells how far it holds C's log."""
-    replica.receive(peer.region, Digest(0, peer, {C: Head(at.last, at.chain)}, {}, announced(peer)), NOW)
+    return replica.receive(peer.region, Digest(0, peer, {C: Head(at.last, at.chain)}, {}, announced(peer)), NOW)
 
 
 def test_what_one_that_left_had_said_behind_a_gap_that_nobody_can_fill_is_handed_out_once():
@@ -181,18 +182,89 @@ def test_who_left_and_finds_its_log_forked_says_it_anew_once():
     assert replica.heads() == {A: 1, replica.origin: 1}
 
 
-def test_a_token_of_an_entry_beyond_the_leaving_heads_is_not_honoured_although_the_log_was_pruned_beyond_them():
-    """A peer that has pruned more of the log may keep, under its own name, what is not over."""
+def claim_of(replica: Replica, origin: Origin, floor: Floor, made_at: float = NOW) -> Checkpoint:
+    """A peer says that it has pruned C's log."""
+    pruned = Checkpoint(0, origin, made_at, {C: floor})
+    return replace(pruned, signature=signer(origin).sign(replica.identities.checkpoint_content(pruned)))
+
+
+def fresh(replica: Replica, *sequences: int) -> list[bool]:
+    """Whether the tokens of these entries of C are honoured."""
+    return [replica.fresh_enough(revocation_token.encode(RevocationToken(C, each, 0))) for each in sequences]
+
+
+def test_a_log_that_a_peer_has_pruned_beyond_the_leaving_heads_is_gone_on_with_up_to_them():
+    """What the peer keeps from beyond them it says itself, so whoever lacks it must not take it for over."""
+    peers, batches = peer_set(A, B, C), history(C, 4)
+    replica = node(A, peers, B, C)
+    remove(peers, C, 2)
+    replica.regroup([B.region], NOW)
+    pruned = claim_of(replica, B, Floor(Head(3, batches[2].chain), ((1, 1), (3, 3))))
+    assert replica.receive(B.region, pruned, NOW).adopted == {}
+    ready = replica.receive(B.region, Delta(0, (batches[0],), identities=announced(C)), NOW)
+    assert ready.adopted == {C: 2}
+    replica.saved(ready, NOW)
+    assert (replica.chained_heads(), fresh(replica, 2, 3)) == ({C: Head(2, UNKNOWN)}, [True, False])
+    assert replica.checkpoint().floors == {C: Floor(Head(2, UNKNOWN), ((1, 1),))}
+
+
+def test_what_is_claimed_beyond_the_leaving_heads_is_no_news_where_they_are_reached():
     peers, batches = peer_set(A, B, C), history(C, 3)
     replica = node(A, peers, B, C)
     take(replica, C.region, *batches, of=C)
-    pruned = Checkpoint(0, B, NOW, {C: Floor(Head(3, batches[2].chain))})
     remove(peers, C, 1)
     replica.regroup([B.region], NOW)
-    pruned = replace(pruned, signature=signer(B).sign(replica.identities.checkpoint_content(pruned)))
-    assert replica.receive(B.region, pruned, NOW).adopted == {C: 3}
-    tokens = [revocation_token.encode(RevocationToken(C, sequence, 0)) for sequence in (1, 2, 3)]
-    assert [replica.fresh_enough(token) for token in tokens] == [True, False, False]
+    pruned = claim_of(replica, B, Floor(Head(3, batches[2].chain)))
+    assert replica.receive(B.region, pruned, NOW).adopted == {}
+    assert fresh(replica, 1, 2, 3) == [True, False, False]
+
+
+def cut_below_its_floor(peers: PeerSet, batches: list[Batch], limit: int = 2) -> Replica:
+    """A node that has pruned C's log to 4, of which it keeps 3 and 4, when it hears that C left at `limit`."""
+    replica = node(A, peers, B, C)
+    replica.receive(B.region, claim_of(replica, B, Floor(Head(4, batches[3].chain), ((3, 4),))), NOW)
+    ready = replica.receive(B.region, Delta(0, tuple(batches[2:4]), identities=announced(C)), NOW)
+    assert ready.adopted == {C: 4}
+    replica.saved(ready, NOW)
+    remove(peers, C, limit)
+    assert replica.regroup([B.region], NOW) == tuple(batches[2:4])
+    return replica
+
+
+def test_a_log_that_was_pruned_beyond_the_leaving_heads_ends_at_them():
+    replica = cut_below_its_floor(peer_set(A, B, C), history(C, 4))
+    assert replica.chained_heads() == {C: Head(2, UNKNOWN)}
+    assert replica.checkpoint().floors == {C: Floor(Head(2, UNKNOWN))}
+    assert replica.tick(NOW).adopted == {C: 2}  # so the disk will say so, too
+    assert fresh(replica, 2, 3) == [True, False]
+
+
+def test_an_end_without_a_chain_hash_agrees_with_every_history():
+    peers, batches = peer_set(A, B, C), history(C, 4)
+    replica = cut_below_its_floor(peers, batches)
+    assert messages(tell(replica, B, batches[1]), Fetch) == []
+    other = node(B, peers, A, C)
+    take(other, C.region, *batches[:2], of=C)
+    told = Digest(0, A, replica.digest().heads, {}, announced(A))
+    assert messages(other.receive(A.region, told, NOW), Fetch) == []
+    assert A.region in other.holders(2, C)
+
+
+def test_a_log_that_ended_at_lower_leaving_heads_goes_on_to_higher_ones():
+    """Of two removals the larger heads count in the end, whichever was heard of first."""
+    peers, batches = peer_set(A, B, C), history(C, 5)
+    replica = cut_below_its_floor(peers, batches)
+    remove(peers, C, 5)
+    assert replica.regroup([B.region], NOW) == ()
+    assert fresh(replica, 2, 3, 4) == [True, False, False]
+    assert take(replica, B.region, *batches[2:], of=C) == ()
+    assert (replica.chained_heads(), fresh(replica, 3, 4, 5)) == ({C: Head(5, batches[4].chain)}, [True] * 3)
+
+
+def test_who_left_with_no_head_at_all_leaves_no_floor():
+    peers, batches = peer_set(A, B, C), history(C, 4)
+    replica = cut_below_its_floor(peers, batches, limit=0)
+    assert (replica.heads(), replica.checkpoint().floors) == ({}, {})
 
 
 def test_a_journal_with_more_than_the_leaving_heads_is_cut_at_start():

@@ -240,8 +240,8 @@ class AdoptsAFloorAtOnce(Log):
 
 
 class CountsAnAdoptionBeforeItIsSaved(Log):
-    def adopt(self):
-        adopted = super().adopt()
+    def adopt(self, limit=inf):
+        adopted = super().adopt(limit)
         if adopted:
             self._unsaved.clear()
             self.saved_floor(self.floor.sequence)
@@ -401,6 +401,11 @@ class TellsNobodyOfAFork(Log):
         return self.chained_head()
 
 
+class KeepsItsFloorWhenItCutsALog(Log):
+    def cut(self, limit):
+        return self.take_back(tuple(batch for batch in self.seen() if batch.last > self.certain(limit)))
+
+
 BUGS = [
     (Kinds(node=AnswersBeforeSync), {1}),
     (Kinds(node=SendsBeforeSync), {1, 2, 3, 8}),
@@ -456,6 +461,7 @@ BUGS = [
     (Kinds(node=TellsNobodyOfThePeerSet), {3}),
     (Kinds(replica=WaitsForWhoLeft), {5}),
     (Kinds(replica=with_log(TellsNobodyOfAFork)), {1, 3, 4}),
+    (Kinds(replica=with_log(KeepsItsFloorWhenItCutsALog)), {2, 3}),
 ]
 
 

@@ -88,7 +88,8 @@ class SnapshotKeeper:
             for _, message in answer:
                 yield message
                 for batch in message.batches if isinstance(message, Delta) else ():
-                    after[batch.origin], found = max(after[batch.origin], batch.last), True
+                    if batch.last > after[batch.origin]:  # a proof of a fork comes with every answer
+                        after[batch.origin], found = batch.last, True
             if not found:
                 return
             await asyncio.sleep(0)

@@ -338,6 +338,19 @@ async def test_a_fork_is_kept_and_stays_one_after_a_restart(tmp_path):
         assert view.replica.identities[foreign] == signer.public_key
 
 
+async def test_a_snapshot_of_a_forked_log_has_an_end(tmp_path):
+    """The proof comes with every answer, as often as somebody asks."""
+    async with replicator(tmp_path) as (running, view, _, _):
+        await running.revoke(KEY)
+        (genuine,) = view.replica.seen()
+        other = signed(replace(genuine, entries=(b"other",)), view.replica.identities, Signer(b"s" * 32))
+        await running.conversation.deliver("eu-west-1", Delta(0, (other,), "last"))
+        assert len(view.replica.forks()) == 1
+        async with asyncio.timeout(5):
+            await running.snapshots.put()
+        assert len(list((tmp_path / "snapshots").iterdir())) == 1
+
+
 async def test_what_was_being_stored_when_its_carrier_ended_is_stored_with_the_next_tick(tmp_path, monkeypatch):
     foreign = Origin("eu-west-1", "1", "f" * 16)
     signer, identities = Signer(seed("eu-west-1")), Identities(b"k" * 32)

@@ -132,7 +132,7 @@ class Runner:
                 await _prepare(generator, session)
                 revoker = self._revoker(data, generator, session)
                 cutter = self._cutter(data, generator, session)
-                await self._preload(data, session, what)
+                await self._preload(data, what)
                 generator.begin = time.monotonic() + load.warm_up_s + HEAD_START_S
                 herd = self._herd(data, generator, variant)
                 looking = [] if observer is None else [observer.run()]
@@ -197,13 +197,13 @@ class Runner:
             return None
         return Herd(data, settings, variant.verifiers, generator.token, generator.begin)
 
-    async def _preload(self, data: DataDir, session: aiohttp.ClientSession, what: str) -> None:
+    async def _preload(self, data: DataDir, what: str) -> None:
         """What is in the journals before anything is measured."""
         settings = self.experiment.revoking
         if settings is not None and settings.preloaded:
             self._progress(self._done_s, f"{what}: making {settings.preloaded} revocations")
             urls = {region: data.url(region) for region in self.topology.regions}
-            await preload(urls, read_key(data.path, "admin"), settings.preloaded, session)
+            await preload(urls, read_key(data.path, "admin"), settings.preloaded)
             if not await own_cluster.until_heads_are_equal(data):
                 raise Refused("the experiment's regions did not agree on the revocations before it")
 

@@ -18,7 +18,7 @@ does not know the kind keeps it, passes it on and refuses nothing because of it.
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from hashlib import blake2b
 from math import inf
 from typing import Any
@@ -44,10 +44,15 @@ _MAX_INSTANT = 2**53
 
 def encode_revocation(revocation: Revocation) -> bytes:
     """A revocation as the entry of a log."""
-    members = {"v": VERSION, **asdict(revocation)}
-    if not revocation.home:
-        del members["home"]
-    return orjson.dumps(members)
+    members = {
+        "v": VERSION,
+        "kind": revocation.kind,
+        "subject": revocation.subject,
+        "issued_before_ms": revocation.issued_before_ms,
+        "applies_until": revocation.applies_until,
+        "reason": revocation.reason,
+    }
+    return orjson.dumps(members | {"home": revocation.home} if revocation.home else members)
 
 
 def said_anew(entry: bytes, said_in: str, now_in: str) -> bytes:

@@ -63,7 +63,10 @@ class NameLookups(AbstractResolver):
             with suppress(RuntimeError):  # the loop has ended meanwhile
                 loop.call_soon_threadsafe(done, found)
 
-        Thread(target=look, name="name look-up", daemon=True).start()
+        try:
+            Thread(target=look, name="name look-up", daemon=True).start()
+        except RuntimeError as error:  # the system has no room for one more
+            raise OSError(EAGAIN, f"{name[0]} is not looked up: {error}") from error
         self._under_way[name] = future
         return future
 

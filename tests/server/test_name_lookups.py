@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from threading import Event
+from threading import Event, Thread
 
 import pytest
 
@@ -104,6 +104,21 @@ async def test_more_names_than_may_hang_are_refused_until_there_is_room(system, 
     system.released.set()
     await asyncio.gather(*hanging, return_exceptions=True)
     assert await names.resolve("good.example")
+
+
+async def test_where_no_thread_can_be_started_a_name_is_refused_and_found_when_one_can(system, monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    names = NameLookups()
+    with monkeypatch.context() as crowded:
+        crowded.setattr(Thread, "start", refuse)
+        with pytest.raises(OSError, match="is not looked up: can't start new thread"):
+            await names.resolve("good.example", 443)
+        with pytest.raises(FetchError, match="can't start new thread") as refused:
+            await Documents(resolver=names).fetch(Source("https://good.example", False, ()))
+        assert refused.value.failure == "unreachable"
+    assert await names.resolve("good.example", 443)
 
 
 async def test_a_name_that_is_none_is_an_error_like_any_other():

@@ -247,7 +247,11 @@ async def hook(data: DataDir, region: str, name: str, content: Mapping[str, Any]
 
 
 async def inside(data: DataDir, region: str) -> dict[str, Any] | None:
-    """What is wrong with a node by order of its hooks; None where they are off or nothing answers."""
+    """What is wrong with a node by order of its hooks; None where they are off or nothing answers. Whether they are on
+    is asked of the supervisor: a node takes the question for a path that it has not, and logs that."""
+    state = await asyncio.to_thread(control.ask, data.run, region, "status")
+    if state is None or not state.get("hooks"):
+        return None
     timeout = aiohttp.ClientTimeout(ASKED_S)
     try:
         async with aiohttp.request("GET", f"{data.url(region)}/_test/faults", timeout=timeout) as answer:

@@ -28,6 +28,7 @@ READY_TIMEOUT_S = 60.0
 POLL_S = 0.05
 STOP_TIMEOUT_S = 10.0
 LOG_TAIL_LINES = 12
+UNSAFE_TEST_HOOKS = "--unsafe-test-hooks"
 CODE = "STSD_NODE_CODE"
 """The environment variable that names a checkout of another version, of which the nodes of a cluster are at first; who
 is killed or stopped and starts again is of this one."""
@@ -51,7 +52,7 @@ class RunFlags:
     @property
     def words(self) -> list[str]:
         """For a supervisor's command line."""
-        hooks = ["--unsafe-test-hooks"] if self.unsafe_test_hooks else []
+        hooks = [UNSAFE_TEST_HOOKS] if self.unsafe_test_hooks else []
         return [*self.router_words, *hooks]
 
     @property
@@ -80,7 +81,7 @@ def command(data: DataDir, name: str, flags: RunFlags) -> list[str]:
         from cluster import brokers
 
         return brokers.command(data, name)
-    hooks = ["--unsafe-test-hooks"] if flags.unsafe_test_hooks else []
+    hooks = [UNSAFE_TEST_HOOKS] if flags.unsafe_test_hooks else []
     seed = ["--seed", str(flags.seed)] if flags.seed is not None else []
     if name == LINKS:
         return [sys.executable, "-m", "cluster", "links", "--data-dir", str(data.path), *seed, *flags.link_words]
@@ -270,7 +271,8 @@ class Supervisor:
         order = json.loads(line)
         verb = order.get("verb")
         if verb == "status":
-            return {"ok": True, "pid": self._pid(), "ready": self._ready, "paused": self._paused}
+            hooks = UNSAFE_TEST_HOOKS in self._program
+            return {"ok": True, "pid": self._pid(), "ready": self._ready, "paused": self._paused, "hooks": hooks}
         async with self._one_at_a_time:
             if verb in ("kill", "stop"):
                 return await self._kill(signal.SIGKILL if verb == "kill" else signal.SIGTERM)

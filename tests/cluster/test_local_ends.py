@@ -23,6 +23,19 @@ from tests.running import (
 pytestmark = pytest.mark.processes
 
 
+# -- without test hooks ----------------------------------------------------------------------------------------------
+
+
+def test_no_node_without_test_hooks_is_asked_for_them(tmp_path):
+    with running_cluster(tmp_path / "data", "--topology", "two_continents") as cluster:
+        assert [cluster.command(verb).returncode for verb in ("status", "heal")] == [0, 0]
+        logs = [tmp_path / "data" / region / "node.log" for region in cluster.regions]
+        lines = [line for log in logs for line in log.read_text().splitlines()]
+    events = [json.loads(line) for line in lines if line.startswith("{")]
+    assert events
+    assert [event for event in events if event.get("status") == 404] == []
+
+
 # -- ends ------------------------------------------------------------------------------------------------------------
 
 

@@ -24,6 +24,9 @@
    node says everything anew, and what that has lost with its disk, whoever has it does.
 11. Forgery: what is unsigned, wrongly signed or of another cluster changes nothing, and neither does a damaged row. Who
    left is believed up to its limit, by everybody who has heard of it but itself.
+
+Not here are 9, that configuration has one history: it comes from one file and changes nowhere while nodes run; and 10,
+that no request calls another region: real nodes count that, see tests/server/test_remote_calls.py and experiment E10.
 """
 
 from __future__ import annotations

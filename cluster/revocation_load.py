@@ -131,9 +131,7 @@ class Revoker:
                 for one, refused in zip(some, answers, strict=True):
                     if refused:
                         one.refused_at[region] = self._now()
-            self._watched[region] = [
-                s for s in self._watched[region] if region not in s.refused_at and s.is_awaited(now)
-            ]
+            self._watched[region] = [s for s in self._watched[region] if region not in s.refused_at and s.is_awaited]
 
     async def _audit(self, region: str) -> None:
         for some in _chunks(self.sessions):

@@ -8,18 +8,19 @@ from dataclasses import dataclass, field
 from cluster.history import Outcome, Revocation, Untouched
 
 YOUNG_S = 1.0
-"""So long after a revocation was sent other regions are asked often, and its answer may still come."""
+"""So long after a revocation was sent other regions are asked often."""
 
 
 @dataclass(slots=True)
 class Watched:
-    """One session: what came of its revocation so far (see `history.Revocation`). One left alone has no `sent_at`."""
+    """One session: what came of its revocation so far (see `history.Revocation`). One left alone has no `sent_at`, and
+    one whose answer may still come no `outcome`."""
 
     origin: str
     due_at: float
     sent_at: float | None = None
     acked_at: float | None = None
-    outcome: Outcome = "unknown"
+    outcome: Outcome | None = None
     accepted_after_ack: int = 0
     refused_at: dict[str, float] = field(default_factory=dict)
     refused_in_the_end: dict[str, bool | None] = field(default_factory=dict)
@@ -28,9 +29,10 @@ class Watched:
         """Whether its revocation was sent a moment ago."""
         return self.sent_at is not None and now - self.sent_at < YOUNG_S
 
-    def is_awaited(self, now: float) -> bool:
+    @property
+    def is_awaited(self) -> bool:
         """Whether other regions are to refuse it: its revocation was acknowledged, or still may be."""
-        return self.outcome == "ok" or (self.acked_at is None and self.is_young(now))
+        return self.outcome in ("ok", None)
 
 
 def revocations(sessions: Iterable[Watched]) -> list[Revocation]:
@@ -41,7 +43,7 @@ def revocations(sessions: Iterable[Watched]) -> list[Revocation]:
             due_at=one.due_at,
             sent_at=one.sent_at,
             acked_at=one.acked_at,
-            outcome=one.outcome,
+            outcome=one.outcome or "unknown",
             accepted_after_ack=one.accepted_after_ack,
             refused_at=dict(one.refused_at),
             refused_in_the_end=dict(one.refused_in_the_end),

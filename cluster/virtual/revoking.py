@@ -94,10 +94,9 @@ class VirtualRevoker:
             if region != one.origin:
                 watching.append(one)
         status = yield from self._call(one.origin, "AssumeRole")
-        if status is None:
-            one.outcome = "failed" if self._services[one.origin].state == "killed" else "unknown"
-            return
         if status != 200:
+            refused = status is None and self._services[one.origin].state == "killed"
+            one.outcome = "failed" if refused else "unknown"
             return
         asked = self._world.revoke(one.origin, one.session)
         self._asked[asked.entry] = answered = Later()
@@ -119,7 +118,7 @@ class VirtualRevoker:
             for one in self._watching[region]:
                 if (slow or one.is_young(now)) and self._refuses(region, one):
                     one.refused_at[region] = now
-                elif one.is_awaited(now):
+                elif one.is_awaited:
                     left.append(one)
             self._watching[region] = left
             yield from self._pause(region)

@@ -144,6 +144,11 @@ async def test_a_region_that_does_not_answer_in_the_end_is_recorded_as_one():
     assert one.refused_in_the_end == {"virginia": None}
 
 
+@pytest.mark.parametrize(("outcome", "awaited"), [(None, True), ("ok", True), ("failed", False), ("unknown", False)])
+def test_other_regions_are_watched_as_long_as_the_answer_may_come_and_after_a_good_one(outcome, awaited):
+    assert watched.Watched("virginia", 0.0, sent_at=0.0, outcome=outcome).is_awaited is awaited
+
+
 def test_an_unacknowledged_one_may_be_in_force_and_is_counted_but_is_no_phantom():
     unknown = revocation(1, acked_at=None, outcome="unknown")
     left_alone = Untouched("virginia", dict.fromkeys(REGIONS, False))

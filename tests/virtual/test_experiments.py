@@ -155,6 +155,13 @@ def test_what_one_region_revokes_every_region_refuses():
     assert 0.11 < sorted(far)[len(far) // 2] < 0.16  # half of 219.6 ms, a commit, and a question every 20 ms
 
 
+def test_a_revocation_that_is_answered_late_is_watched_until_every_region_refuses():
+    (one,) = run(revoking(Fault(3, "brown-out", "us-east-1", ms=1500)))
+    late = [r for r in one.revocations if r.acked_at is not None and r.acked_at - r.sent_at > 1.5]
+    assert {r.origin for r in late} == {"us-east-1"}
+    assert all({*r.refused_at} == {"eu-west-1", "ap-southeast-1"} for r in late if r.acked_at < 14)
+
+
 def test_past_a_one_way_cut_it_goes_by_way_of_the_third_region():
     cut = Fault(3, "partition", "us-east-1", "eu-west-1", one_way=True, name="cut")
     (one,) = run(revoking(cut))

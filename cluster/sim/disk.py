@@ -102,7 +102,8 @@ class Disk:
             if through <= len(write.rows):
                 self._tear(write, through)
                 break
-            self._store(write)
+            if self._has_room(write):
+                self._store(write)
             through -= len(write.rows) + 1
         if self.rows and chance.random() < self._flips_at_crash:
             self._flip()
@@ -153,23 +154,29 @@ class Disk:
         if write not in self._flying:
             return
         self._flying.remove(write)
-        if not self.full:
+        stored = not self.full and self._has_room(write)
+        if stored:
             self._store(write)
-        write.done(not self.full)
+        write.done(stored)
+
+    def _has_room(self, write: _Write) -> bool:
+        """Whether no row of another history is in the place of one that comes."""
+        return all(self.rows.get((batch.origin, batch.first), batch) == batch for batch in write.rows)
 
     def _store(self, write: _Write) -> None:
         for batch in write.rows:
             self._keep(batch)
         for batch in write.gone:
-            if self.rows.pop((batch.origin, batch.first), None) is not None:
+            if self.rows.get((batch.origin, batch.first)) == batch:
+                del self.rows[(batch.origin, batch.first)]
                 self._count(batch, -1)
                 self._dropped(batch)
         self.checkpoint = write.checkpoint or self.checkpoint
         self.records = write.records or self.records
 
     def _keep(self, batch: Batch) -> None:
-        self._persisted(batch)
         if self.rows.setdefault((batch.origin, batch.first), batch) is batch:
+            self._persisted(batch)
             self._count(batch, 1)
 
     def _count(self, batch: Batch, step: int) -> None:

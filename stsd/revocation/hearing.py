@@ -86,8 +86,9 @@ class Hearing(Knowledge):
                 return self._believe(peer, message, now)
 
     def saved(self, ready: Ready, now: float) -> Ready:
-        """The disk has `ready.save`; the answer holds the receipt and what to ask for next."""
-        for batch in ready.save:
+        """The disk has `ready.save`; the answer holds the receipt and what to ask for next. What is not held any more
+        says nothing of another batch in its place."""
+        for batch in filter(self.has, ready.save):
             self._log(batch.origin).saved(batch)
         for origin, sequence in ready.adopted.items():
             self._log(origin).saved_floor(sequence)

@@ -268,8 +268,14 @@ class Replica(Hearing):
 
     def prune(self, now: float, limit: int = PRUNE_BATCHES) -> Pruned | None:
         """Forget some of what is old and over; None when there is nothing to do. The shell stores the step, or calls
-        `not_pruned`. A crash before that brings back what is over, which changes nothing."""
-        moved, dropped = 0, list(self._undeleted)
+        `not_pruned`. A crash before that brings back what is over, which changes nothing. What was not deleted goes
+        before anything else is forgotten, unless it has come again since: its row is that of the log then."""
+        undeleted = tuple(batch for batch in self._undeleted if not self.has(batch))
+        self._undeleted = ()
+        if undeleted:
+            return Pruned(self._checkpoint, undeleted, more=True)
+        moved = 0
+        dropped: list[Batch] = []
         room = has_room(self._logs, limit)
         for log in self._logs.values():
             passed, over = self._pruning.step(log, now, limit - moved, may_move=room and moved < limit)
@@ -277,7 +283,6 @@ class Replica(Hearing):
             dropped += over
         if not moved and not dropped:
             return None
-        self._undeleted = ()
         checkpoint = self._renew_checkpoint(now, self._checkpoint)
         return Pruned(checkpoint, tuple(dropped), more=moved >= limit)
 

@@ -113,10 +113,10 @@ class Conversation:
         return send
 
     async def keep(self, replica: Replica, ready: Ready) -> None:
-        """Store what came from others. Raises JournalError."""
+        """Store what came from others and was not forgotten while it waited. Raises JournalError."""
         checkpoint = replica.checkpoint() if ready.adopted else None
         body = None if checkpoint is None else codec.encode_checkpoint(checkpoint)
-        await self._journal.keep([rows.of_batch(batch) for batch in ready.save], body)
+        await self._journal.keep([rows.of_batch(batch) for batch in ready.save if replica.has(batch)], body)
 
     async def _hear(self, peer: str, news: PeerNews | ClockReading) -> list[Sent]:
         """A peer told what its clock says, or what it knows of the peer set; the answer to that is what it lacks."""

@@ -33,6 +33,9 @@ COMMIT;"""
 DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 """What SQLite calls a file that is wrong in itself."""
 KEEP_CHECKPOINT = "INSERT OR REPLACE INTO checkpoint VALUES (1, ?)"
+KEEP_BATCH = """INSERT INTO batches SELECT ?1, ?2, ?3
+WHERE NOT EXISTS (SELECT 1 FROM batches WHERE origin = ?1 AND first = ?2 AND body = ?3)"""
+"""Nothing where the same row is there already; the primary key refuses another content."""
 Row = tuple[str, int, bytes]
 """Origin, first sequence, encoded batch."""
 Identity = tuple[str, bytes, bytes]
@@ -107,16 +110,16 @@ class Journal:
         await self._transaction([("INSERT INTO batches VALUES (?, ?, ?)", [row])])
 
     async def keep(self, rows: Sequence[Row], checkpoint: bytes | None = None) -> None:
-        """Store batches of others, synced, all or none; one that is there already is the same. With them, where the
-        logs begin, if that has changed. Raises JournalError."""
+        """Store batches of others, synced, all or none; the same may be there already. With them, where the logs begin,
+        if that has changed. Raises JournalError; JournalConflict while a batch of another history has a place."""
         if rows or checkpoint is not None:
             kept = [] if checkpoint is None else [(checkpoint,)]
-            await self._transaction([("INSERT OR IGNORE INTO batches VALUES (?, ?, ?)", rows), (KEEP_CHECKPOINT, kept)])
+            await self._transaction([(KEEP_BATCH, rows), (KEEP_CHECKPOINT, kept)])
 
-    async def prune(self, places: Sequence[tuple[str, int]], checkpoint: bytes | None) -> None:
-        """Delete batches and say where the logs begin, if any begins elsewhere, in one transaction. Raises
-        JournalError."""
-        deletion = ("DELETE FROM batches WHERE origin = ? AND first = ?", places)
+    async def prune(self, rows: Sequence[Row], checkpoint: bytes | None = None) -> None:
+        """Delete these batches, and none of another history in their places; say where the logs begin, if any begins
+        elsewhere, in the same transaction. Raises JournalError."""
+        deletion = ("DELETE FROM batches WHERE origin = ? AND first = ? AND body = ?", rows)
         kept = [] if checkpoint is None else [(checkpoint,)]
         await self._transaction([deletion, (KEEP_CHECKPOINT, kept)])
 

@@ -1,8 +1,9 @@
 """Prunes a node's journal while it runs: every ten minutes, or when a hundred thousand entries have come (design 2.2).
 
 A round is many small steps, each one transaction: what is over is deleted, and the checkpoint that says where the logs
-begin takes the place of the one before. Between two steps requests are answered and revocations are stored. A journal
-that cannot be written is pruned in a later round.
+begin takes the place of the one before. Between two steps requests are answered and revocations are stored. A round
+that the journal did not end, because it cannot be written, is tried again soon: until its rows are gone, nothing of
+another history can be stored in their places.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import asyncio
 from collections.abc import Callable
 
 from stsd.revocation import codec
+from stsd.server import rows
 from stsd.server.clock import Clock
 from stsd.server.journal import Journal, JournalError
 from stsd.view import View
@@ -31,6 +33,8 @@ class Pruner:
         self._journal, self._view, self._clock, self._storing, self._pruned = journal, view, clock, storing, pruned
         self._round_at = 0.0
         self._entries = 0
+        self._ended = True
+        """Whether the last round came to its end."""
 
     async def run(self) -> None:
         """Look for the time of the next round, for ever."""
@@ -38,18 +42,20 @@ class Pruner:
             await asyncio.sleep(LOOK_INTERVAL_S)
             entries = sum(self._view.replica.heads().values())
             now = asyncio.get_running_loop().time()
-            if now - self._round_at >= ROUND_INTERVAL_S or entries - self._entries >= ROUND_ENTRIES:
+            due = now - self._round_at >= ROUND_INTERVAL_S or entries - self._entries >= ROUND_ENTRIES
+            if due or not self._ended:
                 self._round_at, self._entries = now, entries
                 await self.round()
 
     async def round(self) -> None:
         """Delete all that can be deleted now."""
-        deleted, more = 0, True
+        deleted, more, self._ended = 0, True, False
         try:
             while more:
                 dropped, more = await self._step()
                 deleted += dropped
                 await asyncio.sleep(PAUSE_S)
+            self._ended = True
         except JournalError:
             pass  # it is told by whatever else has to be stored; nothing is lost
         if deleted:
@@ -64,11 +70,10 @@ class Pruner:
             pruned = replica.prune(min(self._clock.wall(), self._clock.service()))
             if pruned is None:
                 return 0, False
-            places = [(str(batch.origin), batch.first) for batch in pruned.dropped]
+            checkpoint, dropped = pruned.checkpoint, [rows.of_batch(batch) for batch in pruned.dropped]
             try:
-                checkpoint = pruned.checkpoint
-                await self._journal.prune(places, None if checkpoint is None else codec.encode_checkpoint(checkpoint))
+                await self._journal.prune(dropped, None if checkpoint is None else codec.encode_checkpoint(checkpoint))
             except BaseException:
                 replica.not_pruned(pruned)
                 raise
-            return len(places), pruned.more
+            return len(dropped), pruned.more

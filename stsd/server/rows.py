@@ -11,7 +11,7 @@ from stsd.server.journal import Identity, Row
 
 
 def of_batch(batch: Batch) -> Row:
-    """A batch under its origin and first sequence."""
+    """A batch under its origin and first sequence: the same bytes each time, because rows are compared."""
     return str(batch.origin), batch.first, codec.encode_batch(batch)
 
 

@@ -158,6 +158,6 @@ class Writing:
             for group in groups(said):  # they may be longer now than one batch holds
                 await self._commit_alone(group)
             if not self._view.replica.has(batch):  # a higher limit may have made its row count again
-                await self._journal.drop([(str(batch.origin), batch.first)])
+                await self._journal.prune([rows.of_batch(batch)])
             self.inherited.pop(0)
             self._effects.report("revocations_adopted", origin=str(batch.origin), sequence=batch.first)

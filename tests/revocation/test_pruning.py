@@ -131,6 +131,45 @@ def test_a_step_that_was_not_stored_is_handed_out_again():
     assert replica.prune(LATER) is None
 
 
+def test_what_comes_again_before_it_could_be_deleted_is_not_deleted():
+    """It was over and behind a gap, and is a part of the log when the gap is filled."""
+    replica = node(B)
+    first = signed(Batch(A, 1, (b"kept",), LATER))
+    second = signed(Batch(A, 2, (b"over",), LATER), first.chain)
+    take(replica, A.region, Delta(0, (second,)))
+    step = replica.prune(LATER)
+    assert step.dropped == (second,)
+    replica.not_pruned(step)
+    take(replica, A.region, Delta(0, (first, second)))
+    assert replica.heads() == {A: 2}
+    assert replica.prune(LATER) is None
+
+
+def test_while_a_step_is_not_stored_nothing_more_is_forgotten():
+    replica = node(A)
+    write(replica, *(f"over {number}" for number in range(6)))
+    step = replica.prune(LATER, limit=2)
+    for _ in range(3):
+        replica.not_pruned(step)
+        again = replica.prune(LATER, limit=2)
+        assert (again.dropped, again.checkpoint, again.more) == (step.dropped, replica.checkpoint(), True)
+    assert replica.prune(LATER, limit=2).dropped != step.dropped
+
+
+def test_that_a_batch_was_stored_says_nothing_of_another_one_in_its_place():
+    replica = node(B)
+    first = signed(Batch(A, 1, (b"kept",), LATER))
+    over, other = signed(Batch(A, 2, (b"over",), NOW), bytes(32)), signed(Batch(A, 2, (b"kept",), LATER), first.chain)
+    storing = replica.receive(A.region, Delta(0, (over,)), LATER)
+    assert replica.prune(LATER).dropped == (over,)
+    waiting = replica.receive(A.region, Delta(0, (first, other)), LATER)
+    replica.saved(storing, LATER)
+    replica.saved(replace(waiting, save=(first,)), LATER)
+    assert replica.heads() == {A: 1}
+    replica.saved(waiting, LATER)
+    assert replica.heads() == {A: 2}
+
+
 def test_what_was_forgotten_before_it_could_be_stored_is_not_stored_any_more():
     """It is over, and behind a gap; a row of it would stand against another history that came in its place."""
     replica = node(B)

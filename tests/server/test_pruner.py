@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from time import time
 
 import pytest
 
+from cluster.beside import beside
+from stsd.revocation import entries
+from stsd.revocation.identity import Identities, Signer
+from stsd.revocation.messages import Ack, Batch, Delta, Origin
 from stsd.revocation.revocation_set import Revocation
-from stsd.server import replication
+from stsd.server import replication, rows
 from stsd.server.journal import JournalError
 from stsd.server.pruner import Pruner
-from tests.server.test_replication import KEY, damage, replicator, revoked
+from tests.server.test_replication import KEY, damage, replicator, revoked, seed, signed
 
 ENDED = [Revocation("access_key", f"ASIARTX3GSDSQ{number:07d}", 0, 1) for number in range(5)]
 AGES_S = 100 * 24 * 3600
@@ -54,8 +59,7 @@ async def test_rows_are_deleted_without_a_checkpoint_while_every_log_has_its_beg
     async with replicator(tmp_path) as (running, _view, journal, _clock):
         await running.revoke(ENDED[0])
         await running.revoke(KEY)
-        ((name, _, _), _) = await journal.rows()
-        await journal.prune([(name, 2)], None)
+        await journal.prune((await journal.rows())[1:])
         assert [first for _, first, _ in await journal.rows()] == [1]
         assert await journal.checkpoint() is None
 
@@ -74,16 +78,86 @@ async def test_a_step_that_cannot_be_stored_is_taken_in_a_later_round(tmp_path, 
     async with replicator(tmp_path) as (running, view, journal, clock):
         await running.revoke(ENDED[0])
         await running.revoke(KEY)
-
-        async def full(places, checkpoint):
-            raise JournalError("disk full")
-
         with monkeypatch.context() as broken:
             broken.setattr(journal, "prune", full)
             assert await one_round(running, view, journal, clock) == 0
         assert len(await journal.rows()) == 2
         assert await one_round(running, view, journal, clock) == 1
         assert [first for _, first, _ in await journal.rows()] == [2]
+
+
+async def full(rows, checkpoint):
+    raise JournalError("disk full")
+
+
+class Neighbour:
+    """Another node: one batch of its log that is over, behind a gap, and one of another history in the same place."""
+
+    def __init__(self) -> None:
+        origin, signer = Origin("eu-west-1", "1", "f" * 16), Signer(seed("eu-west-1"))
+        identities = Identities(b"k" * 32)
+        self.announced = (identities.announce(origin, signer),)
+        self.over, self.other = (
+            signed(Batch(origin, 2, (entries.encode_revocation(revocation),), time()), identities, signer)
+            for revocation in (ENDED[0], KEY)
+        )
+
+    async def tells(self, running, batch: Batch) -> list[Ack]:
+        """Its receipts."""
+        sent = await running.conversation.take("eu-west-1", Delta(0, (batch,), "last", self.announced))
+        return [message for _, message in sent if isinstance(message, Ack)]
+
+
+async def test_what_another_history_has_in_the_place_of_a_row_is_promised_when_that_is_gone(tmp_path, monkeypatch):
+    neighbour = Neighbour()
+    async with replicator(tmp_path, "eu-west-1") as (running, view, journal, clock):
+        assert await neighbour.tells(running, neighbour.over)
+        with monkeypatch.context() as broken:
+            broken.setattr(journal, "prune", full)
+            assert await one_round(running, view, journal, clock) == 0
+        assert not await neighbour.tells(running, neighbour.other)
+        assert revoked(view)
+        assert await journal.rows() == [rows.of_batch(neighbour.over)]
+        assert await one_round(running, view, journal, clock) == 1
+        async with asyncio.timeout(20):
+            while await journal.rows() != [rows.of_batch(neighbour.other)]:  # noqa: ASYNC110  the tick tells nobody
+                await asyncio.sleep(0.02)
+        assert await neighbour.tells(running, neighbour.other)
+        assert await one_round(running, view, journal, clock) == 0
+
+
+async def test_what_was_forgotten_while_it_waited_for_the_disk_is_not_stored(tmp_path):
+    neighbour = Neighbour()
+    async with replicator(tmp_path, "eu-west-1") as (running, view, journal, _):
+        async with running._storing:
+            telling = asyncio.create_task(neighbour.tells(running, neighbour.over))
+            async with asyncio.timeout(20):
+                while not view.replica.has(neighbour.over):  # noqa: ASYNC110  the replica tells nobody
+                    await asyncio.sleep(0)
+            assert view.replica.prune(time()).dropped == (neighbour.over,)
+        await telling
+        assert await journal.rows() == []
+        assert await neighbour.tells(running, neighbour.other)
+        assert await journal.rows() == [rows.of_batch(neighbour.other)]
+
+
+async def test_a_round_that_could_not_be_stored_does_not_wait_for_the_time_of_the_next_one(tmp_path, monkeypatch):
+    monkeypatch.setattr("stsd.server.pruner.LOOK_INTERVAL_S", 0.01)
+    tried, told = asyncio.Event(), asyncio.Queue()
+
+    async def refuses(rows, checkpoint):
+        tried.set()
+        raise JournalError("disk full")
+
+    async with replicator(tmp_path) as (running, view, journal, clock):
+        await running.revoke(ENDED[0])
+        await running.revoke(KEY)
+        pruner = Pruner(journal, view, LateClock(clock), running._storing, told.put_nowait)
+        async with asyncio.timeout(20), beside(pruner.run()):
+            with monkeypatch.context() as broken:
+                broken.setattr(journal, "prune", refuses)
+                await tried.wait()
+            assert await told.get() == 1
 
 
 async def test_revocations_are_stored_while_a_long_round_runs(tmp_path, monkeypatch):

@@ -148,7 +148,11 @@ async def test_an_entry_does_not_replace_another_one(tmp_path):
     with pytest.raises(JournalConflict):
         await journal.append((ORIGIN, 1, b"second"))
     await journal.keep([(ORIGIN, 1, b"first"), (ORIGIN, 2, b"next")])
+    with pytest.raises(JournalConflict):
+        await journal.keep([(ORIGIN, 3, b"third"), (ORIGIN, 2, b"of another history")], b"checkpoint")
+    await journal.prune([(ORIGIN, 2, b"of another history")])
     assert await journal.rows() == [(ORIGIN, 1, b"first"), (ORIGIN, 2, b"next")]
+    assert await journal.checkpoint() is None
     await journal.close()
 
 

@@ -194,8 +194,8 @@ class Cluster(RuleBasedStateMachine):
         if not stored:
             node.replica.not_pruned(pruned)
             return
-        places = [(str(batch.origin), batch.first) for batch in pruned.dropped]
-        self.loop.run(node.journal.prune(places, codec.encode_checkpoint(pruned.checkpoint)))
+        dropped = [rows.of_batch(batch) for batch in pruned.dropped]
+        self.loop.run(node.journal.prune(dropped, codec.encode_checkpoint(pruned.checkpoint)))
 
     @rule(name=names)
     def crash(self, name):
@@ -227,6 +227,14 @@ class Cluster(RuleBasedStateMachine):
         for node in self.nodes.values():
             if node.replica is not None:
                 assert self.held(node) <= self.written
+
+    @invariant()
+    def what_a_head_counts_is_on_disk(self):
+        for node in self.nodes.values():
+            if node.replica is not None:
+                stored = {tuple(row) for row in self.loop.run(node.journal.rows())}
+                counted = node.replica.after(dict.fromkeys(node.replica.heads(), 0), 1_000_000)
+                assert stored.issuperset(map(rows.of_batch, counted)), node.name
 
     @invariant()
     def what_a_disk_has_had_is_there_until_it_is_over(self):

@@ -63,7 +63,7 @@ class Hearing(Knowledge):
         self._rates = Rates(bounds.pushed_per_s, bounds.push_burst)
         self._checkpoint: Checkpoint | None = None
         self._unsaved: list[Batch] = []
-        self._unsaved_floors: dict[Origin, int] = {}
+        self._unsaved_floors: set[Origin] = set()
         self._orphaned = True
         """Whether a log of our own may hold what others never get."""
 
@@ -115,6 +115,7 @@ class Hearing(Knowledge):
 
     def _compare(self, peer: str, digest: Digest, now: float) -> Ready:
         self._repair.meet(peer, digest.sender)
+        self._repair.forget_left(peer)
         admitted, refused = self._admit(digest.identities)
         self._learn(peer, digest.heads)
         for origin in digest.heads:
@@ -221,8 +222,7 @@ class Hearing(Knowledge):
         """The logs that can go on from a claimed floor now. Our own cannot: who forgot it begins a new one (rule 8)."""
         adopted = {}
         for log in map(self._log, dict.fromkeys(origins)):
-            limit = self.identities.limit(log.origin)
-            if log.origin != self.origin and log.adopt(inf if limit is None else limit):
+            if log.origin != self.origin and log.adopt(self._limit(log.origin)):
                 adopted[log.origin] = log.floor.sequence
                 self._freshness.advance(log)
         if adopted:
@@ -280,6 +280,15 @@ class Hearing(Knowledge):
         if self._has_left(batch.origin) and batch.last > (self.identities.limit(batch.origin) or 0):
             return "left"
         return self.identities.fault(batch.origin, self.identities.batch_content(batch), batch.signature)
+
+    def _limit(self, origin: Origin) -> float:
+        """How far an origin is believed here. Our own logs stay as they are, whoever believes them."""
+        limit = None if self._is_ours(origin) else self.identities.limit(origin)
+        return inf if limit is None else limit
+
+    def _is_ours(self, origin: Origin) -> bool:
+        """Ours is what our key has signed, and what it signs now, even if nobody believes it any more."""
+        return origin == self.origin or self.identities.get(origin) == self._signer.public_key
 
     def _has_left(self, origin: Origin) -> bool:
         """Whether an origin that was believed once is so no more, or up to its limit only."""

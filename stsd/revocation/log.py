@@ -81,8 +81,10 @@ class Log:
         """Take back all batches that end above `limit` or are in doubt, and return them. A log that was pruned beyond
         has its floor there: what is kept elsewhere, in other words, is not over. What is not believed proves no fork.
         """
-        if self.fork is not None and max(self.fork.held.last, self.fork.other.last) > limit:
+        if self.fork is not None and self.fork.last > limit:
             self.fork = None
+        if self._stray is not None and self._stray.last > limit:
+            self._stray = None
         certain = self.certain(limit)
         beyond = self.take_back(tuple(batch for batch in self.seen() if batch.last > certain))
         if self.floor.sequence > certain:
@@ -245,7 +247,9 @@ class Log:
 
     def _certain_floors(self, floor: Floor, limit: float) -> list[Floor]:
         """What a claimed floor says of what is believed and in no doubt: of a stopped log, up to where two histories
-        begin, unless that is no news."""
+        begin, unless that is no news. Nobody lacks a chain hash of one that is believed without a limit."""
+        if limit == inf and floor.head.chain == UNKNOWN:
+            return []
         end = min(self.certain(floor.head.sequence), int(min(limit, floor.head.sequence)))
         if end == floor.head.sequence:
             return [floor]

@@ -237,6 +237,11 @@ class Fork:
         """The first sequence in doubt: both histories agree before it, as far as the proof goes."""
         return min(self.held.first, self.other.first)
 
+    @property
+    def last(self) -> int:
+        """The last sequence that the proof speaks of."""
+        return max(self.held.last, self.other.last)
+
 
 @dataclass(frozen=True, slots=True)
 class Ready:

@@ -57,6 +57,13 @@ class Repair:
             self._stopped.pop(peer, None)
             self._goals.pop(peer, None)
 
+    def forget_left(self, peer: str) -> None:
+        """A peer tells all its heads now. Those of who left may be lower than before: it cuts a log when it hears that
+        the author left."""
+        for known in (self._heads.get(peer, {}), self._stopped.get(peer, {})):
+            for origin in [origin for origin in known if self._limit(origin) is not None]:
+                del known[origin]
+
     def learn(self, peer: str, heads: Heads) -> None:
         """A peer's heads only grow while its incarnation lasts, so a late message takes nothing back."""
         known = self._heads.setdefault(peer, {})
@@ -91,7 +98,7 @@ class Repair:
         doubted = self._doubted.pop(peer, {})
         for origin in (*self._heads.get(peer, {}), *self._stopped.get(peer, {})):
             if self._has_more(peer, origin) and not self._waits(origin, now):
-                lacking[origin] = self._log(origin).lacks_after()
+                lacking[origin] = self._lacks_after(peer, origin)
                 self.asked[origin] = (peer, now)
         for origin, sequence in doubted.items():
             if self._log(origin).fork is None:
@@ -106,7 +113,7 @@ class Repair:
             return None
         peer = min(able, key=lambda peer: peer.partition("/")[0] == origin.region)
         self.asked[origin] = (peer, now)
-        return peer, {origin: self._log(origin).lacks_after()}
+        return peer, {origin: self._lacks_after(peer, origin)}
 
     def nobody_has_more(self, origin: Origin, peers: Iterable[str]) -> bool:
         """Whether all of these have told their heads, and none holds more of a log than is applied here."""
@@ -133,8 +140,18 @@ class Repair:
 
     def _has_more(self, peer: str, origin: Origin) -> bool:
         """Whether a peer is known to have what we lack."""
-        told = max(self.held(peer, origin), self._stopped.get(peer, {}).get(origin, 0))
-        return self.believed(origin, told) > self._log(origin).applied
+        return self._told(peer, origin) > self._log(origin).applied
+
+    def _lacks_after(self, peer: str, origin: Origin) -> int:
+        """From where to ask a peer. Who does not hold what others keep, of what they have pruned, may hold what they
+        have not kept."""
+        log = self._log(origin)
+        after = log.lacks_after()
+        return after if after < self._told(peer, origin) else log.applied
+
+    def _told(self, peer: str, origin: Origin) -> int:
+        """How much of a log can be had from a peer."""
+        return self.believed(origin, max(self.held(peer, origin), self._stopped.get(peer, {}).get(origin, 0)))
 
     def _waits(self, origin: Origin, now: float) -> bool:
         """Whether somebody has just been asked. A clock that stepped back makes nobody wait until it is there again."""

@@ -129,7 +129,8 @@ class Replica(Hearing):
         self._freshness.note(self.origin, heartbeat._replace(signature=signature), log)
         digest = self.digest()
         save, self._unsaved = tuple(filter(self.has, self._unsaved)), []
-        adopted, self._unsaved_floors = self._unsaved_floors, {}
+        adopted = {origin: self._logs[origin].floor.sequence for origin in self._unsaved_floors}
+        self._unsaved_floors.clear()
         return Ready(save=save, adopted=adopted, send=tuple((peer, digest) for peer in self.peers))
 
     # Logs that end: our own former ones, and those of nodes that left.
@@ -181,7 +182,7 @@ class Replica(Hearing):
                 continue
             beyond += log.cut(limit)
             if log.floor != floor:
-                self._unsaved_floors[origin] = log.floor.sequence
+                self._unsaved_floors.add(origin)
         if self._unsaved_floors or beyond:
             self._renew_checkpoint(now, self._checkpoint)
         return beyond
@@ -253,10 +254,11 @@ class Replica(Hearing):
                 log.saved(batch)
                 applied.append(batch)
         for fork in forks:
-            self._log(fork.origin).fork = fork
-            self.overtaken = self.overtaken or fork.origin == self.origin
+            if fork.last <= self._limit(fork.origin):
+                self._log(fork.origin).fork = fork
+                self.overtaken = self.overtaken or fork.origin == self.origin
         for log in self._logs.values():
-            if log.adopt():
+            if log.adopt(self._limit(log.origin)):
                 log.saved_floor(log.floor.sequence)
             self._freshness.advance(log)
         self._renew_checkpoint(self._started_at, checkpoint)
@@ -294,10 +296,6 @@ class Replica(Hearing):
         """Our own key, under our present incarnation. Raises ReplicaError when it has had another key."""
         if self.identities.admit(self.identities.announce(self.origin, self._signer)) == "other_identity":
             raise ReplicaError("this incarnation signed with another key")
-
-    def _is_ours(self, origin: Origin) -> bool:
-        """Ours is what our key has signed, and what it signs now, even if nobody believes it any more."""
-        return origin == self.origin or self.identities.get(origin) == self._signer.public_key
 
     def _end_pending(self, batch: Batch) -> None:
         if batch is not self._pending:

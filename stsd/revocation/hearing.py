@@ -215,7 +215,7 @@ class Hearing(Knowledge):
 
     def _claim(self, checkpoint: Checkpoint) -> None:
         for origin, floor in checkpoint.floors.items():
-            if origin in self.identities and self.identities.limit(origin) != 0:
+            if origin in self.identities and self._limit(origin) != 0:
                 self._log(origin).claim(checkpoint.maker, checkpoint.made_at, floor)
 
     def _adopt(self, origins: Iterable[Origin], now: float) -> dict[Origin, int]:

@@ -362,11 +362,12 @@ def test_a_restart_with_a_checkpoint_of_before_the_log_was_cut_ends_it_there_too
     assert replica.heads() == {C: 2}
 
 
-def test_who_left_keeps_its_own_floor_after_a_restart():
+@pytest.mark.parametrize("limit", [0, 1])
+def test_who_left_keeps_its_own_floor_after_a_restart(limit):
     peers, batches = peer_set(A, B), history(A, 3)
     replica = node(A, peers, B)
     checkpoint = claim_of(replica, A, Floor(Head(3, batches[2].chain)), log=A)
-    remove(peers, A, 1)
+    remove(peers, A, limit)
     replica.restore([], (), checkpoint)
     assert replica.heads() == {A: 3}
 

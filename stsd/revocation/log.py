@@ -203,7 +203,9 @@ class Log:
         over = {first for first in loose if self._ends.get(first, inf) <= now}
         if over:
             self._firsts = [first for first in self._firsts if first not in over]
-        return tuple(self._drop(first) for first in sorted(over))
+        dropped = tuple(self._drop(first) for first in sorted(over))
+        self._advance_head()  # which waits for none of these to be stored any more
+        return dropped
 
     def kept(self) -> tuple[tuple[int, int], ...]:
         """What is held at or below the floor, as ranges of sequences."""

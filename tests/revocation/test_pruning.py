@@ -507,3 +507,15 @@ def test_a_head_comes_by_a_floor_that_was_passed_before_its_batches_were_stored(
     log.saved(first)
     log.saved(second)
     assert log.chained_head() == Head(2, second.chain)
+
+
+def test_a_head_comes_by_a_floor_although_what_was_to_be_stored_before_it_was_over_first():
+    """The disk took the floor, and refused the batch."""
+    identities = Identities(b"k" * 32)
+    log, first = Log(A, identities.genesis(A)), signed(Batch(A, 1, (b"over",), NOW))
+    log.claim(B, NOW, Floor(Head(2, b"2" * 32), ((1, 1),)))
+    assert [log.take(first), log.adopt()] == ["new", True]
+    log.saved_floor(2)
+    assert log.head == 0
+    assert log.forget(lambda batch: 0.0, NOW, 9) == (first,)
+    assert log.head == 2

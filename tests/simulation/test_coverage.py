@@ -19,7 +19,7 @@ def shares(told: str) -> dict[str, float]:
 
 
 def test_some_worlds_take_most_of_the_core():
-    ran = run("--seeds", "16", "--at-least", "95")
+    ran = run("--seeds", "24", "--at-least", "95")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     found = shares(ran.stdout)
     assert found.keys() == {*CORE, "all"}

@@ -89,8 +89,8 @@ class Log:
         beyond = self.take_back(tuple(batch for batch in self.seen() if batch.last > certain))
         if self.floor.sequence > certain:
             self.applied, self.head = certain, min(self.head, certain)
-            self._set_floor(self._place(certain))
             self._saved_floor = min(self._saved_floor, certain)
+            self._set_floor(self._place(certain))
         return beyond
 
     def take_back(self, batches: tuple[Batch, ...]) -> tuple[Batch, ...]:
@@ -187,8 +187,8 @@ class Log:
                 break
             passed.append(batch)
         if passed:
+            self._saved_floor = passed[-1].last
             self._set_floor(Head(passed[-1].last, passed[-1].chain))
-            self._saved_floor = self.floor.sequence
         return len(passed)
 
     def forget(self, over_at: Callable[[Batch], float], now: float, limit: int) -> tuple[Batch, ...]:
@@ -303,7 +303,7 @@ class Log:
 
     def _forget_chain(self, sequence: int) -> None:
         """Of a place that is no head, nor can become one."""
-        if sequence not in (self.floor.sequence, self.head):
+        if sequence not in (self.floor.sequence, self._saved_floor, self.head):
             self._chains.pop(sequence, None)
 
     def _advance(self) -> None:

@@ -519,3 +519,17 @@ def test_a_head_comes_by_a_floor_although_what_was_to_be_stored_before_it_was_ov
     assert log.head == 0
     assert log.forget(lambda batch: 0.0, NOW, 9) == (first,)
     assert log.head == 2
+
+
+def test_a_head_comes_by_a_stored_floor_that_was_passed_before_a_batch_below_it_was_stored():
+    identities = Identities(b"k" * 32)
+    log, first = Log(A, identities.genesis(A)), signed(Batch(A, 1, (b"kept",), NOW))
+    log.claim(B, NOW, Floor(Head(3, b"3" * 32), ((1, 1),)))
+    assert [log.take(first), log.adopt()] == ["new", True]
+    log.saved_floor(3)
+    log.claim(B, NOW + 1, Floor(Head(5, b"5" * 32), ((1, 1),)))
+    assert log.adopt()
+    log.saved(first)
+    assert log.chained_head() == Head(3, b"3" * 32)
+    log.saved_floor(5)
+    assert log.chained_head() == Head(5, b"5" * 32)

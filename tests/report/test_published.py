@@ -177,7 +177,6 @@ def member(name: str, value: Any) -> Callable[[dict[str, Any]], object]:
         (member("picture", {"path": "/"}), "picture: "),
         (member("more", 1), "Additional properties"),
     ],
-    ids=str,
 )
 def test_a_file_of_another_shape_is_refused_and_nothing_is_changed(docs, tmp_path, change, reason):
     data = docs / "data" / "results.json"

@@ -149,13 +149,21 @@ class Log:
 
     def answer(self, sequence: int) -> Iterator[Batch]:
         """What a peer gets that asks for what is after `sequence`. Of a stopped log that is what comes before the fork,
-        then the proof of it: who has that takes nothing else."""
+        then the proof of it: who has that takes nothing else. Below the floor, it is also the last batch that is kept
+        before: who holds another history takes that for what is kept, and nothing else would show it the fork."""
         fork = self.fork
         if fork is None:
             yield from self.after(sequence)
+            yield from self._kept_before(sequence)
             return
         yield from takewhile(lambda batch: batch.last < fork.place, self.after(sequence))
         yield from (fork.held, fork.other)
+
+    def _kept_before(self, sequence: int) -> Iterator[Batch]:
+        at = bisect_right(self._firsts, sequence) if sequence < self.floor.sequence else 0
+        batch = self._batches[self._firsts[at - 1]] if at else None
+        if batch is not None and batch.last <= sequence and batch.first not in self._unsaved:
+            yield batch
 
     def seen(self) -> Iterator[Batch]:
         """Every batch, saved or not, in order."""

@@ -8,7 +8,7 @@ import pytest
 from stsd.revocation import codec, entries, feed
 from stsd.revocation.identity import Identities
 from stsd.revocation.log import Log
-from stsd.revocation.messages import MAX_KEPT_RANGES, Batch, Checkpoint, Delta, Fetch, Floor, Head, Origin
+from stsd.revocation.messages import MAX_KEPT_RANGES, Batch, Checkpoint, Delta, Fetch, Floor, Fork, Head, Origin
 from stsd.revocation.pruning import Pruned, Pruning
 from stsd.revocation.replica import Replica, fault_of_checkpoint
 from stsd.revocation.revocation_set import Revocation, RevocationSet
@@ -96,6 +96,15 @@ def test_two_histories_are_proven_to_be_two_although_one_of_them_was_pruned(firs
     refused = [late.receive(A.region, Delta(0, (batch,)), LATER).refused for batch in (following, genuine)]
     assert (("fork", A),) in refused
     assert [fork.place for fork in late.forks()] == [1]
+
+
+def test_a_thiefs_word_in_place_of_what_is_kept_is_proven_to_be_another_history():
+    author, late = pruned("kept 1", "over 2", "over 3"), node(B)
+    (kept, _) = author.seen()
+    theirs = signed(Batch(A, 1, (b"thief",), NOW))
+    take(late, A.region, Delta(0, (theirs,)))
+    take(late, A.region, *answer(author, 1))
+    assert late.forks() == (Fork(A, theirs, kept),)
 
 
 def test_nothing_younger_than_the_tail_goes_even_if_it_is_over():

@@ -12,7 +12,7 @@ from stsd.revocation.messages import MAX_BATCH_BYTES, MAX_FETCH_BYTES, MAX_FETCH
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Of one node; a fetch is answered with one batch at least."""
+    """Of one node; a fetch is answered with one batch at least, or with one proof of a fork, which is two."""
 
     pushed_per_s: float = 2_000.0
     """Entries of one origin that are taken in unasked each second, after a burst. What exceeds it is fetched."""
@@ -21,7 +21,7 @@ class Bounds:
     page_bytes: int = MAX_BATCH_BYTES
     """In one delta of the answer to a fetch; a batch is never split."""
     fetch_entries: int = MAX_FETCH_ENTRIES
-    """In the answer to one fetch, rounded up to whole batches."""
+    """In the answer to one fetch, rounded up to whole batches and proofs."""
     fetch_bytes: int = MAX_FETCH_BYTES
     """In the answer to one fetch."""
     waiting_heartbeats: int = 128

@@ -10,7 +10,6 @@ from math import inf
 from stsd.revocation.bounds import Bounds
 from stsd.revocation.identity import Identities, Signer, chain_of
 from stsd.revocation.knowledge import Knowledge
-from stsd.revocation.log import Log
 from stsd.revocation.messages import (
     MAX_BATCH_BYTES,
     Ack,
@@ -246,8 +245,9 @@ class Hearing(Knowledge):
         )
         if pruned and self._checkpoint is not None:
             yield self._checkpoint
-        batches = self.after(after, self._bounds.fetch_entries, Log.answer)
-        yield from pages(self.epoch, batches, self._bounds)
+        logs = (self._logs[origin] for origin in sorted(after) if origin in self._logs)
+        parts = (part for log in logs for part in log.answer(after[log.origin]))
+        yield from pages(self.epoch, parts, self._bounds)
 
     # Why something is not believed.
 

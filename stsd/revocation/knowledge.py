@@ -92,17 +92,12 @@ class Knowledge:
         """Whether everything that is applied here without a gap is on disk too, so that `after` tells it."""
         return all(log.head == log.applied for log in self._logs.values())
 
-    def after(
-        self,
-        heads: Sequences,
-        max_entries: int = SERVED.fetch_entries,
-        batches_of: Callable[[Log, int], Iterator[Batch]] = Log.after,
-    ) -> Iterator[Batch]:
+    def after(self, heads: Sequences, max_entries: int = SERVED.fetch_entries) -> Iterator[Batch]:
         """Whole batches that follow `heads` in the logs it names, up to the first that reaches `max_entries`."""
         left = max_entries
         for origin in sorted(heads):
             log = self._logs.get(origin)
-            for batch in batches_of(log, heads[origin]) if log else ():
+            for batch in log.after(heads[origin]) if log else ():
                 if left <= 0:
                     return
                 left -= len(batch.entries)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator
-from itertools import islice, takewhile
+from itertools import chain, islice, takewhile
 from math import inf
 from typing import Literal
 
@@ -147,17 +147,17 @@ class Log:
                 yield batch
             at += 1
 
-    def answer(self, sequence: int) -> Iterator[Batch]:
-        """What a peer gets that asks for what is after `sequence`. Of a stopped log that is what comes before the fork,
-        then the proof of it: who has that takes nothing else. Below the floor, it is also the last batch that is kept
-        before: who holds another history takes that for what is kept, and nothing else would show it the fork."""
+    def answer(self, sequence: int) -> Iterator[tuple[Batch, ...]]:
+        """What a peer gets that asks for what is after `sequence`, in parts that are sent as a whole. Of a stopped log
+        that is what comes before the fork, batch by batch, then the proof of it: who has that takes nothing else. Below
+        the floor, it is also the last batch that is kept before: who holds another history takes that for what is kept,
+        and nothing else would show it the fork."""
         fork = self.fork
         if fork is None:
-            yield from self.after(sequence)
-            yield from self._kept_before(sequence)
+            yield from ((batch,) for batch in chain(self.after(sequence), self._kept_before(sequence)))
             return
-        yield from takewhile(lambda batch: batch.last < fork.place, self.after(sequence))
-        yield from (fork.held, fork.other)
+        yield from ((batch,) for batch in takewhile(lambda batch: batch.last < fork.place, self.after(sequence)))
+        yield fork.held, fork.other
 
     def _kept_before(self, sequence: int) -> Iterator[Batch]:
         at = bisect_right(self._firsts, sequence) if sequence < self.floor.sequence else 0

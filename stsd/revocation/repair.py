@@ -181,20 +181,31 @@ def _same_node(one: Origin, other: Origin) -> bool:
     return (one.region, one.node) == (other.region, other.node)
 
 
-def pages(epoch: int, batches: Iterable[Batch], bounds: Bounds) -> Iterator[Delta]:
-    """The answer to a fetch, in deltas of at most a page's size; what exceeds the bounds is asked for again."""
+def pages(epoch: int, parts: Iterable[tuple[Batch, ...]], bounds: Bounds) -> Iterator[Delta]:
+    """The answer to a fetch, in deltas of at most a page's size; what exceeds the bounds is asked for again. A part is
+    in it as a whole: the half of a proof changes nothing, so the same half would be the answer again and again."""
     page: list[Batch] = []
-    page_bytes = total_bytes = 0
-    for batch in batches:
+    page_bytes = 0
+    for batch in _within(bounds, parts):
         size = batch.encoded_bytes
-        if page and total_bytes + size > bounds.fetch_bytes:
-            break
         if page and page_bytes + size > bounds.page_bytes:
             yield Delta(epoch, tuple(page), "page")
             page, page_bytes = [], 0
         page.append(batch)
-        page_bytes, total_bytes = page_bytes + size, total_bytes + size
+        page_bytes += size
     yield Delta(epoch, tuple(page), "last")
+
+
+def _within(bounds: Bounds, parts: Iterable[tuple[Batch, ...]]) -> Iterator[Batch]:
+    """The first part, and more until the entries reach their bound, or the bytes would exceed theirs."""
+    entries = total_bytes = 0
+    for part in parts:
+        part_bytes = sum(batch.encoded_bytes for batch in part)
+        if entries and (entries >= bounds.fetch_entries or total_bytes + part_bytes > bounds.fetch_bytes):
+            return
+        entries += sum(len(batch.entries) for batch in part)
+        total_bytes += part_bytes
+        yield from part
 
 
 def heads_of(batches: Sequence[Batch]) -> dict[Origin, Head]:

@@ -10,7 +10,8 @@ Every node writes its own log and holds everybody's. The rules:
 6. Messages of another epoch (contract 8: a reset) change nothing; a higher one is reported.
 7. What an origin says counts only with its signature. Two signed histories of one origin are a fork: nothing more of
    it is applied, but what is lacking from before the fork. A peer whose chain hash differs is asked for its batches.
-   Who has stopped a log tells that instead of its chain hash, and answers with the proof, so it reaches every node.
+   Who has stopped a log tells that instead of its chain hash, and answers with the proof, never with half of it, so it
+   reaches every node.
 8. A node that finds its own log forked, damaged or shorter than others know it goes on under a new incarnation, and
    says anew what others may lack: of a forked log everything that is not over, wherever each of them has stopped.
    What others hold of a forked log from the fork on, and its author does not say, because it lost its disk too or left,

@@ -17,9 +17,9 @@ def origin(region: str, incarnation: int = 1) -> Origin:
 ALL = [origin(region, incarnation) for region in (A, B, C) for incarnation in (1, 2)]
 
 
-def replica(region: str, *, peers=(A, B, C), joined: bool = True, epoch: int = 0, incarnation: int = 1) -> Replica:
+def replica(region: str, *, peers=(A, B, C), incarnation: int = 1, **options) -> Replica:
     others = [peer for peer in peers if peer != region]
-    return node_of(origin(region, incarnation), others, NOW, joined=joined, epoch=epoch, knows=ALL)
+    return node_of(origin(region, incarnation), others, NOW, knows=ALL, **options)
 
 
 def write(node: Replica, *entries: bytes, now: float = NOW) -> tuple[Batch, Ready]:

@@ -6,6 +6,7 @@ from hashlib import blake2b
 from stsd.revocation.bounds import SERVED, Bounds
 from stsd.revocation.identity import Identities, Signer, chain_of
 from stsd.revocation.messages import Announcement, Batch, Digest, Head, Heartbeat, Origin
+from stsd.revocation.pruning import Pruning
 from stsd.revocation.replica import Replica
 
 CLUSTER_KEY = b"k" * 32
@@ -30,12 +31,28 @@ def announced(*origins: Origin, epoch: int = 0, cluster_key: bytes = CLUSTER_KEY
 
 
 def node(
-    origin: Origin, peers, now: float, *, knows=(), epoch: int = 0, joined: bool = True, bounds: Bounds = SERVED
+    origin: Origin,
+    peers,
+    now: float,
+    *,
+    knows=(),
+    epoch: int = 0,
+    joined: bool = True,
+    pruning: Pruning | None = None,
+    bounds: Bounds = SERVED,
 ) -> Replica:
     """A replica that knows these origins already."""
-    identities = known(*knows, epoch=epoch)
-    own = signer(origin)
-    return Replica(origin, peers, now, signer=own, identities=identities, epoch=epoch, joined=joined, bounds=bounds)
+    return Replica(
+        origin,
+        peers,
+        now,
+        signer=signer(origin),
+        identities=known(*knows, epoch=epoch),
+        epoch=epoch,
+        joined=joined,
+        pruning=pruning,
+        bounds=bounds,
+    )
 
 
 def signed(batch: Batch, previous: bytes | None = None, *, by: Signer | None = None, scope=None) -> Batch:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from stsd.revocation.bounds import Bounds
 from stsd.revocation.messages import FORKED, Batch, Checkpoint, Delta, Digest, Fetch, Fork, Head, Ready
 from stsd.revocation.pruning import Pruning
 from stsd.revocation.replica import Replica
@@ -61,6 +62,42 @@ def test_a_stopped_node_tells_that_and_answers_with_the_proof():
     assert told == Head(2, FORKED)
     answer = messages(nodes[B].receive(C, Fetch(0, {origin(A): 0}), NOW), Delta)
     assert [batch for delta in answer for batch in delta.batches] == [first, second, theirs]
+
+
+def stopped_at(place: int, batches: list[Batch], bounds: Bounds) -> Replica:
+    """C, which has taken in A's batches and a thief's word in the place of one."""
+    stopped = replica(C, bounds=bounds)
+    take(stopped, A, Delta(0, (*batches, forged(batches[place]))))
+    return stopped
+
+
+BOUNDS = pytest.mark.parametrize("bounds", [Bounds(fetch_entries=3), Bounds(fetch_bytes=1)], ids=["entries", "bytes"])
+
+
+@BOUNDS
+def test_a_proof_is_sent_as_a_whole_whatever_the_bounds_so_its_author_learns_of_it_however_far_it_has_pruned(bounds):
+    author = replica(A, pruning=Pruning(lambda entry: NOW + 1, 0.0))
+    batches = [write(author, *entries)[0] for entries in ((b"one", b"two", b"three"), (b"four",), (b"five",))]
+    while author.prune(NOW + 10) is not None:
+        pass
+    assert [*author.seen()] == batches[2:]
+    exchange(stopped_at(0, batches, bounds), author, NOW + 11)
+    assert [fork.place for fork in author.forks()] == [1]
+    assert author.overtaken
+
+
+@BOUNDS
+def test_what_comes_before_a_fork_and_its_proof_may_be_several_answers(bounds):
+    author = replica(A)
+    batches = [write(author, b"one", b"two", b"three")[0], write(author, b"four", b"five", b"six")[0]]
+    stopped, late = stopped_at(1, batches, bounds), replica(B)
+    answers = {after: messages(stopped.receive(B, Fetch(0, {origin(A): after}), NOW), Delta) for after in (0, 3)}
+    sent = {after: [batch for delta in deltas for batch in delta.batches] for after, deltas in answers.items()}
+    assert sent == {0: batches[:1], 3: [batches[1], forged(batches[1])]}
+    for second in (1, 2):
+        exchange(stopped, late, NOW + second)
+    assert late.forks() == stopped.forks()
+    assert late.heads() == {origin(A): 6}
 
 
 def test_what_is_heard_again_and_again_of_a_stopped_log_is_not_asked_for():

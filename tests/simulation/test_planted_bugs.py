@@ -14,10 +14,9 @@ from stsd.revocation.entries import decode_revocation
 from stsd.revocation.freshness import Freshness
 from stsd.revocation.identity import Identities, chain_of
 from stsd.revocation.log import Log
-from stsd.revocation.messages import Ack, Floor, Head, Ready
+from stsd.revocation.messages import Ack, Checkpoint, Floor, Head, Ready
 from stsd.revocation.peer_set import PeerSet
 from stsd.revocation.pruning import Pruning
-from stsd.revocation.repair import pages
 from stsd.revocation.replica import Replica
 from stsd.revocation.revocation_set import RevocationSet
 
@@ -273,7 +272,7 @@ class BelievesAnyCheckpoint(Replica):
 
 class SendsNoCheckpoint(Replica):
     def _answers(self, after):
-        return pages(self.epoch, self.after(after), self._bounds)
+        return (answer for answer in super()._answers(after) if not isinstance(answer, Checkpoint))
 
 
 class ForgetsItsFloors(Replica):

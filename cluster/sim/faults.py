@@ -16,7 +16,7 @@ from cluster.sim.network import STORM, USUAL
 from cluster.sim.peer_faults import join, remove, remove_behind_a_gap, remove_while_cut_off, replace
 from cluster.sim.scheduler import Undo
 from stsd.revocation.identity import chain_of
-from stsd.revocation.messages import Delta
+from stsd.revocation.messages import Batch, Delta
 from stsd.revocation.replica import whole
 
 if TYPE_CHECKING:
@@ -173,10 +173,27 @@ def stale_snapshot(world: World, node: SimNode) -> Undo | None:
 def steal_key(world: World, node: SimNode) -> Undo | None:
     """Somebody has a node's identity key, and hands another history of it to some of the others, or to all. It says
     what the node itself was asked for at other times, so that what is denied can be explained."""
+    forged = _another_history(world, node)
+    if forged is None:
+        return None
+    _tell_some(world, node, forged)
+    return lambda: None
+
+
+def steal_key_and_disk(world: World, node: SimNode) -> Undo | None:
+    """The same of a node whose disk is gone too: it has no word to say against the thief's."""
+    forged = _another_history(world, node)
+    undo = None if forged is None else lose_disk(world, node)
+    if forged is not None and undo is not None:
+        _tell_some(world, node, forged)
+    return undo
+
+
+def _another_history(world: World, node: SimNode) -> Batch | None:
+    """A batch in the place of one that a node has written, signed with its key."""
     own = [batch for batch in node.disk.rows.values() if batch.origin == node.writes_as and whole(batch)]
-    others = [each for each in world.in_cluster if each is not node and each.process is not None]
     told = [entry for batch in own for entry in batch.entries]
-    if node.removed or node.process is None or not others or len(told) < ENOUGH_TO_SAY:
+    if node.removed or node.process is None or len(told) < ENOUGH_TO_SAY or not _others(world, node):
         return None
     chance = world.scheduler.random
     genuine = chance.choice(own)
@@ -184,11 +201,18 @@ def steal_key(world: World, node: SimNode) -> Undo | None:
     forged = dataclasses.replace(genuine, entries=entries)
     forged = dataclasses.replace(forged, chain=chain_of(forged))
     content = node.process.replica.identities.batch_content(forged)
-    forged = dataclasses.replace(forged, signature=node.signer.sign(content))
+    return dataclasses.replace(forged, signature=node.signer.sign(content))
+
+
+def _tell_some(world: World, node: SimNode, forged: Batch) -> None:
+    chance, others = world.scheduler.random, _others(world, node)
     world.checks.forks(forged)
     for victim in chance.sample(others, chance.randint(1, len(others))):
         victim.receive(node.name, Delta(0, (forged,)))
-    return lambda: None
+
+
+def _others(world: World, node: SimNode) -> list[SimNode]:
+    return [each for each in world.in_cluster if each is not node and each.process is not None]
 
 
 FAULTS: tuple[Callable[[World, SimNode], Undo | None], ...] = (
@@ -212,4 +236,5 @@ FAULTS: tuple[Callable[[World, SimNode], Undo | None], ...] = (
     join,
     replace,
     steal_key,
+    steal_key_and_disk,
 )

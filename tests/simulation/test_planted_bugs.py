@@ -405,6 +405,13 @@ class KeepsItsFloorWhenItCutsALog(Log):
         return self.take_back(tuple(batch for batch in self.seen() if batch.last > self.certain(limit)))
 
 
+class LeavesWhatIsInDoubt(Replica):
+    """To the author of the forked log, which lost its disk too."""
+
+    def _unsaid(self, now):
+        return ()
+
+
 BUGS = [
     (Kinds(node=AnswersBeforeSync), {1}),
     (Kinds(node=SendsBeforeSync), {1, 2, 3, 8}),
@@ -461,6 +468,7 @@ BUGS = [
     (Kinds(replica=WaitsForWhoLeft), {5}),
     (Kinds(replica=with_log(TellsNobodyOfAFork)), {1, 3, 4}),
     (Kinds(replica=with_log(KeepsItsFloorWhenItCutsALog)), {2, 3}),
+    (Kinds(replica=LeavesWhatIsInDoubt), {1}),
 ]
 
 

@@ -56,6 +56,8 @@ class Cluster(RuleBasedStateMachine):
         self.wire: list[tuple[str, str, Message]] = []
         self.in_force: dict[bytes, set[tuple[str, int]]] = {}
         """Acknowledged entries, and the disks that have had each."""
+        self.counted: dict[bytes, set[tuple[str, int]]] = {}
+        """The same, where a head has counted it: behind a gap it is no copy, and lost with its author's disk."""
         self.lost_disks: set[tuple[str, int]] = set()
         self.written: set[bytes] = set()
         self.nodes = {name: Node(name) for name in NAMES}
@@ -75,8 +77,8 @@ class Cluster(RuleBasedStateMachine):
                 self.deliver(0)
         heads = [node.replica.chained_heads() for node in self.nodes.values()]
         assert heads[0] == heads[1] == heads[2]
-        for entry, disks in self.in_force.items():
-            if over_at(entry) > self.now and disks - self.lost_disks:
+        for entry in self.in_force:
+            if over_at(entry) > self.now and self.counted[entry] - self.lost_disks:
                 for node in self.nodes.values():
                     assert entry in self.held(node), f"{node.name} lost {entry!r}"
         for node in self.nodes.values():
@@ -113,9 +115,10 @@ class Cluster(RuleBasedStateMachine):
         if ready.stores:
             checkpoint = codec.encode_checkpoint(node.replica.checkpoint()) if ready.adopted else None
             self.loop.run(node.journal.keep([rows.of_batch(batch) for batch in ready.save], checkpoint))
+            receipt = node.replica.saved(ready, self.now)
             for batch in ready.save:
                 self.on_disk(node, batch)
-            self.send(node, node.replica.saved(ready, self.now))
+            self.send(node, receipt)
         self.send(node, ready)
 
     def send(self, node: Node, ready: Ready):
@@ -124,6 +127,9 @@ class Cluster(RuleBasedStateMachine):
     def on_disk(self, node: Node, batch: Batch):
         for entry in batch.entries:
             self.in_force.setdefault(entry, set()).add((node.name, node.disk))
+        for counted in node.replica.after(dict.fromkeys(node.replica.heads(), 0), 1_000_000):
+            for entry in counted.entries:
+                self.counted.setdefault(entry, set()).add((node.name, node.disk))
 
     def held(self, node: Node) -> set[bytes]:
         return {entry for batch in node.replica.seen() for entry in batch.entries}

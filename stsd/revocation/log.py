@@ -94,9 +94,11 @@ class Log:
         return beyond
 
     def take_back(self, batches: tuple[Batch, ...]) -> tuple[Batch, ...]:
-        """Hold these no more, which ascend, and return them: the log ends before the first of them."""
-        if batches:
-            place = max(batches[0].first - 1, self.floor.sequence)
+        """Hold these no more, which ascend, and return them: the log ends before the first of them that its floor has
+        not passed."""
+        above = next((batch for batch in batches if batch.last > self.floor.sequence), None)
+        if above is not None:
+            place = max(above.first - 1, self.floor.sequence)
             self.applied, self.head = min(self.applied, place), min(self.head, place)
         for batch in batches:
             self._firsts.remove(batch.first)

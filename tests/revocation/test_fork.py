@@ -2,6 +2,7 @@
 gets from its true author what it may lack of it."""
 
 from dataclasses import replace
+from math import inf
 
 import pytest
 
@@ -283,6 +284,19 @@ def test_what_is_over_of_a_forked_log_is_not_said_anew():
     b, (_first, _second, third) = forked_at_b(pruning=Pruning(lambda entry: NOW + (entry == b"three"), 0.0))
     exchange(with_a_new_disk(), b, NOW + 1)
     assert b.stranded(NOW) == (third,)
+
+
+def test_a_log_goes_on_past_what_was_kept_below_its_floor_and_is_said_anew():
+    pruning = Pruning(lambda entry: inf if entry == b"one" else NOW, 5.0)
+    author, b = replica(A), replica(B, pruning=pruning)
+    batches = [write(author, entry, now=NOW + at)[0] for entry, at in ((b"one", 0), (b"two", 0), (b"three", 9))]
+    take(b, A, Delta(0, tuple(batches)))
+    b.prune(NOW + 10)
+    take(b, C, Delta(0, (forged(batches[0]),)))
+    exchange(with_a_new_disk(), b, NOW + 10)
+    assert b.stranded(NOW + 10) == (batches[0],)
+    b.prune(NOW + 10)
+    assert (b.applied(origin(A))[0], b.heads()) == (3, {origin(A): 3})
 
 
 def test_of_who_left_what_is_in_doubt_later_is_said_anew_too():

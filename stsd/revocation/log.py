@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator
-from itertools import chain, islice, takewhile
+from itertools import islice, takewhile
 from math import inf
 from typing import Literal
 
@@ -152,11 +152,14 @@ class Log:
     def answer(self, sequence: int) -> Iterator[tuple[Batch, ...]]:
         """What a peer gets that asks for what is after `sequence`, in parts that are sent as a whole. Of a stopped log
         that is what comes before the fork, batch by batch, then the proof of it: who has that takes nothing else. Below
-        the floor, it is also the last batch that is kept before: who holds another history takes that for what is kept,
-        and nothing else would show it the fork."""
+        the floor, it begins with the last batch that is kept before: who holds another history takes that for what is
+        kept, and nothing else would show it the fork. It goes with what is asked for, so that neither is left out."""
         fork = self.fork
         if fork is None:
-            yield from ((batch,) for batch in chain(self.after(sequence), self._kept_before(sequence)))
+            following = self.after(sequence)
+            if first := (*self._kept_before(sequence), *islice(following, 1)):
+                yield first
+            yield from ((batch,) for batch in following)
             return
         yield from ((batch,) for batch in takewhile(lambda batch: batch.last < fork.place, self.after(sequence)))
         yield fork.held, fork.other

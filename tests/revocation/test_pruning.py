@@ -6,6 +6,7 @@ from math import inf
 import pytest
 
 from stsd.revocation import codec, entries, feed
+from stsd.revocation.bounds import SERVED, Bounds
 from stsd.revocation.identity import Identities
 from stsd.revocation.log import Log
 from stsd.revocation.messages import MAX_KEPT_RANGES, Batch, Checkpoint, Delta, Fetch, Floor, Fork, Head, Origin
@@ -25,10 +26,10 @@ def ends(entry: bytes) -> float:
     return {b"over": 0.0, b"kept": inf}.get(entry.split()[0]) or (float(entry) if entry.isdigit() else 0.0)
 
 
-def node(origin: Origin, *, joined: bool = True) -> Replica:
+def node(origin: Origin, *, joined: bool = True, bounds: Bounds = SERVED) -> Replica:
     peers = [other.region for other in (A, B, C) if other != origin]
     return Replica(
-        origin, peers, NOW, signer=signer(origin), identities=known(A, B, C), joined=joined,
+        origin, peers, NOW, signer=signer(origin), identities=known(A, B, C), joined=joined, bounds=bounds,
         pruning=Pruning(lambda entry: inf if entry.startswith(b"kept") else ends(entry), TAIL_S),
     )  # fmt: skip
 
@@ -54,9 +55,9 @@ def held(replica: Replica) -> list[str]:
     return [entry.decode() for batch in replica.seen() for entry in batch.entries]
 
 
-def pruned(*batches: str) -> Replica:
+def pruned(*batches: str, bounds: Bounds = SERVED) -> Replica:
     """A node whose own log was pruned as far as it goes."""
-    replica = node(A)
+    replica = node(A, bounds=bounds)
     write(replica, *batches)
     while (step := replica.prune(LATER, limit=2)) and step.more:
         pass
@@ -98,8 +99,9 @@ def test_two_histories_are_proven_to_be_two_although_one_of_them_was_pruned(firs
     assert [fork.place for fork in late.forks()] == [1]
 
 
-def test_a_thiefs_word_in_place_of_what_is_kept_is_proven_to_be_another_history():
-    author, late = pruned("kept 1", "over 2", "over 3"), node(B)
+@pytest.mark.parametrize("bounds", [SERVED, Bounds(fetch_entries=1)], ids=["served", "one entry"])
+def test_a_thiefs_word_in_place_of_what_is_kept_is_proven_to_be_another_history(bounds):
+    author, late = pruned("kept 1", "over 2", "over 3", bounds=bounds), node(B)
     (kept, _) = author.seen()
     theirs = signed(Batch(A, 1, (b"thief",), NOW))
     take(late, A.region, Delta(0, (theirs,)))

@@ -126,8 +126,14 @@ class Quick:
     checks: str
     leaves_out: str
     preloaded: int = 0
+    crashes_until_s: float | None = None
+    """When crashes end that end before the load; None where there are none."""
     variants: tuple[str, ...] = ("",)
     verifiers: Verifiers | None = None
+
+    def sooner(self, fault: Fault, at_s: float) -> Fault:
+        """A fault of the full form as it comes in this one."""
+        return replace(fault, at_s=at_s, until_s=None if fault.until_s is None else self.crashes_until_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +172,7 @@ class Experiment:
             seeds=self.quick.seeds,
             load=self.quick.load,
             revoking=None if self.revoking is None else replace(self.revoking, preloaded=self.quick.preloaded),
-            faults=tuple(replace(fault, at_s=at_s) for fault, at_s in zip(self.faults, self.quick.at_s, strict=True)),
+            faults=tuple(map(self.quick.sooner, self.faults, self.quick.at_s)),
             verifiers=self.quick.verifiers,
             variants=tuple(variant for variant in self.variants if variant.name in self.quick.variants),
             checks=tuple(check.of_variants(self.quick.variants) for check in self.checks if check.quick),

@@ -29,8 +29,8 @@
   `backbone` out of runs on another one |
 | `seeds` | how many seeds a full run takes, from the given one on |
 | `[quick]` | what the quick form changes: `topology`, `seeds`, `arrivals_per_s`, `warm_up_s`, `duration_s`, times of
-  faults `at_s` and of steps `steps_at_s`, `preloaded`, the `variants` that are left; and in words what it still checks
-  (`checks`) and what it does not (`leaves_out`) |
+  faults `at_s` and of steps `steps_at_s`, when crashes end that end before the load (`until_s`), `preloaded`, the
+  `variants` that are left; and in words what it still checks (`checks`) and what it does not (`leaves_out`) |
 
 """
 
@@ -114,6 +114,7 @@ _SCHEMA = toml_shape.table(
                 "arrivals_per_s": _RATE,
                 "warm_up_s": SECONDS,
                 "duration_s": POSITIVE,
+                "until_s": POSITIVE,
                 "at_s": {"type": "array", "items": SECONDS},
                 "steps_at_s": {"type": "array", "items": SECONDS},
                 "variants": {"type": "array", "items": TEXT, "minItems": 1},
@@ -232,6 +233,7 @@ def _mismatches(document: Mapping[str, Any]) -> Iterable[str]:
         yield from fault_records.mistimed(f"quick.{member}", one, quick.get(member, times), quick_s)
         if len(given := quick.get(member, entries)) != len(entries):
             yield f"quick.{member}: has {len(given)} times for {len(entries)} {what}; allowed is one for each"
+    yield from _crashes(faults, quick)
     for where, form, load_s in (("verifiers", document, full_s), ("quick.verifiers", quick, quick_s)):
         times = [moment["at_s"] for moment in form.get("verifiers", {}).get("moments", [])]
         yield from fault_records.mistimed(f"{where}.moments", "moment", times, load_s)
@@ -239,6 +241,20 @@ def _mismatches(document: Mapping[str, Any]) -> Iterable[str]:
     checks = [check["name"] for check in document["checks"]]
     for name in finding.unknown(document.get("finding", ()), checks):
         yield f"finding: no check is called {name}; allowed are {', '.join(dict.fromkeys(checks))}"
+
+
+def _crashes(faults: Sequence[Mapping[str, Any]], quick: Mapping[str, Any]) -> Iterable[str]:
+    """Crashes that end before the load does: in the quick form, too, at a time of its own."""
+    ending = [fault for fault in faults if "until_s" in fault]
+    if ending and "until_s" not in quick:
+        yield "quick: until_s is missing; needed is when its crashes end"
+    if "until_s" in quick and not ending:
+        yield "quick.until_s: no crash of the experiment ends before the load"
+    quickly = [{**fault, **quick, "at_s": at_s} for fault, at_s in zip(faults, quick.get("at_s", ()), strict=False)]
+    for where, forms in (("faults", faults), ("quick", quickly)):
+        for one in forms:
+            if "every_s" in one and (least := one["at_s"] + one["every_s"]) > one.get("until_s", least):
+                yield f"{where}.until_s: {one['until_s']:g} leaves no time for a crash; allowed is at least {least:g}"
 
 
 def _unknown_words(
@@ -334,6 +350,7 @@ def _quick(document: Mapping[str, Any], faults: Sequence[Fault], variants: Seque
         checks=quick["checks"],
         leaves_out=quick["leaves_out"],
         preloaded=quick.get("preloaded", document.get("revocations", {}).get("preloaded", 0)),
+        crashes_until_s=quick.get("until_s"),
         variants=tuple(quick.get("variants", variants)),
         verifiers=_verifiers(document["verifiers"] | quick.get("verifiers", {})) if "verifiers" in document else None,
     )

@@ -48,6 +48,40 @@ def test_the_quick_form_is_shorter_and_keeps_the_order_of_faults():
     assert all(fault.at_s < quick.load.duration_s for fault in quick.faults)
 
 
+def test_crashes_that_end_before_the_load_do_so_in_the_quick_form_too():
+    full = load_all()["engine-swap"]
+    kills = [
+        sum(fault.action == "crash" for fault in form.drawn(1, ["us-east-1"])) for form in (full, full.shortened())
+    ]
+    assert kills == [15, 5]
+    assert "ten more kills" in full.quick.leaves_out
+
+
+CRASH = GOOD.replace('action = "kill"', 'action = "crash"\nevery_s = 5\nuntil_s = 40').replace('"kill"', '"crash"')
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (CRASH, "quick: until_s is missing; needed is when its crashes end"),
+        (
+            GOOD.replace("[quick]", "[quick]\nuntil_s = 9"),
+            "quick.until_s: no crash of the experiment ends before the load",
+        ),
+        (
+            CRASH.replace("[quick]", "[quick]\nuntil_s = 9"),
+            "quick.until_s: 9 leaves no time for a crash; allowed is at least 11",
+        ),
+        (
+            CRASH.replace("[quick]", "[quick]\nuntil_s = 12").replace("until_s = 40", "until_s = 29"),
+            "faults.until_s: 29 leaves no time for a crash; allowed is at least 30",
+        ),
+    ],
+)
+def test_the_end_of_crashes_is_one_that_leaves_time_for_them_in_either_form(text, fault):
+    assert faults_of(text) == (f"e.toml: {fault}",)
+
+
 def test_a_check_of_one_backbone_counts_on_no_other():
     experiment = load_all()["revocation-convergence"]
     on_http, on_nats = experiment.on("http"), experiment.on("nats")

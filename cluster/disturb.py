@@ -10,7 +10,7 @@ import asyncio
 import resource
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,29 +85,52 @@ def _inside(fault: Fault) -> dict[str, Any]:
 
 async def heal(data: DataDir, region: str = "", to: str = "") -> list[str]:
     """Ends every fault of a link, of a region, or of all, but for processes that are killed or paused: those need
-    `start` and `resume`. The regions that are paused, and so keep what is wrong inside. Raises Refused."""
+    `start` and `resume`. The regions that are paused, and so keep what is wrong inside. Raises Refused when everything
+    else was tried."""
     if to:
         await disturb(data, "heal", first=region, second=to)
         return []
-    if not region:
-        await disturb(data, "heal")
     regions = [region] if region else [*data.topology.regions]
-    healed = await asyncio.gather(*(_heal_inside(data, one) for one in regions))
-    return [one for one, well in zip(regions, healed, strict=True) if not well]
+    links = [] if region else [disturb(data, "heal")]
+    healed = await each(*(_heal_inside(data, one) for one in regions), *links)
+    return [one for one, well in zip(regions, healed, strict=False) if not well]
+
+
+async def each(*doing: Awaitable[Any]) -> list[Any]:
+    """What each one came to. Raises Refused with all that was refused when every one is done."""
+    done = await asyncio.gather(*doing, return_exceptions=True)
+    for one in done:
+        if isinstance(one, BaseException) and not isinstance(one, Refused):
+            raise one
+    if faults := [fault for one in done if isinstance(one, Refused) for fault in one.faults]:
+        raise Refused(*faults)
+    return done
 
 
 async def _heal_inside(data: DataDir, region: str) -> bool:
-    """Whether that was possible. The disk comes first: a moved clock is written to it."""
+    """Whether that was possible. Raises Refused."""
     if (pid := pid_of(data, region)) is None:
         return True
+    try:
+        return await _heal_process(data, region, pid)
+    except Refused:
+        if pid_of(data, region) == pid:
+            raise
+        return True  # it has ended meanwhile, and what was wrong inside with it
+
+
+async def _heal_process(data: DataDir, region: str, pid: int) -> bool:
+    """The disk comes first: a moved clock is written to it. A node that is too busy to say how it does is not well."""
     _limit_files(pid, full=False)
     state = await asyncio.to_thread(control.ask, data.run, region, "status")
     if state is not None and state.get("paused"):
         return False
-    told = await inside(data, region)
-    if told is not None:
+    if state is not None and state.get("hooks"):
         await hook(data, region, "faults", {})
         await hook(data, region, "capacity", {})
+        told = await inside(data, region, HOOK_TIMEOUT_S)
+        if told is None:
+            raise Refused(f"clock of {region} did not work: it does not say how it goes")
         if told["clock_offset_s"]:
             await hook(data, region, "clock", {})
     return True
@@ -246,13 +269,13 @@ async def hook(data: DataDir, region: str, name: str, content: Mapping[str, Any]
         raise Refused(f"{name} of {region} did not work: {fault}")
 
 
-async def inside(data: DataDir, region: str) -> dict[str, Any] | None:
+async def inside(data: DataDir, region: str, within_s: float = ASKED_S) -> dict[str, Any] | None:
     """What is wrong with a node by order of its hooks; None where they are off or nothing answers. Whether they are on
     is asked of the supervisor: a node takes the question for a path that it has not, and logs that."""
     state = await asyncio.to_thread(control.ask, data.run, region, "status")
     if state is None or not state.get("hooks"):
         return None
-    timeout = aiohttp.ClientTimeout(ASKED_S)
+    timeout = aiohttp.ClientTimeout(within_s)
     try:
         async with aiohttp.request("GET", f"{data.url(region)}/_test/faults", timeout=timeout) as answer:
             return await answer.json() if answer.status == 200 else None

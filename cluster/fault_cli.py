@@ -196,8 +196,8 @@ def empty_disk(region: str, journal_only: bool, data_dir: Path) -> None:
 @click.argument("to", metavar="[R2]]", required=False)
 @DATA
 def heal(region: str | None, to: str | None, data_dir: Path) -> None:
-    """End every fault of every link and region; of one region, or of the link between two. What is killed or paused
-    stays so: `start` or `resume` it.
+    """End every fault of every link and region; what is wrong inside one region, whose links stay as they are; or the
+    link between two. What is killed or paused stays so: `start` or `resume` it.
 
     Example: python -m cluster heal
     """
@@ -205,7 +205,8 @@ def heal(region: str | None, to: str | None, data_dir: Path) -> None:
 
     data = _cluster(data_dir, *filter(None, (region, to)))
     left = asyncio.run(disturb.heal(data, region or "", to or ""))
-    what = f"{region} and {to}: the link is" if to else f"{region} is" if region else "every link and region is"
+    what = f"{region}: its links are as before, inside it is" if region else "every link and region is"
+    what = f"{region} and {to}: the link is" if to else what
     click.echo(f"{what} well" + (f"; paused, and as before inside: {', '.join(left)}" if left else ""))
 
 

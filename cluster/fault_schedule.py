@@ -91,19 +91,33 @@ async def _stopped(stop: asyncio.Event, until: float) -> bool:
 
 
 async def restore(data: DataDir) -> None:
-    """Whatever is paused goes on, every fault ends, whatever is down starts. Raises Refused."""
+    """Whatever is paused goes on, every fault ends, whatever is down starts. Raises Refused when all of it was
+    tried."""
+    faults: list[str] = []
+    for doing in (_resume, disturb.heal, _start):
+        try:
+            await doing(data)
+        except Refused as error:
+            faults += error.faults
+    if faults:
+        raise Refused(*faults)
+
+
+async def _resume(data: DataDir) -> None:
+    paused = [region for region, state in (await _states(data)).items() if state["paused"]]
+    await disturb.each(*(disturb.order(data, region, "resume") for region in paused))
+
+
+async def _start(data: DataDir) -> None:
+    down = [region for region, state in (await _states(data)).items() if state["pid"] is None]
+    await disturb.each(*(disturb.order(data, region, "start") for region in down))
+
+
+async def _states(data: DataDir) -> dict[str, dict[str, Any]]:
+    """By region, of those that something supervises."""
     regions = data.topology.regions
-    states = dict(zip(regions, await asyncio.gather(*(_state(data, region) for region in regions)), strict=True))
-    for region, state in states.items():
-        if state is not None and state["paused"]:
-            await disturb.order(data, region, "resume")
-    await disturb.heal(data)
-    down = [region for region, state in states.items() if state is not None and state["pid"] is None]
-    await asyncio.gather(*(disturb.order(data, region, "start") for region in down))
-
-
-async def _state(data: DataDir, region: str) -> dict[str, Any] | None:
-    return await asyncio.to_thread(control.ask, data.run, region, "status")
+    states = await asyncio.gather(*(asyncio.to_thread(control.ask, data.run, one, "status") for one in regions))
+    return {region: state for region, state in zip(regions, states, strict=True) if state is not None}
 
 
 def told(fault: Fault) -> str:

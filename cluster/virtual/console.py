@@ -66,7 +66,7 @@ def run(
                 runner.run()
         except KeyboardInterrupt:
             broken = experiment_console.STOPPED
-        except InvariantBroken as error:
+        except (InvariantBroken, ClusterError) as error:
             broken = str(error)
     found = result(
         form, runner.runs, where, seed=seed, quick=quick, commit=commit, started_at=started_at, broken=broken

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from cluster.disturb import ERROR_STATUS, GREY_STATUS
+from cluster.errors import Refused
 from cluster.fault_records import Fault
 from cluster.faults import Links
 from cluster.virtual.replication import Replication
-from cluster.virtual.service import WELL, Service
+from cluster.virtual.service import WELL, Service, State
 from cluster.virtual.tasks import Steps
 from stsd.capacity import Capacity
 
@@ -33,6 +34,7 @@ Obey = Callable[[Machine, Fault], Steps]
 
 
 def _kill(machine: Machine, fault: Fault) -> Steps:
+    _check(machine, fault, "up", "paused")
     machine.services[fault.region].kill()
     machine.world.node(fault.region).crash()
     machine.world.calls.forget(fault.region)
@@ -41,9 +43,11 @@ def _kill(machine: Machine, fault: Fault) -> Steps:
 
 def _start(machine: Machine, fault: Fault) -> Steps:
     """Ready when the process is there and, on a new disk, has caught up."""
+    _check(machine, fault, "up", "killed")
     yield START_S
     node = machine.world.node(fault.region)
     if node.process is None:
+        node.disk.recover()
         machine.world.start(node)
         while node.serving is None:
             yield POLL_S
@@ -51,12 +55,14 @@ def _start(machine: Machine, fault: Fault) -> Steps:
 
 
 def _pause(machine: Machine, fault: Fault) -> Steps:
+    _check(machine, fault, "up", "paused")
     machine.services[fault.region].pause()
     machine.world.node(fault.region).paused = True
     yield ORDER_S
 
 
 def _resume(machine: Machine, fault: Fault) -> Steps:
+    _check(machine, fault, "up", "paused")
     machine.services[fault.region].resume()
     machine.world.node(fault.region).resume()
     yield ORDER_S
@@ -82,12 +88,14 @@ def _heal(machine: Machine, fault: Fault) -> Steps:
     if fault.to or not fault.region:
         yield from _order(machine, {"verb": "heal", **(_pair(fault) if fault.to else {})})
     for region in () if fault.to else [fault.region] if fault.region else machine.services:
-        machine.services[region].capacity, machine.services[region].illness = None, WELL
         machine.world.node(region).disk.recover()
+        if machine.services[region].state != "paused":  # a paused node is told nothing
+            machine.services[region].capacity, machine.services[region].illness = None, WELL
 
 
 def _ill(machine: Machine, fault: Fault) -> Steps:
     """What goes wrong inside a node, beside what does already."""
+    _check(machine, fault, "up")
     yield ORDER_S
     service = machine.services[fault.region]
     match fault.action:
@@ -105,19 +113,29 @@ def _ill(machine: Machine, fault: Fault) -> Steps:
 
 
 def _full_disk(machine: Machine, fault: Fault) -> Steps:
+    _check(machine, fault, "up", "paused")
     yield ORDER_S
     machine.world.node(fault.region).disk.full = True
 
 
 def _empty_disk(machine: Machine, fault: Fault) -> Steps:
-    yield from _kill(machine, fault)
+    if machine.services[fault.region].state != "killed":
+        yield from _kill(machine, fault)
     machine.world.lose_disk(fault.region, journal_only=fault.journal_only)
 
 
 def _capacity(machine: Machine, fault: Fault) -> Steps:
+    _check(machine, fault, "up")
     yield ORDER_S
     queue_s = None if fault.queue_ms is None else fault.queue_ms / 1000
     machine.services[fault.region].capacity = Capacity(fault.per_s, queue_s) if fault.per_s else None
+
+
+def _check(machine: Machine, fault: Fault, *states: State) -> None:
+    """Raises Refused for what a supervisor, or a node itself, refuses in a state that is none of these."""
+    state = machine.services[fault.region].state
+    if state not in states:
+        raise Refused(f"{fault.action} {fault.region} did not work: {fault.region} is {state}")
 
 
 def _order(machine: Machine, order: Mapping[str, object]) -> Steps:

@@ -254,6 +254,13 @@ def test_a_fault_that_the_simulation_does_not_know_is_refused_by_name():
     assert "earthquake" in why
 
 
+def test_a_fault_that_is_refused_ends_the_experiment_and_is_told_as_the_reason():
+    one = brief(faults=(Fault(1, "kill", "eu-west-1"), Fault(2, "pause", "eu-west-1")))
+    found = console.run(one, place(one), Interrupts(), quick=False, seed=1, commit="c")
+    assert not found["valid"]
+    assert "pause eu-west-1 did not work: eu-west-1 is killed" in found["answer"]
+
+
 def test_one_that_cannot_be_simulated_is_a_mistake_alone_and_told_among_all(capsys):
     strange = brief(name="strange", faults=(Fault(1, "earthquake"),))
     with pytest.raises(ClusterError, match="strange: cannot be simulated: fault earthquake"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cluster.errors import Refused
 from cluster.fault_records import Fault
 from cluster.faults import Links
 from cluster.files import parse_topology, topology_source
@@ -102,3 +103,43 @@ def test_of_a_region_that_is_ill_health_checks_know_nothing(machine):
     ready = machine.services[A].ask("readyz")
     machine.world.scheduler.run(1)
     assert ready.value == OK
+
+
+@pytest.mark.parametrize(
+    ("before", "fault"),
+    [
+        ("kill", Fault(0, "kill", A)),
+        ("kill", Fault(0, "pause", A)),
+        ("kill", Fault(0, "resume", A)),
+        ("kill", Fault(0, "grey", A)),
+        ("kill", Fault(0, "capacity", A, per_s=9)),
+        ("kill", Fault(0, "full-disk", A)),
+        ("pause", Fault(0, "start", A)),
+        ("pause", Fault(0, "error-rate", A, share=1.0)),
+    ],
+    ids=lambda given: given if isinstance(given, str) else given.action,
+)
+def test_what_a_killed_or_paused_node_cannot_do_is_refused_as_on_processes(machine, before, fault):
+    do(machine, Fault(0, before, A))
+    state = machine.services[A].state
+    with pytest.raises(Refused, match=f"{fault.action} {A} did not work: {A} is {state}"):
+        do(machine, fault)
+    assert (machine.services[A].state, machine.services[A].illness) == (state, Illness())
+
+
+def test_a_heal_leaves_what_is_wrong_inside_a_paused_node_until_it_goes_on(machine):
+    do(machine, Fault(0, "grey", A), Fault(0, "pause", A), Fault(0, "heal"))
+    assert machine.services[A].illness == Illness(grey_status=500)
+    do(machine, Fault(0, "resume", A), Fault(0, "heal"))
+    assert machine.services[A].illness == Illness()
+
+
+def test_the_disk_of_a_node_that_starts_again_is_not_full_any_more(machine):
+    do(machine, Fault(0, "full-disk", A), Fault(0, "kill", A), Fault(0, "start", A))
+    assert (machine.services[A].state, machine.world.node(A).disk.full) == ("up", False)
+
+
+def test_the_disk_of_a_killed_node_can_be_lost_too(machine):
+    do(machine, Fault(0, "kill", A))
+    assert [*ACTIONS["empty-disk"](machine, Fault(0, "empty-disk", A))] == []
+    assert machine.world.node(A).wiped

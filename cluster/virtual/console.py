@@ -82,18 +82,20 @@ def calibrate(results: Path, out: Path) -> int:
     for path in sorted(results.glob("*/result.json")):
         real = json.loads(read_text(path, "result"))
         if (one := _repeatable(real, path)) is not None:
-            virtual = _repeated(one, real)
-            compared += calibration.compare(real, virtual)
+            if not (found := calibration.compare(real, _repeated(one, real))):
+                print(f"{path}: not compared: no percentile is in both", file=sys.stderr)
+                continue
+            compared += found
             first = first or real
     if first is None:
         raise ClusterError(f"{results}: no valid result of an experiment on processes that can be simulated is there")
-    found = _calibrated(compared, first)
+    told = _calibrated(compared, first)
     console = experiment_console.new_console()
-    rows = [[c["name"], f"{c['measured']:.3g}", c["required"], "yes" if c["holds"] else "NO"] for c in found["checks"]]
+    rows = [[c["name"], f"{c['measured']:.3g}", c["required"], "yes" if c["holds"] else "NO"] for c in told["checks"]]
     console.print(experiment_console.rich_table("calibration", ["check", "measured", "required", "holds"], rows))
-    path = experiment_console.write_result(out, found)
-    console.print(f"{found['answer']}\n{path}", highlight=False, soft_wrap=True, markup=False)
-    report_console.write(out, [found["name"]], experiment_console.numbers())
+    path = experiment_console.write_result(out, told)
+    console.print(f"{told['answer']}\n{path}", highlight=False, soft_wrap=True, markup=False)
+    report_console.write(out, [told["name"]], experiment_console.numbers())
     return 0 if all(one.agrees for one in compared) else 1
 
 

@@ -51,3 +51,13 @@ def test_results_that_cannot_be_compared_are_named_and_none_at_all_is_a_mistake(
     with pytest.raises(ClusterError, match="no valid result of an experiment on processes"):
         console.calibrate(tmp_path, tmp_path / "out")
     assert "not compared: it is not valid; backbone nats" in capsys.readouterr().err
+
+
+def test_results_without_a_percentile_in_common_agree_in_nothing(tmp_path, monkeypatch, capsys):
+    (tmp_path / "brief").mkdir()
+    (tmp_path / "brief" / "result.json").write_text(json.dumps(result(row("us-east-1", None))))
+    monkeypatch.setattr(console, "_repeatable", lambda real, path: "brief")
+    monkeypatch.setattr(console, "_repeated", lambda one, real: result(row("us-east-1", 10.0)))
+    with pytest.raises(ClusterError, match="no valid result of an experiment on processes"):
+        console.calibrate(tmp_path, tmp_path / "out")
+    assert "not compared: no percentile is in both" in capsys.readouterr().err

@@ -24,6 +24,8 @@ DEADLINE_HEADER = "amz-sdk-request"
 TOO_MANY_REQUESTS = 429
 BURST = 5.0
 """Retries that a budget has at first, and saves up at most."""
+ATTEMPT_S_MIN = 0.001
+"""What is left for an attempt whose deadline passed while it was waited for: aiohttp takes 0 or less for no bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ class Client:
 
     def timeout_s(self, timeout_s: float, left_s: float) -> float:
         """How long one attempt may take; `left_s` is the time until the call's deadline."""
-        return min(timeout_s, left_s) if self.behaviour.deadline else timeout_s
+        return min(timeout_s, max(left_s, ATTEMPT_S_MIN)) if self.behaviour.deadline else timeout_s
 
     def headers(self, attempt: int, deadline: float) -> dict[str, str]:
         """What the attempt tells the server; `deadline` in Unix seconds."""

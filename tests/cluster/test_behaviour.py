@@ -55,6 +55,8 @@ def test_a_deadline_bounds_every_attempt_and_is_told_as_the_sdks_tell_it():
     assert one.headers(2, deadline=1_790_000_000.25) == {
         "amz-sdk-request": "ttl=20260921T141320.250Z; attempt=2; max=3"
     }
+    assert 0 < one.timeout_s(3.0, left_s=0.0) < 0.01  # none at all would be no bound to aiohttp
+    assert 0 < one.timeout_s(3.0, left_s=-0.2) < 0.01
     assert client("jitter").timeout_s(3.0, left_s=0.4) == 3.0
     assert client("jitter").headers(2, deadline=1_790_000_000.25) == {}
 

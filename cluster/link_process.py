@@ -195,26 +195,31 @@ class LinkProcess(Carrier):
         await pieces.put(Piece(now, last, b""))
 
     async def _write(self, pair: Pair, pieces: _Pieces, writer: asyncio.StreamWriter) -> None:
+        free_at = monotonic()
         while True:
-            ready_at = monotonic()
             piece = await pieces.get()
-            await self._arrival(pair, piece, ready_at)
+            free_at = await self._arrival(pair, piece, free_at)
             if not piece.content:
                 writer.write_eof()
                 return
             writer.write(piece.content)
             self.received[pair[1]] += len(piece.content)
+            full = writer.transport.get_write_buffer_size() > writer.transport.get_write_buffer_limits()[1]
             await writer.drain()
+            if full:
+                free_at = monotonic()
 
-    async def _arrival(self, pair: Pair, piece: Piece, ready_at: float) -> None:
-        """Until a piece arrives; nothing is in its way since `ready_at`. Raises TimeoutError when a cut held it too
-        long."""
+    async def _arrival(self, pair: Pair, piece: Piece, free_at: float) -> float:
+        """Until a piece arrives; since when nothing but us is in the way of the next one, which is `free_at` unless a
+        cut held this one. Raises TimeoutError when it did so too long."""
         await sleep_until(piece.deadline)
-        late_s = monotonic() - max(piece.deadline, ready_at)  # what a receiver or a cut delays is not the model's error
+        late_s = monotonic() - max(piece.deadline, free_at)  # what a receiver or a cut delays is not the model's error
         self._delays[pair].add(piece.deadline - piece.came_at, late_s)
         if not self._open[pair].is_set():
             async with asyncio.timeout(GIVE_UP_S):
                 await self._open[pair].wait()
+            return monotonic()
+        return free_at
 
 
 def run(data: DataDir, seed: int | None, network: str = "inproc") -> int:

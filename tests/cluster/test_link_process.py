@@ -164,6 +164,40 @@ async def test_it_is_told_how_much_later_than_asked_for_pieces_came(monkeypatch)
     assert told["b", "a"].error_s == pytest.approx(0.007 * told["b", "a"].messages)
 
 
+class Gate(Time):
+    """Nothing wakes up while it is shut."""
+
+    def __init__(self, too_late_s: float) -> None:
+        super().__init__(too_late_s)
+        self.opened = asyncio.Event()
+        self.opened.set()
+
+    async def sleep_until(self, deadline: float) -> None:
+        await self.opened.wait()
+        await super().sleep_until(deadline)
+
+
+async def test_each_of_the_pieces_that_one_late_waking_made_late_is_told_as_late(monkeypatch):
+    time = Gate(0.0)
+    monkeypatch.setattr(link_process, "monotonic", time.monotonic)
+    monkeypatch.setattr(link_process, "sleep_until", time.sleep_until)
+    async with linked(rtt_ms=80) as (process, _):
+        reader, writer = await connect(process, "a", "b")
+        writer.write(b"0")
+        await says(reader, b"0")
+        time.opened.clear()
+        for piece in (b"1", b"2", b"3"):
+            until = time.asked + 1
+            writer.write(piece)
+            await eventually(lambda until=until: time.asked >= until)
+        time.now += 0.04 + 0.05
+        time.opened.set()
+        await says(reader, b"123")
+        told = lateness.read(process.obey({"verb": "lateness"})["lateness"])
+        assert told["a", "b"].error_s == pytest.approx(3 * 0.05)
+        writer.close()
+
+
 async def test_what_a_cut_held_is_not_late_nor_what_waited_behind_it(monkeypatch):
     time = Time(0.0)
     monkeypatch.setattr(link_process, "monotonic", time.monotonic)

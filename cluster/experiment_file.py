@@ -36,7 +36,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -188,10 +187,10 @@ _COMMON = ("kind", "name", "quick", "backbone", "policies", "variants", "than")
 def parse(text: str, source: str) -> Experiment:
     """The experiment of a TOML text. Raises ExperimentError with every fault; `source` is what they call the file."""
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ExperimentError([f"{source}: not TOML: {error}"]) from error
-    faults = [*_faults(document)]
+        document = toml_shape.document(text)
+    except toml_shape.TomlError as error:
+        raise ExperimentError(f"{source}: {fault}" for fault in error.faults) from error
+    faults = dict.fromkeys(_faults(document))
     if faults:
         raise ExperimentError(f"{source}: {fault}" for fault in faults)
     return _build(document)

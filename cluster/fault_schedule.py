@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,9 +45,9 @@ def read(path: Path, regions: Sequence[str]) -> Schedule:
 def parse(text: str, source: str) -> Schedule:
     """The schedule in a TOML text, which faults call `source`. Raises ClusterError."""
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ClusterError(f"{source}: not TOML: {error}") from error
+        document = toml_shape.document(text)
+    except toml_shape.TomlError as error:
+        raise ClusterError(*(f"{source}: {fault}" for fault in error.faults)) from error
     wrong = [*toml_shape.faults(_SCHEMA, document), *fault_records.faults(document.get("faults", []), {})]
     if not wrong:
         times = [fault["at_s"] for fault in document["faults"]]

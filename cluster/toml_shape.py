@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,42 @@ if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
 TEXT = {"type": "string", "minLength": 1}
-SECONDS = {"type": "number", "minimum": 0}
-POSITIVE = {"type": "number", "exclusiveMinimum": 0}
+LONGEST_S = 604_800
+"""A week. What should last longer is a slip of the unit, or of the pen."""
+SECONDS = {"type": "number", "minimum": 0, "maximum": LONGEST_S}
+POSITIVE = {"type": "number", "exclusiveMinimum": 0, "maximum": LONGEST_S}
+
+
+class TomlError(ValueError):
+    """A text that is no TOML; `faults` says why, a line each."""
+
+    def __init__(self, faults: Iterable[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(self.faults))
+
+
+def document(text: str) -> dict[str, Any]:
+    """What a TOML text holds. Python reads integers of any length, TOML has those of 64 bits. Raises TomlError."""
+    try:
+        found = tomllib.loads(text)
+    except RecursionError as error:
+        raise TomlError(["not TOML that can be read: tables or arrays are nested too deep"]) from error
+    except ValueError as error:
+        raise TomlError([f"not TOML: {error}"]) from error
+    if long := [*_long_integers(found, "")]:
+        raise TomlError(f"{where}: the integer is out of range; allowed are 64 bits" for where in long)
+    return found
+
+
+def _long_integers(content: Any, where: str) -> Iterator[str]:
+    if isinstance(content, dict):
+        for name, one in content.items():
+            yield from _long_integers(one, f"{where}.{name}" if where else name)
+    elif isinstance(content, list):
+        for index, one in enumerate(content):
+            yield from _long_integers(one, f"{where}[{index}]")
+    elif isinstance(content, int) and not -(2**63) <= content < 2**63:
+        yield where
 
 
 def table(required: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -19,15 +19,18 @@ from __future__ import annotations
 import json
 import math
 import re
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import permutations
 from typing import Any
 
+from cluster import toml_shape
+
 REGION_NAME = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]+")
 MEMBERS = {"regions", "home", "locations", "rtt", "capacity", "path_shifts"}
 RTT_MEMBERS = {"from", "to", "p50_ms", "p90_ms"}
+RTT_MS_MAX = 60_000
+"""No request lives longer."""
 REGIONS_MAX = 12
 """The regional endpoints are on the ports N+1 to N+12."""
 FIRST_LOCATION_PORT = 20
@@ -198,20 +201,20 @@ def parse_opt_in(text: str) -> frozenset[str]:
 def parse(text: str, name: str, table: RttTable, opt_in: frozenset[str] = frozenset()) -> Topology:
     """The topology of a TOML text. Raises TopologyError with every fault; `name` is what the faults call the file."""
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise TopologyError([f"topology {name}: not TOML: {error}"]) from error
+        document = toml_shape.document(text)
+    except toml_shape.TomlError as error:
+        raise TopologyError(f"topology {name}: {fault}" for fault in error.faults) from error
     faults = [
         f"{member}: not known; allowed are {', '.join(sorted(MEMBERS))}" for member in document if member not in MEMBERS
     ]
     regions = _names(document, "regions", faults)
-    if not 1 <= len(regions) <= REGIONS_MAX:
+    if len(regions) > REGIONS_MAX:
         faults.append(f"regions: give 1 to {REGIONS_MAX} region names")
     locations = _names(document, "locations", faults) if "locations" in document else regions
     home = document.get("home", regions[0] if regions else "")
-    if home not in regions:
+    if regions and home not in regions:
         faults.append(f"home: {home!r} is not one of the regions")
-    own = _own_round_trips(document.get("rtt", []), faults)
+    own = _own_round_trips(document.get("rtt", []), dict.fromkeys((*regions, *locations)), faults)
     rtt = _round_trips(locations, regions, own, table, faults)
     unseen = [region for region in regions if region not in locations]
     trips = {**rtt, **_round_trips(unseen, regions, own, table, faults)}
@@ -250,11 +253,12 @@ def _names(document: Mapping[str, Any], member: str, faults: list[str]) -> tuple
     ]
     faults += [f"{member}: {name} is named twice" for name in sorted({n for n in given if given.count(n) > 1})]
     if not given:
-        faults.append(f"{member}: name at least one")
+        faults.append(f"{member}: name at least one region")
     return tuple(given)
 
 
-def _own_round_trips(entries: Any, faults: list[str]) -> RttTable:
+def _own_round_trips(entries: Any, places: Collection[str], faults: list[str]) -> RttTable:
+    """What the file says of pairs of its places: of any other pair it would change nothing."""
     own: dict[tuple[str, str], RoundTrip] = {}
     for index, entry in enumerate(entries if isinstance(entries, list) else [entries]):
         if not isinstance(entry, dict) or set(entry) != RTT_MEMBERS:
@@ -262,10 +266,20 @@ def _own_round_trips(entries: Any, faults: list[str]) -> RttTable:
             continue
         p50, p90 = entry["p50_ms"], entry["p90_ms"]
         numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in (p50, p90))
-        if not numbers or not 0 <= p50 <= p90 < math.inf:
-            faults.append(f"rtt[{index}]: p50_ms and p90_ms are milliseconds, and p90_ms is not below p50_ms")
+        if not numbers or not 0 <= p50 <= p90 <= RTT_MS_MAX:
+            faults.append(
+                f"rtt[{index}]: p50_ms and p90_ms are milliseconds up to {RTT_MS_MAX:,}, and p90_ms is not below p50_ms"
+            )
             continue
-        own[(str(entry["from"]), str(entry["to"]))] = RoundTrip(float(p50), float(p90))
+        pair = str(entry["from"]), str(entry["to"])
+        faults += [
+            f"rtt[{index}]: {place} is no region or location here; allowed are {', '.join(places)}"
+            for place in pair
+            if places and place not in places
+        ]
+        if pair in own:
+            faults.append(f"rtt[{index}]: {pair[0]} to {pair[1]} is there twice")
+        own[pair] = RoundTrip(float(p50), float(p90))
     return own
 
 

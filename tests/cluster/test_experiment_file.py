@@ -166,6 +166,8 @@ def test_the_quick_form_leaves_out_checks_that_say_so():
         ),
         ("[quick]", "[quick]\nsteps_at_s = [3]", "quick.steps_at_s: has 1 times for 0 load.steps"),
         ("number =", "number ==", "not TOML"),
+        ("seeds = 3", f"seeds = 3{'0' * 400}", "seeds: the integer is out of range; allowed are 64 bits"),
+        ("seeds = 3", f"seeds = {'[' * 9_999}", "nested too deep"),
     ],
 )
 def test_a_fault_names_its_place_its_reason_and_what_is_allowed(old, new, fault):
@@ -198,6 +200,13 @@ def test_a_variant_of_some_policies_is_run_under_no_other():
     runs = [(policy, variant.name, variant.front) for policy, variant in experiment.arms]
     assert runs == [("home-2011", "a", ""), ("nearest-failover", "a", ""), ("nearest-failover", "b", "haproxy")]
     assert experiment.seconds == 3 / 2 * parse(GOOD, "e.toml").seconds
+
+
+def test_a_fault_is_told_once():
+    text = GOOD[: GOOD.index("[[faults]]")].replace("seeds = 3", "seeds = 3\nfaults = 7", 1)
+    assert [line for line in faults_of(text) if "faults: 7" in line] == [
+        "e.toml: faults: 7 has the wrong type; allowed is array"
+    ]
 
 
 def test_all_faults_are_told_at_once():

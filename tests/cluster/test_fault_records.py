@@ -50,7 +50,7 @@ def test_every_schedule_that_is_shipped_fits_three_regions(path):
         ("share = 0.3", "share = 30", "faults[0].share: 30 is out of range; allowed is 0 to 1"),
         ("share = 0.3", "share = 0.3\nms = 4", "faults[0]: ms is not known; allowed are action, at_s, region, share"),
         ("share = 0.3", "share = 0.3\nstatus = 0", "faults[0].status: 0 is not known; allowed are 500, 502, 503, 504"),
-        ("at_s = 1", "at_s = -1", "faults[0].at_s: -1 is out of range; allowed is at least 0"),
+        ("at_s = 1", "at_s = -1", "faults[0].at_s: -1 is out of range; allowed is 0 to 604800"),
         ("duration_s = 10", "duration_s = nan", "duration_s: nan is no finite number; allowed is number"),
         ("duration_s = 10", "duration_s = inf", "duration_s: inf is no finite number; allowed is number"),
         ("duration_s = 10", "duration_s = 0", "duration_s: 0 is out of range; allowed is more than 0"),
@@ -63,6 +63,9 @@ def test_every_schedule_that_is_shipped_fits_three_regions(path):
         ('"error-rate"', '"heal"\nto = "eu-west-1"', "share is not known"),
         ("[[faults]]", "[faults]", "has the wrong type; allowed is array"),
         ("[[faults]]", "[[faults", "not TOML"),
+        ("duration_s = 10", "duration_s = 1e300", "duration_s: 1e+300 is out of range; allowed is at most 604800"),
+        ("at_s = 1", f"at_s = 1{'0' * 400}", "faults[0].at_s: the integer is out of range; allowed are 64 bits"),
+        ("duration_s = 10", f"duration_s = {'[' * 9_999}", "nested too deep"),
     ],
 )
 def test_a_wrong_schedule_is_refused_with_its_path_the_reason_and_what_is_allowed(found, instead, words):

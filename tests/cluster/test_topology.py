@@ -58,11 +58,37 @@ def test_a_region_outside_the_table_needs_a_round_trip_to_each_place():
             "not below p50_ms",
         ),
         ("regions = [", "not TOML"),
+        ("regions = " + "[" * 9_999, "nested too deep"),
+        ("regions = " + "9" * 9_999, "not TOML"),
+        ("capacity.x = " + "9" * 400, "capacity.x: the integer is out of range; allowed are 64 bits"),
         (f"regions = {json.dumps([f'us-east-{i}' for i in range(13)])}", "give 1 to 12"),
     ],
 )
 def test_a_wrong_topology_is_refused_with_the_reason(text, fault):
     assert any(fault in line for line in faults(text))
+
+
+OWN = 'regions = ["us-east-1", "eu-west-1"]\n'
+
+
+def trip(to: str, p90_ms: object = 6) -> str:
+    return f'[[rtt]]\nfrom = "us-east-1"\nto = "{to}"\np50_ms = 5\np90_ms = {p90_ms}\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (trip("eu-wset-1"), "rtt[0]: eu-wset-1 is no region or location here; allowed are us-east-1, eu-west-1"),
+        (trip("eu-west-1") * 2, "rtt[1]: us-east-1 to eu-west-1 is there twice"),
+        (trip("eu-west-1", "1e9"), "rtt[0]: p50_ms and p90_ms are milliseconds up to 60,000, and p90_ms is not below p50_ms"),
+    ],
+)
+def test_a_round_trip_that_would_change_nothing_or_never_end_is_refused(text, fault):
+    assert faults(OWN + text) == (f"topology test: {fault}",)
+
+
+def test_an_empty_file_is_one_fault():
+    assert faults("") == ("topology test: regions: name at least one region",)
 
 
 def test_all_faults_are_told_at_once():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -73,6 +74,16 @@ def test_all_messages_between_nodes_together_may_be_late_by_what_the_nearest_pai
     assert invalid(run(link_error_ms_p99=5.0)) == []
     (reason,) = invalid(run(link_error_ms_p99=6.0))
     assert "between nodes, delays took up to 6 ms longer than asked (p99), 5 ms is allowed" in reason
+
+
+def test_what_pairs_say_is_not_said_again_of_all_together():
+    late = PairDelay(US, EU, 1000, 35, 70, 31.0)
+    one = run(late, link_error_ms_p99=31.0, link_delays=(late,))
+    one = replace(one, conditions=replace(one.conditions, delay_error_ms_p99=31.0))
+    assert [reason.partition(" took")[0] for reason in invalid(one)] == [
+        "nearest, seed 1: delays from us-east-1 to eu-west-1",
+        "nearest, seed 1: delays between the nodes of us-east-1 and eu-west-1",
+    ]
 
 
 def test_delays_and_the_time_without_them_are_told_apart():

@@ -18,6 +18,8 @@ CLASSES: Mapping[str, str] = {"holds": "holds", "does not hold": "fails", "not v
 BESIDE_MAX = 2
 CHECKS_MAX = 12
 """More checks that held are folded away; those that did not never are."""
+FAULTS_MAX = 6
+"""Longer schedules of faults are folded away."""
 LONG = 420
 """Letters of an answer that is set smaller."""
 ROWS_MAX = 400
@@ -179,15 +181,21 @@ def _check(check: Judged) -> str:
 
 def _done(record: Record) -> str:
     """What was done, and how far it can be believed."""
-    validity = (
-        verdict("not valid") + f" {escape(words.reason(record))}" if not record.valid else escape(words.reason(record))
-    )
-    facts = [(word, escape(sentence)) for word, sentence in words.done(record)]
+    validity = ("" if record.valid else f"{verdict('not valid')} ") + escape(words.validity(record))
+    facts = [(word, _folded(word, escape(sentence), record)) for word, sentence in words.done(record)]
     facts += [("Validity", f"{validity}{_conditions(record)}")]
     facts += [("Seed", str(record.seed)), ("Commit", f"<code>{escape(record.commit)}</code>")]
     facts += [("Begun", words.when(record.started_at))]
     listed = "".join(f"<dt>{word}</dt><dd>{told}</dd>" for word, told in facts)
     return f'<dl class="facts" aria-label="What was done">{listed}</dl>'
+
+
+def _folded(word: str, sentence: str, record: Record) -> str:
+    """A long schedule of faults behind its number; everything else as it is."""
+    phrases = words.faults(record) if word == "Faults" else []
+    if len(phrases) <= FAULTS_MAX:
+        return sentence
+    return f"<details><summary>{words.count(len(phrases), 'fault')}, one after the other</summary>{sentence}</details>"
 
 
 def _conditions(record: Record) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
+from cluster.report import rounds
 from cluster.report.record import Record
 
 NUMBERS = ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
@@ -29,7 +31,7 @@ ACTIONS: Mapping[str, str] = {
     "empty-disk": "{where} is killed and loses its disk",
     "upgrade": "{where} is drained, ends and starts again in this version",
     "later-entry": "{where} records a revocation of a kind that only a later version knows",
-    "crash": "kill {where} and start it at once, at a random moment of every {every_s:g} s from then on",
+    "crash": "kill {where} and start it at once, at a random moment of every {every_s:g} s from then on{until}",
 }
 AMOUNTS: Mapping[str, str] = {
     "slow": "ms",
@@ -75,7 +77,7 @@ def done(record: Record) -> Iterator[tuple[str, str]]:
         ("Revocations", _revocations(record.parameters.get("revocations"))),
         ("Cut-offs", _cutoffs(record.parameters.get("cutoffs"))),
         ("Network", _network(record.parameters)),
-        ("Faults", _faults(record.parameters.get("faults"))),
+        ("Faults", f"{'; '.join(phrases)}." if (phrases := faults(record)) else ""),
         ("Form", _form(record.parameters)),
         ("Time", _virtual(record.parameters)),
         ("Also set", _others(record.parameters)),
@@ -159,27 +161,38 @@ def _network(parameters: Mapping[str, Any]) -> str:
     )
 
 
-def _faults(faults: Any) -> str:
-    if not isinstance(faults, Sequence) or not faults:
-        return ""
-    return "; ".join(f"at {fault.get('at_s', 0):g} s {fault_words(fault)}" for fault in faults) + "."
+def faults(record: Record) -> list[str]:
+    """What was disturbed, in order: a phrase for each fault, and one for all that comes again and again."""
+    joined = rounds.joined(record.parameters.get("faults") or (), record.topology.get("regions") or ())
+    found = rounds.found([(fault.get("at_s", 0), fault_words(fault)) for fault in joined])
+    return [_again(one) if one.times > 1 else "at {:g} s {}".format(*one.entries[0]) for one in found]
+
+
+def _again(one: rounds.Round) -> str:
+    """`eight times, every 18 s from 100 s on: cut every link between regions, 12.5 s later heal everything`."""
+    said = f"{count(one.times, 'time')}, every {one.every_s:g} s from {one.entries[0][0]:g} s on: {one.entries[0][1]}"
+    for (before_s, _), (at_s, told) in pairwise(one.entries):
+        gap_s = round(at_s - before_s, 3)
+        said += f", {f'{gap_s:g} s later' if gap_s else 'and'} {told}"
+    return said
 
 
 def fault_words(fault: Mapping[str, Any]) -> str:
     """One fault; an action that has no sentence here is told by its members."""
     action, region, to = (str(fault.get(name) or "") for name in ("action", "region", "to"))
     where = f"{region} {'to' if fault.get('one_way') else 'and'} {to}" if to else region or "a random region"
-    if action == "heal":
-        return f"heal {where}" if region else "heal everything"
-    if action == "isolate" and not region:
-        return "cut every link between regions"
-    if ends(fault):
-        return f"end {action} of {where}"
     variants = fault.get("variants") or []
     where_told = f" (variants {listed(list(map(str, variants)))})" if variants else ""
+    if action == "heal":
+        return (f"heal {where}" if region else "heal everything") + where_told
+    if action == "isolate" and not region:
+        return f"cut every link between regions{where_told}"
+    if ends(fault):
+        return f"end {action} of {where}{where_told}"
     if action in ACTIONS:
         given = {name: value for name, value in fault.items() if value is not None}
-        return ACTIONS[action].format_map(NEUTRAL | given | {"where": where}) + where_told
+        until = f" until {given['until_s']:g} s" if "until_s" in given else ""
+        return ACTIONS[action].format_map(NEUTRAL | given | {"where": where, "until": until}) + where_told
     told = ("action", "at_s", "region", "to", "one_way", "name", "variants")
     rest = ", ".join(
         f"{name} {_shown(value)}" for name, value in fault.items() if name not in told and value not in (None, 0, False)
@@ -286,13 +299,8 @@ def heading(column: str) -> str:
     return column.replace("_", " ")
 
 
-def reason(record: Record) -> str:
-    """Why a result is valid or not, from its answer."""
+def validity(record: Record) -> str:
+    """Whether a result can be believed; why it cannot is what its answer begins with, and is not said again."""
     if record.valid:
         return "Valid: nothing made its numbers doubtful."
-    return next(iter(_sentences(record.answer, "Not valid: ")), "Not valid.")
-
-
-def _sentences(text: str, begin: str) -> Iterable[str]:
-    if text.startswith(begin):
-        yield text.partition(". ")[0].rstrip(".") + "."
+    return "The answer begins with why." if record.answer.startswith("Not valid: ") else ""

@@ -9,6 +9,7 @@ import pytest
 from cluster.fault_records import ACTIONS
 from cluster.report import words
 from cluster.report.page import page
+from cluster.result import parameters
 from tests.report import results
 
 
@@ -94,6 +95,7 @@ def test_an_overview_tells_what_each_experiment_came_to():
 def test_a_result_that_is_not_valid_and_has_nothing_says_why():
     text = Parsed(page([results.record(runs=[], broken="stopped before its end")], [])).text
     assert "Not valid: stopped before its end." in text
+    assert text.count("stopped before its end") == 1
     assert "nothing" in text
 
 
@@ -136,6 +138,7 @@ def test_what_was_done_is_told_in_words():
         ({"action": "error-rate", "region": "a", "share": 0.3, "status": None}, "a answers 30% of its calls with 503"),
         ({"action": "slow", "region": "a", "to": "b", "ms": 0.0}, "end slow of a and b"),
         ({"action": "heal", "region": ""}, "heal everything"),
+        ({"action": "heal", "region": "a", "variants": ["x"]}, "heal a (variants x)"),
         ({"action": "grey", "region": "a", "variants": ["x", "y"]},
          "a issues no session, and its health checks are fine (variants x and y)"),
     ],
@@ -143,6 +146,49 @@ def test_what_was_done_is_told_in_words():
 )  # fmt: skip
 def test_every_fault_is_told_in_words(fault, said):
     assert words.fault_words(fault) == said
+
+
+def test_crashes_are_told_with_their_end():
+    crash = {"action": "crash", "region": "", "every_s": 3.0}
+    each = "kill a random region and start it at once, at a random moment of every 3 s from then on"
+    assert words.fault_words(crash | {"until_s": None}) == each
+    assert words.fault_words(crash | {"until_s": 150.0}) == f"{each} until 150 s"
+
+
+@pytest.mark.parametrize(
+    ("quick", "said"),
+    [
+        (False, "eight times, every 18 s from 100 s on: cut every link between regions, 12.5 s later heal everything"),
+        (True, "eight times, every 6 s from 20 s on: cut every link between regions, 3 s later heal everything"),
+    ],
+)
+def test_what_comes_again_and_again_is_told_once(quick, said):
+    one = results.EXPERIMENTS["revocation-convergence-tail"]
+    members = parameters(one.shortened() if quick else one, quick, "http")
+    again, *rest = words.faults(results.record(parameters=members))
+    assert again == said
+    assert [phrase.partition(" s ")[2] for phrase in rest] == ["cut us-east-1 to eu-west-1", "heal everything"]
+
+
+def test_cuts_of_all_links_of_one_region_are_one_and_others_stay_what_they_are():
+    cut = {"action": "partition", "region": "us-east-1", "at_s": 3.0}
+    first, second = cut | {"to": "eu-west-1"}, cut | {"to": "ap-southeast-1", "at_s": 3.01}
+    cases = ([first, second], [first], [first, second | {"at_s": 9}], [first | {"one_way": True}, second])
+    assert [words.faults(results.record(parameters={"faults": faults})) for faults in cases] == [
+        ["at 3 s cut us-east-1 off from every other region"],
+        ["at 3 s cut us-east-1 and eu-west-1"],
+        ["at 3 s cut us-east-1 and eu-west-1", "at 9 s cut us-east-1 and ap-southeast-1"],
+        ["at 3 s cut us-east-1 to eu-west-1", "at 3.01 s cut us-east-1 and ap-southeast-1"],
+    ]
+
+
+def test_a_long_schedule_of_faults_is_folded_away_and_nothing_of_it_is_lost():
+    faults = [{"at_s": n * n, "action": "kill", "region": f"region-{n}"} for n in range(9)]
+    long, short = (page([results.record(parameters={"faults": faults[:n]})], []) for n in (9, 6))
+    folded = long.partition("nine faults, one after the other</summary>")[2].partition("</details>")[0]
+    assert folded.startswith("at 0 s kill region-0; at 1 s kill region-1; at 4 s")
+    assert folded.endswith("at 64 s kill region-8.")
+    assert "one after the other" not in short
 
 
 def test_every_action_has_words():

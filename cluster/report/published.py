@@ -15,7 +15,7 @@ from typing import Any, Literal
 from jsonschema import Draft202012Validator
 
 from cluster.report import words
-from cluster.report.record import MEMBERS, Record, RecordError, Verdict, rank
+from cluster.report.record import MEMBERS, Record, RecordError, Verdict, check_values, rank
 
 SCHEMA = 1
 _TEXT = {"type": "string"}
@@ -111,7 +111,10 @@ def parse(text: str, numbers: Mapping[str, str]) -> list[Line]:
     """The lines of a file's text; `numbers` has the number of each known experiment. Raises RecordError."""
     try:
         found = json.loads(text, parse_float=_not_whole, parse_constant=_not_whole)
-    except ValueError as error:
+        check_values(found)
+    except RecordError as error:
+        raise _refused(str(error)) from error
+    except (ValueError, RecursionError) as error:
         raise _refused(f"it is not JSON as it was written ({error})") from error
     for wrong in sorted(_FILE.iter_errors(found), key=lambda error: str(error.json_path)):
         reason = wrong.message if len(wrong.message) < 120 else f"it does not fit {wrong.validator}"

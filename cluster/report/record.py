@@ -22,7 +22,9 @@ _NUMBER_OR_NULL = {"type": ["number", "null"]}
 _WORD = {"type": ["string", "null"]}
 _WORDS = {"type": ["array", "null"], "items": _TEXT}
 _LIMIT = 1e15
-"""Nothing that is measured is larger; drawings of larger numbers overflow."""
+"""Nothing is larger; drawings of larger numbers overflow."""
+_DEEP = 20
+"""A series is four deep in its file; parameters may be deeper."""
 _TABLE = {
     "type": "object",
     "required": ["name", "columns", "rows"],
@@ -33,7 +35,7 @@ _TABLE = {
             "type": "array",
             "items": {
                 "type": "array",
-                "items": {"type": ["string", "number", "boolean", "null"], "minimum": -_LIMIT, "maximum": _LIMIT},
+                "items": {"type": ["string", "number", "boolean", "null"]},
             },
         },
     },
@@ -46,7 +48,7 @@ _CHECK = {
 _FAULT = {
     "type": "object",
     "properties": {
-        **dict.fromkeys(("at_s", "ms", "share", "times", "per_s", "offset_s", "every_s"), _NUMBER_OR_NULL),
+        **dict.fromkeys(("at_s", "ms", "share", "times", "per_s", "offset_s", "every_s", "until_s"), _NUMBER_OR_NULL),
         **dict.fromkeys(("action", "region", "to", "name"), _WORD),
         "at_s": _NUMBER,
         "variants": _WORDS,
@@ -66,6 +68,10 @@ _LOAD = {
     },
 }
 _REVOKING = {"type": ["object", "null"], "properties": {"per_s": _NUMBER, "preloaded": _NUMBER_OR_NULL}}
+_CUTOFFS = {
+    "type": ["object", "null"],
+    "properties": {"every_s": _NUMBER, "after_s": {"type": ["array", "null"], "items": _NUMBER}},
+}
 _PARAMETERS = {
     "type": "object",
     "properties": {
@@ -74,6 +80,9 @@ _PARAMETERS = {
         "load": _LOAD,
         "faults": {"type": ["array", "null"], "items": _FAULT},
         "revocations": _REVOKING,
+        "cutoffs": _CUTOFFS,
+        "seeds": {"type": ["integer", "null"]},
+        "not_judged": {"type": ["array", "null"]},
     },
 }
 MEMBERS: Mapping[str, Any] = {
@@ -84,7 +93,7 @@ MEMBERS: Mapping[str, Any] = {
     "seed": {"type": "integer"},
     "commit": _TEXT,
     "started_at": {"type": "integer", "minimum": 0, "maximum": 253402300799},
-    "topology": {"type": "object"},
+    "topology": {"type": "object", "properties": {"regions": _WORDS, "locations": _WORDS}},
     "parameters": _PARAMETERS,
     "checks": {"type": "array", "items": _CHECK},
     "series": {"type": "array", "items": _TABLE},
@@ -177,8 +186,9 @@ def parse(text: str, numbers: Mapping[str, str]) -> Record:
     """The record of a file's text; `numbers` has the number of each known experiment. Raises RecordError."""
     try:
         found = json.loads(text, parse_constant=_no_number)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecordError(f"it is not JSON ({error}): run the experiment again") from error
+    check_values(found)
     for wrong in sorted(_SCHEMA.iter_errors(found), key=lambda error: str(error.json_path)):
         reason = wrong.message if len(wrong.message) < 120 else f"it does not fit {wrong.validator}"
         raise RecordError(f"{wrong.json_path}: {reason}: it is no result of an experiment, or a damaged one")
@@ -186,6 +196,25 @@ def parse(text: str, numbers: Mapping[str, str]) -> Record:
     members = {name: found[name] for name in MEMBERS if name not in ("checks", "series")}
     checks = tuple(Judged(c["name"], c["holds"], c["measured"], c["required"]) for c in found["checks"])
     return Record(number=numbers.get(found["name"], ""), checks=checks, tables=tables, **members)
+
+
+def check_values(value: Any, where: str = "$", depth: int = 0) -> None:
+    """JSON allows text that no file can hold, and numbers and depths that nobody can work with. Raises RecordError."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise RecordError(f"{where}: half a letter of Unicode: the file is damaged") from error
+    elif isinstance(value, int | float):
+        if not -_LIMIT <= value <= _LIMIT:
+            raise RecordError(f"{where}: a number beyond {_LIMIT:g}: the file is damaged")
+    elif value is not None:
+        if depth == _DEEP:
+            raise RecordError(f"{where}: nested too deep: the file is damaged")
+        members = [*value.items()] if isinstance(value, dict) else [*enumerate(value)]
+        for name, one in members:
+            check_values(name, where)
+            check_values(one, f"{where}.{name}" if isinstance(value, dict) else f"{where}[{name}]", depth + 1)
 
 
 def _no_number(name: str) -> None:

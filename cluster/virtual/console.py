@@ -19,6 +19,7 @@ from cluster.experiment import Experiment
 from cluster.files import RTT_FILE, parse_topology, read_text, topology_source
 from cluster.interrupts import Interrupts, interrupt
 from cluster.report import console as report_console
+from cluster.report.record import RecordError, parse
 from cluster.result import result
 from cluster.sim.invariants import InvariantBroken
 from cluster.topology import Topology
@@ -80,7 +81,7 @@ def calibrate(results: Path, out: Path) -> int:
     compared: list[calibration.Compared] = []
     first: dict[str, Any] | None = None
     for path in sorted(results.glob("*/result.json")):
-        real = json.loads(read_text(path, "result"))
+        real = _read(path)
         if (one := _repeatable(real, path)) is not None:
             if not (found := calibration.compare(real, _repeated(one, real))):
                 print(f"{path}: not compared: no percentile is in both", file=sys.stderr)
@@ -99,9 +100,20 @@ def calibrate(results: Path, out: Path) -> int:
     return 0 if all(one.agrees for one in compared) else 1
 
 
+def _read(path: Path) -> dict[str, Any]:
+    """A result as it stands in its file, of the shape that reports need. Raises ClusterError."""
+    text = read_text(path, "result")
+    try:
+        parse(text, {})
+    except RecordError as error:
+        raise ClusterError(f"{path}: {error}") from error
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
 def _repeated(one: Experiment, real: Mapping[str, Any]) -> dict[str, Any]:
     """The same in virtual time. Raises KeyboardInterrupt: a part of a run is nothing to compare with."""
-    interrupts, quick = Interrupts(), real["parameters"]["form"] == "quick"
+    interrupts, quick = Interrupts(), real["parameters"].get("form") == "quick"
     with interrupts.kept():
         found = run(one, place(one, None), interrupts, quick=quick, seed=real["seed"], commit="")
     if interrupts.came:
@@ -111,16 +123,17 @@ def _repeated(one: Experiment, real: Mapping[str, Any]) -> dict[str, Any]:
 
 def _repeatable(real: Mapping[str, Any], path: Path) -> Experiment | None:
     """The experiment in the form that was run; None, and a line about it, for what cannot be compared."""
-    parameters = real.get("parameters", {})
-    one = experiment_console.load_all().get(str(real.get("name")))
+    parameters = real["parameters"]
+    one = experiment_console.load_all().get(real["name"])
     if one is None or parameters.get("simulated", True):
         return None
     why = [] if real["valid"] else ["it is not valid"]
-    why += refusals(one, parameters["backbone"])
+    backbone = str(parameters.get("backbone", "http"))
+    why += refusals(one, backbone)
     if why:
         print(f"{path}: not compared: {'; '.join(why)}", file=sys.stderr)
         return None
-    form = (one.shortened() if parameters["form"] == "quick" else one).on(parameters["backbone"])
+    form = (one.shortened() if parameters.get("form") == "quick" else one).on(backbone)
     try:
         return experiment_console.placed([form], parameters.get("topology"), every=False)[0]
     except ClusterError as error:

@@ -190,7 +190,16 @@ def test_a_file_of_another_shape_is_refused_and_nothing_is_changed(docs, tmp_pat
     assert files(docs) == before
 
 
-@pytest.mark.parametrize(("content", "reason"), [(b"{", "it is not JSON"), (b"\xff", "not UTF-8"), (b"[]", "of type")])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"{", "it is not JSON"),
+        (b"\xff", "not UTF-8"),
+        (b"[]", "of type"),
+        (b"[" * 99_999, "it is not JSON"),
+        (b'"\\ud800"', "half a letter"),
+    ],
+)
 def test_a_file_that_is_none_is_refused(docs, content, reason):
     (docs / "data" / "results.json").write_bytes(content)
     before = files(docs)

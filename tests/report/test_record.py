@@ -34,6 +34,10 @@ def test_members_that_came_later_are_no_fault():
     assert parse(json.dumps(results.found() | {"later": 1}), {}).number == ""
 
 
+def deep(levels):
+    return [deep(levels - 1)] if levels else 0
+
+
 def one_cell(column, value):
     return {"series": [{"name": "x", "columns": [column], "rows": [[value]]}]}
 
@@ -49,6 +53,17 @@ def one_cell(column, value):
         (lambda made: json.dumps(made | {"series": [{"name": "x", "columns": ["a"], "rows": [[1, 2]]}]}), "2 cells"),
         (lambda made: json.dumps(made | {"series": [{"name": "x", "columns": ["a"], "rows": [[[]]]}]}), "$.series"),
         (lambda made: json.dumps(made | {"name": "brief\n"}), "$.name"),
+        (lambda made: "[" * 99_999, "it is not JSON"),
+        (lambda made: json.dumps(made | {"parameters": {"x": deep(100)}}), "$.parameters.x[0][0]"),
+        (lambda made: json.dumps(made | {"answer": "\ud800"}), "$.answer: half a letter"),
+        (lambda made: json.dumps(made | {"parameters": {"\ud800": 1}}), "$.parameters: half a letter"),
+        (lambda made: json.dumps(made | {"parameters": {"load": {"arrivals_per_s": 10**400}}}), "arrivals_per_s: a number"),
+        (lambda made: json.dumps(made | {"checks": []}).replace('"checks": []', '"checks": 1e999'), "$.checks: a number beyond"),
+        (lambda made: json.dumps(made | {"topology": {"regions": 3}}), "$.topology.regions"),
+        (lambda made: json.dumps(made | {"parameters": {"seeds": "3"}}), "$.parameters.seeds"),
+        (lambda made: json.dumps(made | {"parameters": {"not_judged": 3}}), "$.parameters.not_judged"),
+        (lambda made: json.dumps(made | {"parameters": {"cutoffs": {"after_s": ["soon"]}}}), "after_s[0]"),
+        (lambda made: json.dumps(made | {"parameters": {"faults": [{"at_s": 1, "until_s": "x"}]}}), "faults[0].until_s"),
         (lambda made: json.dumps(made | {"seed": float("nan")}), "NaN"),
         (lambda made: json.dumps(made | one_cell("p50_ms", 1e308)), "$.series"),
         (lambda made: json.dumps(made | one_cell("p50_ms", "soon")), "series x, row 0, p50_ms"),

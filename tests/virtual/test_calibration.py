@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from cluster.errors import ClusterError
+from cluster.result import encoded
 from cluster.virtual import calibration, console
+from tests.report import results
 
 COLUMNS = ["policy", "location", "endpoint", "region", "requests", "lost", "p50_ms", "p90_ms", "p99_ms"]
 
@@ -46,18 +46,28 @@ def test_results_that_cannot_be_compared_are_named_and_none_at_all_is_a_mistake(
     folder = tmp_path / "home-region-dies"
     folder.mkdir()
     parameters = {"simulated": False, "backbone": "nats", "form": "quick"}
-    content = {"name": "home-region-dies", "valid": False, "parameters": parameters, "seed": 1}
-    (folder / "result.json").write_text(json.dumps(content))
+    content = results.found(valid=False, parameters=parameters)
+    (folder / "result.json").write_bytes(encoded(content))
     with pytest.raises(ClusterError, match="no valid result of an experiment on processes"):
         console.calibrate(tmp_path, tmp_path / "out")
     assert "not compared: it is not valid; backbone nats" in capsys.readouterr().err
 
 
 def test_results_without_a_percentile_in_common_agree_in_nothing(tmp_path, monkeypatch, capsys):
-    (tmp_path / "brief").mkdir()
-    (tmp_path / "brief" / "result.json").write_text(json.dumps(result(row("us-east-1", None))))
+    results.write(tmp_path, results.found(series=result(row("us-east-1", None))["series"]))
     monkeypatch.setattr(console, "_repeatable", lambda real, path: "brief")
     monkeypatch.setattr(console, "_repeated", lambda one, real: result(row("us-east-1", 10.0)))
     with pytest.raises(ClusterError, match="no valid result of an experiment on processes"):
         console.calibrate(tmp_path, tmp_path / "out")
     assert "not compared: no percentile is in both" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ["", "{", "null", "[" * 99_999, '{"name": "home-region-dies", "valid": true}'])
+def test_a_file_that_is_no_result_is_refused_with_its_path(tmp_path, content):
+    path = tmp_path / "home-region-dies" / "result.json"
+    path.parent.mkdir()
+    path.write_text(content)
+    with pytest.raises(ClusterError) as refused:
+        console.calibrate(tmp_path, tmp_path / "out")
+    (fault,) = refused.value.faults
+    assert fault.startswith(f"{path}: ")

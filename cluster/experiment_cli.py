@@ -11,6 +11,7 @@ import click
 from cluster.topology import BACKBONES, NETWORKS
 
 DEFAULT_SEED = 1
+SEED_MAX = 2**32 - 1
 
 
 @click.group()
@@ -37,7 +38,7 @@ def list_experiments() -> None:
 @experiment.command("run")
 @click.argument("names", nargs=-1, required=True, metavar="NAME…|all")
 @click.option("--quick", is_flag=True, help="The short form; `list` says what it leaves out.")
-@click.option("--seed", type=click.IntRange(0), default=DEFAULT_SEED, show_default=True,
+@click.option("--seed", type=click.IntRange(0, SEED_MAX), default=DEFAULT_SEED, show_default=True,
               help="Of arrivals and latencies.")  # fmt: skip
 @click.option("--backbone", type=click.Choice(BACKBONES), default="http", show_default=True,
               help="What carries the replication.")  # fmt: skip

@@ -29,6 +29,7 @@ from cluster.history import labelled
 from cluster.interrupts import Interrupts
 from cluster.own_cluster import read_topology
 from cluster.report import console as report_console
+from cluster.report import folder as report_folder
 from cluster.result import encoded, result, shown
 from cluster.runner import Progress, Runner
 from cluster.topology import NETWORKS
@@ -132,7 +133,7 @@ def new_console() -> Console:
 
 def _each(forms: Sequence[Experiment], out: Path, run: Callable[[Experiment, Interrupts], dict[str, Any]]) -> int:
     console, code = new_console(), 0
-    _check_writable(out)
+    _check_writable(out, [one.name for one in forms])
     interrupts = Interrupts()
     with interrupts.kept():
         for one in forms:
@@ -233,14 +234,22 @@ def write_result(out: Path, found: Mapping[str, Any]) -> Path:
     return path
 
 
-def _check_writable(out: Path) -> None:
-    """Makes the folder before anything runs: minutes of load must not end in a wrong path. Raises ClusterError."""
+def _check_writable(out: Path, names: Iterable[str]) -> None:
+    """Makes the folder before anything runs: minutes of load must not end in a wrong path, nor where something else
+    stands in the place of a result. Raises ClusterError."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _unwritable(out, error.strerror) from error
-    if not os.access(out, os.W_OK | os.X_OK):
-        raise _unwritable(out, "Permission denied")
+    folders = [out, *(folder for name in names if (folder := out / name).exists())]
+    for folder in folders:
+        if not folder.is_dir():
+            raise _unwritable(folder, "Not a directory")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise _unwritable(folder, "Permission denied")
+    for file in (out / report_folder.REPORT, *(folder / report_folder.RESULT for folder in folders[1:])):
+        if file.is_dir():
+            raise _unwritable(file, "Is a directory")
 
 
 def _unwritable(out: Path, reason: str | None) -> ClusterError:

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from cluster import experiment_console
+from cluster.errors import ClusterError
 from cluster.experiment import PRELOADED_PER_S, START_S
 from cluster.experiment_console import EXPERIMENTS
 from cluster.experiment_file import parse
@@ -226,6 +227,27 @@ def test_a_folder_that_cannot_be_written_is_refused_before_anything_runs():
     done = run("cluster", "experiment", "run", "E1", "--out", "/proc/nowhere", timeout_s=10)
     assert done.returncode == 2
     assert done.stderr == "cluster: --out /proc/nowhere: cannot be written: No such file or directory\n"
+
+
+@pytest.mark.parametrize(
+    ("standing", "reason"),
+    [
+        ("control-plane-outage", "Not a directory"),
+        ("control-plane-outage/result.json/x", "Is a directory"),
+        ("report.html/x", "Is a directory"),
+    ],
+)
+def test_what_stands_in_the_place_of_a_result_is_told_before_anything_runs(tmp_path, standing, reason):
+    (tmp_path / standing).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / standing).touch()
+    with pytest.raises(ClusterError) as refused:
+        experiment_console.run_all(["E10"], quick=True, seed=1, out=tmp_path)
+    assert str(refused.value) == f"--out {tmp_path / standing.removesuffix('/x')}: cannot be written: {reason}"
+
+
+def test_a_seed_that_no_report_can_read_is_refused():
+    done = run("cluster", "experiment", "run", "E10", "--seed", str(10**15), "--out", os.devnull)
+    assert (done.returncode, "--seed" in done.stderr) == (2, True)
 
 
 def test_the_list_fits_a_terminal():

@@ -21,6 +21,7 @@ from __future__ import annotations
 from dataclasses import replace
 from hashlib import blake2b
 from math import inf
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -34,7 +35,8 @@ LONGEST_SESSION_S = 36 * 3600
 TAIL_S = LONGEST_SESSION_S + DESCENDANTS_LIVE_S + FORGET_AFTER_S + 3600
 """How long a log keeps all its batches: the longest life of a revocation that ends, and an hour. Design 2.2 says 37
 hours; what was chained from a revoked session may live 27 hours longer than that."""
-_MEMBERS = {"v", "kind", "subject", "issued_before_ms", "applies_until", "reason"}
+_MEMBERS = itemgetter("v", "kind", "subject", "issued_before_ms", "applies_until", "reason")
+_MEMBERS_COUNT = 6
 _STEP = b'{"v":1,"mfa":'
 """How the entry of an MFA step begins; that of a revocation begins otherwise, so nothing has to be parsed to tell."""
 _STEP_MEMBERS = {"v", "mfa", "step", "at"}
@@ -109,21 +111,21 @@ def entry_over_at(entry: bytes) -> float:
 
 
 def _read(members: Any) -> Revocation | None:
-    if (
-        type(members) is not dict
-        or members.keys() - {"home"} != _MEMBERS
-        or not _is_count(members["v"])
-        or members["v"] != VERSION
-    ):
+    """What an entry says; None for what this version cannot read. Raises KeyError where a member is missing. A start
+    reads all that a journal holds, so it looks at nothing twice."""
+    if type(members) is not dict:
         return None
-    kind, subject, reason = members["kind"], members["subject"], members["reason"]
-    cutoff_ms, until = members["issued_before_ms"], members["applies_until"]
+    version, kind, subject, cutoff_ms, until, reason = _MEMBERS(members)
+    home = ""
+    if len(members) != _MEMBERS_COUNT:
+        home = members["home"]
+        if len(members) != _MEMBERS_COUNT + 1 or type(home) is not str or not 0 < len(home) <= _MAX_REGION_CHARACTERS:
+            return None
+    if type(version) is not int or version != VERSION:
+        return None
     if not (type(kind) is type(subject) is type(reason) is str and _is_count(cutoff_ms)):
         return None
     if not (until is None or _is_count(until)):
-        return None
-    home = members.get("home", "")
-    if type(home) is not str or len(home) > _MAX_REGION_CHARACTERS or ("home" in members) != bool(home):
         return None
     return Revocation(kind, subject, cutoff_ms, until, reason, home)
 

@@ -25,7 +25,7 @@ The first two name a credential (InvalidClientTokenId), the others are cut-offs 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from heapq import heappop, heappush
 from math import inf
 from typing import Literal
@@ -143,8 +143,8 @@ class _Revoked:
     """All revocations of one subject, joined; `revocation` is the strictest, to explain a denial."""
 
     revocation: Revocation
-    limits_ms: dict[str, float] = field(default_factory=dict)
-    ends_at: float = 0.0
+    limits_ms: dict[str, float]
+    ends_at: float
 
     def join(self, revocation: Revocation, origin_region: str, limit_ms: float) -> bool:
         """Whether this changed anything."""
@@ -191,15 +191,21 @@ class RevocationSet:
             self._unknown.add(revocation)
             return
         self.forget(now)
-        if _ends_at(revocation) + rule.kept_after_s <= now:
+        ends_at = _ends_at(revocation)
+        if ends_at + rule.kept_after_s <= now:
             return
-        subjects = self._revoked[revocation.kind]
-        revoked = subjects.setdefault(revocation.subject, _Revoked(revocation))
-        ends_at = revoked.ends_at
-        if revoked.join(revocation, revocation.home or origin_region, rule.limit_ms(revocation.issued_before_ms)):
+        subjects, region = self._revoked[revocation.kind], revocation.home or origin_region
+        limit_ms = rule.limit_ms(revocation.issued_before_ms)
+        revoked = subjects.get(revocation.subject)
+        if revoked is None:
+            subjects[revocation.subject] = _Revoked(revocation, {region: limit_ms}, ends_at)
             self.generation += 1
-        if revoked.ends_at != ends_at:
-            heappush(self._ends, (revoked.ends_at + rule.kept_after_s, revocation.kind, revocation.subject))
+        else:
+            before = revoked.ends_at
+            self.generation += revoked.join(revocation, region, limit_ms)
+            if revoked.ends_at == before:
+                return
+        heappush(self._ends, (ends_at + rule.kept_after_s, revocation.kind, revocation.subject))
 
     def check(self, session: Session, now: float) -> Denial | None:
         """Why this session is refused, or None. Kinds without a revocation cost nothing."""

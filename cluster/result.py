@@ -8,6 +8,7 @@ A percentile is given only where at least 10 samples lie beyond it; else it is n
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -189,6 +190,7 @@ def series(runs: Sequence[Run]) -> list[dict[str, Any]]:
         *_revocation_series(runs),
         *_cutoff_series(runs),
         *_crowd_series(runs),
+        *_look_series(runs),
     ]
 
 
@@ -222,6 +224,22 @@ def _crowd_series(runs: Sequence[Run]) -> Iterable[dict[str, Any]]:
     yield _table("moments", columns, (row for run, crowd in crowds for row in _reactions(run, crowd)))
     silent = ([run.label, run.seed, *told] for run, crowd in crowds for told in sorted(crowd.silent.items()))
     yield _table("silent nodes", "policy seed region readings_missing", silent)
+
+
+def _look_series(runs: Sequence[Run]) -> Iterable[dict[str, Any]]:
+    """How old what each region knew of each other one was, by the second; nothing where nobody looked."""
+    if any(run.samples for run in runs):
+        columns = "policy seed second observer origin staleness_s"
+        yield _table("staleness", columns, (row for run in runs for row in _staleness(run)))
+
+
+def _staleness(run: Run) -> Iterable[Row]:
+    highest: dict[tuple[int, str, str], float] = {}
+    for sample in run.samples:
+        for origin, age_s in sample.staleness_s.items():
+            key = (math.floor(sample.at), sample.region, origin)
+            highest[key] = max(age_s, highest.get(key, 0.0))
+    return ([run.label, run.seed, *key, age_s] for key, age_s in sorted(highest.items()) if key[0] >= 0)
 
 
 def _asked(run: Run, crowd: Crowd) -> Iterable[Row]:

@@ -6,13 +6,17 @@ from cluster.report import course_plots, generic_plots, latency_plots, quantile_
 from cluster.report.plots import Plot
 from cluster.report.record import Record
 
+STALENESS = "timeline-staleness"
+
 
 def plots(record: Record) -> list[Plot]:
     """Every plot that this result has the series for."""
-    convergence = quantile_plots.convergence(record)
+    convergence, others = quantile_plots.convergence(record), [*generic_plots.others(record)]
+    stale = [plot for plot in others if plot.slug == STALENESS and not _loses(record)]
     found = [
         latency_plots.medians(record),
         convergence if _about_revocations(record) else None,
+        *stale,
         course_plots.lost(record),
         course_plots.answered(record),
         latency_plots.blast(record),
@@ -21,9 +25,14 @@ def plots(record: Record) -> list[Plot]:
         quantile_plots.latency(record),
         *quantile_plots.others(record),
         *quantile_plots.points(record),
-        *generic_plots.others(record),
+        *(plot for plot in others if plot not in stale),
     ]
     return [plot for plot in found if plot is not None and plot.panels]
+
+
+def _loses(record: Record) -> bool:
+    """Whether requests were lost: if not, what else happened by the second says more."""
+    return any(row["lost"] for row in record.table("latency") if "lost" in row)
 
 
 def _about_revocations(record: Record) -> bool:

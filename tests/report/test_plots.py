@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from matplotlib.figure import Figure
 
+from cluster.history import Look
 from cluster.report import course_plots, draw_curves, drawing, gallery, latency_plots, palette, quantile_plots
 from cluster.report.plots import Cells, Curves, Line, Mark, Plot, aligned
 from tests.report import results
@@ -136,6 +137,19 @@ def test_what_was_measured_more_stands_first():
             plot.slug for plot in gallery.plots(results.record("revocation-convergence", [made], parameters=parameters))
         ]
         assert (slugs.index("convergence-cdf") < slugs.index("timeline-lost")) is first
+
+
+def test_how_old_knowledge_was_stands_first_where_no_request_was_lost():
+    ages = [(second / 2, 9.0 if 8 <= second / 2 < 12 else 0.5) for second in range(-4, 40)]
+    samples = [Look(at, "eu-west-1", True, "", {"us-east-1": age}, True, 0, 0) for at, age in ages]
+    well = [replace(one, outcome="ok") for one in results.exchanges("nearest-failover")]
+    for exchanges, first in ((well, True), (results.exchanges("home-2011"), False)):
+        made = results.record("asymmetric-partition", [results.run(samples=samples, exchanges=exchanges)])
+        plots = gallery.plots(made)
+        assert (plots[0].slug == "timeline-staleness") is first
+        (panel,) = next(plot for plot in plots if plot.slug == "timeline-staleness").panels
+        (line,) = panel.lines
+        assert (line.label, line.points[0], max(y for _, y in line.points)) == ("eu-west-1, us-east-1", (0, 0.5), 9)
 
 
 def test_an_old_result_has_the_plots_that_its_series_allow():

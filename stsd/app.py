@@ -76,7 +76,8 @@ async def _serve(settings: Config, limits: Limits) -> None:
     secure = tls.serving(settings)
     keys_file = settings.resource_server_keys
     resource_server_keys = config.read_resource_server_keys(keys_file) if keys_file else ()
-    gc.set_threshold(50_000, 20, 50)  # nor look often: reading a long journal makes many objects that stay
+    gc.collect()  # what imports left behind, now: later it would look at all that a long journal makes, which stays
+    gc.set_threshold(50_000, 20, 50)  # nor look often while that is read
     clock = Clock()
     directory = open_directory(settings, clock.wall())
     async with AsyncExitStack() as closing:
@@ -180,7 +181,7 @@ async def _serve(settings: Config, limits: Limits) -> None:
         closing.push_async_callback(operator.stop)
         if directory.standalone:
             directory.write_profiles(url, settings.region)
-        _settle_memory()
+        gc.freeze()  # requests leave no cycles behind, so the collector need not look at what start-up made
         _announce(settings, directory, url)
         await ending.told.wait()
         probes.draining = True
@@ -264,9 +265,3 @@ def _announce(settings: Config, directory: DataDirectory, url: str) -> None:
     if directory.standalone:
         files = f"AWS_CONFIG_FILE={directory.path}/config AWS_SHARED_CREDENTIALS_FILE={directory.path}/credentials"
         print(f"try: {files} aws --profile admin sts get-caller-identity", flush=True)
-
-
-def _settle_memory() -> None:
-    """Requests leave no cycles behind, so the collector has little to find and need not look at what start-up made."""
-    gc.collect()
-    gc.freeze()

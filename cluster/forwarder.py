@@ -119,6 +119,7 @@ class Forwarder:
 
     async def _forward(self, attempt: Attempt) -> tuple[str, str, Reply]:
         """The region that answered, the outcome for the metric, and the answer."""
+        attempt.policy = self.chooser.policy.name  # it may be another one when the answer is there
         region, skipped = self._first(attempt)
         attempt.steps += skipped
         if self._may_hedge(attempt):
@@ -325,7 +326,7 @@ class Forwarder:
 
     def _route(self, attempt: Attempt) -> bytes:
         view = attempt.view
-        named = self.chooser.policy.name if not view.region else "regional" if view.endpoint == "regional" else "pinned"
+        named = attempt.policy if not view.region else "regional" if view.endpoint == "regional" else "pinned"
         return route.line(named, tuple(attempt.steps))
 
     def _reply(self, attempt: Attempt, answer: Answer) -> Reply:
@@ -342,9 +343,10 @@ class Forwarder:
         request_id = new_request_id()
         error = ServiceUnavailable(message, reason="no_region")
         fields = f"x-amzn-RequestId: {request_id}\r\nRetry-After: 1\r\n{self._route(attempt).decode()}"
+        bodiless = attempt.request.method == "HEAD"
         if xml.wants_json(attempt.request.headers):
-            return plain(503, xml.render_error_json(error, request_id), JSON_TYPE, fields=fields)
-        return plain(503, xml.render_error(error, request_id), "text/xml", fields=fields)
+            return plain(503, xml.render_error_json(error, request_id), JSON_TYPE, fields=fields, bodiless=bodiless)
+        return plain(503, xml.render_error(error, request_id), "text/xml", fields=fields, bodiless=bodiless)
 
 
 @dataclass(slots=True)
@@ -367,6 +369,8 @@ class Attempt:
     late_s: float = 0.0
     steps: Skipped = field(default_factory=list)
     asked: set[str] = field(default_factory=set)
+    policy: str = ""
+    """The policy that chose the first region."""
     until: float | None = None
     """When the client stops to wait (monotonic seconds), if it told."""
 

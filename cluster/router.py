@@ -190,7 +190,8 @@ class Router:
         request_id = new_request_id()
         if "error" in content:
             content["error"]["request_id"] = request_id
-        return plain(status, json.dumps(content).encode(), JSON_TYPE, fields=f"x-amzn-RequestId: {request_id}\r\n")
+        fields, bodiless = f"x-amzn-RequestId: {request_id}\r\n", request.method == "HEAD"
+        return plain(status, json.dumps(content).encode(), JSON_TYPE, fields=fields, bodiless=bodiless)
 
 
 OWN_PATHS = {

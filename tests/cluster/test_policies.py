@@ -10,7 +10,7 @@ import pytest
 
 from cluster import routing
 from cluster.spare import AT_ONCE
-from tests.cluster.fake_regions import raw
+from tests.cluster.fake_regions import eventually, raw
 from tests.cluster.test_router import request
 
 
@@ -49,6 +49,15 @@ async def test_a_route_that_a_client_sends_ends_at_the_router(start):
     setup = await start()
     await raw(setup.port(), request(fields="X-Stsd-Route: nearest, eu-west-1;status=200\r\n"))
     assert not setup.regions["us-east-1"].requests[0].all("x-stsd-route")
+
+
+async def test_a_request_in_flight_is_told_the_policy_that_chose_for_it(start):
+    setup = await start()
+    setup.regions["us-east-1"].delay_s = 0.2
+    asked = asyncio.create_task(route(setup))
+    await eventually(lambda: len(setup.regions["us-east-1"].requests) == 1)
+    setup.router.forwarder.chooser.use("home-2011")
+    assert await asked == "nearest-failover, us-east-1;status=200"
 
 
 async def test_a_policy_counts_from_the_next_request_on(start):

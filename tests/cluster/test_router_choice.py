@@ -8,7 +8,7 @@ from statistics import median
 
 import pytest
 
-from tests.cluster.fake_regions import eventually
+from tests.cluster.fake_regions import eventually, raw
 
 # -- where it goes ---------------------------------------------------------------------------------------------------
 
@@ -209,3 +209,12 @@ async def test_requested_and_achieved_delay_are_counted(start):
     labels = 'location="us-east-1",region="eu-west-1"'
     assert f"router_delay_requested_seconds_count{{{labels}}} 2.0" in text
     assert f"router_delay_error_seconds_count{{{labels}}} 2.0" in text
+
+
+async def test_no_region_is_said_without_a_body_to_head(start):
+    setup = await start()
+    for region in setup.regions.values():
+        await region.stop()
+    answer = await raw(setup.port(), b"HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert answer.endswith(b"\r\n\r\n")

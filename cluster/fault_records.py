@@ -5,7 +5,7 @@
 | `kill` | `region` | SIGKILL of the region's node | `start` |
 | `pause` | `region` | SIGSTOP: connections stand, nothing is answered | `resume` |
 | `partition` | `region`, `to`, `one_way` | no byte passes between two regions, or none from `region` to `to` | `heal` |
-| `isolate` | `region` | no byte passes between the region and any other one, or between any two | `heal` of all, or of each link |
+| `isolate` | `region` | no byte passes between a region and the others, or any two | `heal` of all, or of each link |
 | `slow` | `region`, `to`, `ms` | every byte between two regions takes longer, each way | the same with 0, `heal` |
 | `lose` | `region`, `to`, `share` | messages between two regions come late, as after a lost packet | the same |
 | `error-rate` | `region`, `share`, `status` | that share of answers to clients is a 5xx (503) | the same, `start` |
@@ -16,7 +16,7 @@
 | `clock-offset` | `region`, `offset_s` | service time is so far from real time | 0, `heal` |
 | `full-disk` | `region` | no write to a file succeeds | `heal`, `start` |
 | `empty-disk` | `region`, `journal_only` | SIGKILL, and everything in the region's folder is gone | `start` |
-| `heal` | `region`, `to` | ends the faults of a link, those inside a region, or all of them, but no kill, pause or empty disk | |
+| `heal` | `region`, `to` | ends faults of a link, those in a region, or all, but no kill, pause or empty disk | |
 | `upgrade` | `region` | drained by the router, the node ends as it is told to, and starts again, of this version | |
 | `later-entry` | `region` | the node records a revocation of a kind that only a later version knows | |
 | `crash` | `every_s`, `region`, `until_s` | a kill and a start at a random moment of each such time | |

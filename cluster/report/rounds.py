@@ -47,7 +47,9 @@ def _round(entries: Sequence[Entry], at: int, width: int) -> Round:
     first, after = entries[at : at + width], at + width
     every_s = entries[after][0] - first[0][0] if after < len(entries) else 0.0
     times = 1
-    while every_s > 0 and _moved(first, times * every_s) == _moved(entries[at + times * width : at + (times + 1) * width], 0):
+    while every_s > 0 and _moved(first, times * every_s) == _moved(
+        entries[at + times * width : at + (times + 1) * width], 0
+    ):
         times += 1
     return Round(tuple(first), times, every_s) if times >= TIMES_MIN else Round((first[0],))
 
@@ -90,7 +92,7 @@ def _variants(fault: Mapping[str, Any]) -> dict[str, Any]:
 
 def _links(regions: Sequence[str]) -> Iterable[tuple[str, set[frozenset[str]]]]:
     """All links, and those of each region, where there are more than one."""
-    if len(regions) > 2:  # noqa: PLR2004
+    if len(regions) > 2:
         yield "", {frozenset(pair) for pair in combinations(regions, 2)}
         for region in regions:
             yield region, {frozenset((region, other)) for other in regions if other != region}

@@ -80,7 +80,10 @@ def trip(to: str, p90_ms: object = 6) -> str:
     [
         (trip("eu-wset-1"), "rtt[0]: eu-wset-1 is no region or location here; allowed are us-east-1, eu-west-1"),
         (trip("eu-west-1") * 2, "rtt[1]: us-east-1 to eu-west-1 is there twice"),
-        (trip("eu-west-1", "1e9"), "rtt[0]: p50_ms and p90_ms are milliseconds up to 60,000, and p90_ms is not below p50_ms"),
+        (
+            trip("eu-west-1", "1e9"),
+            "rtt[0]: p50_ms and p90_ms are milliseconds up to 60,000, and p90_ms is not below p50_ms",
+        ),
     ],
 )
 def test_a_round_trip_that_would_change_nothing_or_never_end_is_refused(text, fault):

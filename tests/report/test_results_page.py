@@ -8,7 +8,7 @@ from typing import Any
 from cluster.report import published, results_page
 from tests.report import results
 
-LEFT_OUT = "Quick form: it leaves out two more seeds, a black-out of 23 seconds, and an HAProxy that observes answers"
+LEFT_OUT = "Quick form: it leaves out two more seeds, a black-out of 20 seconds, and an HAProxy that observes answers"
 
 
 def full(name: str = "home-region-dies", **parameters: Any) -> Any:

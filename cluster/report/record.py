@@ -82,7 +82,7 @@ _PARAMETERS = {
         "revocations": _REVOKING,
         "cutoffs": _CUTOFFS,
         "seeds": {"type": ["integer", "null"]},
-        "not_judged": {"type": ["array", "null"]},
+        "not_judged": {"type": ["object", "null"]},
     },
 }
 MEMBERS: Mapping[str, Any] = {

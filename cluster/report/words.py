@@ -216,7 +216,7 @@ def _form(parameters: Mapping[str, Any]) -> str:
 def _virtual(parameters: Mapping[str, Any]) -> str:
     if not parameters.get("simulated"):
         return ""
-    left_out = parameters.get("not_judged") or []
+    left_out = parameters.get("not_judged") or {}
     return "Virtual, no processes." + (f" Not judged there: {'; '.join(map(_shown, left_out))}." if left_out else "")
 
 

@@ -171,7 +171,14 @@ def _faults_of(where: str, entry: Any, more: Mapping[str, Any]) -> Iterable[str]
         found.append(f"{where}: nothing is slower; allowed are times and ms")
     if "to" in entry and "region" not in entry:
         found.append(f"{where}: region is missing; to needs it")
-    return found
+    return found or too_short(where, entry)
+
+
+def too_short(where: str, entry: Mapping[str, Any]) -> list[str]:
+    """A line if crashes end before the first one could come."""
+    if "until_s" not in entry or entry["until_s"] >= (least := entry["at_s"] + entry["every_s"]):
+        return []
+    return [f"{where}.until_s: {entry['until_s']:g} leaves no time for a crash; allowed is at least {least:g}"]
 
 
 def check_places(faults: Iterable[Fault], regions: Sequence[str]) -> list[str]:

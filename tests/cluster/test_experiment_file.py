@@ -74,7 +74,7 @@ CRASH = GOOD.replace('action = "kill"', 'action = "crash"\nevery_s = 5\nuntil_s 
         ),
         (
             CRASH.replace("[quick]", "[quick]\nuntil_s = 12").replace("until_s = 40", "until_s = 29"),
-            "faults.until_s: 29 leaves no time for a crash; allowed is at least 30",
+            "faults[0].until_s: 29 leaves no time for a crash; allowed is at least 30",
         ),
     ],
 )

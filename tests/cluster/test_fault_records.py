@@ -84,6 +84,14 @@ def test_each_fault_of_a_schedule_is_one_line():
     assert caught.value.faults == ("s.toml: faults: [] is too short; allowed are at least 1 entries",)
 
 
+def test_crashes_that_end_before_the_first_one_could_come_are_refused():
+    crash = GOOD.replace('"error-rate"', '"crash"').replace("share = 0.3", "every_s = 2\nuntil_s = 2.9")
+    with pytest.raises(ClusterError) as caught:
+        parsed(crash)
+    assert caught.value.faults == ("s.toml: faults[0].until_s: 2.9 leaves no time for a crash; allowed is at least 3",)
+    assert parsed(crash.replace("2.9", "3")).faults
+
+
 def test_a_brown_out_that_is_none_and_a_link_with_one_end_are_refused():
     entries = [
         {"at_s": 0, "action": "brown-out", "region": US},

@@ -64,17 +64,21 @@ class Gate:
         """Waits for a place among the calls in flight; False when there is none in time."""
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
+        begins = False
         try:
             async with asyncio.timeout(QUEUE_S):
                 await turn
+            begins = True
         except TimeoutError:
-            return False
+            pass
         finally:
             if turn in self._waiting:
                 self._waiting.remove(turn)
             elif turn.done() and not turn.cancelled():
                 self._called -= 1
-        return True
+                if not begins:  # its client is gone, or it was let in too late: the place is the next one's
+                    self._call()
+        return begins
 
     def ended(self, took_s: float | None) -> None:
         """A call is no longer in flight; `took_s` is None when it was not answered. Whoever waits longest is next."""

@@ -1,7 +1,8 @@
 """The global name as a resolver at a client's place sees it: one region until the answer's TTL ends. Pure.
 
 The authority answers with the nearest region that its health check calls up, as Route 53's latency records do; where
-none is up it answers as if all were. It sees health checks only, never requests. What it answered stays in use at that
+none is up it answers as if all were. A region that the operator drains is left out while another one is up. It sees
+health checks only, never requests. What it answered stays in use at that
 place until the TTL ends, so a dead region goes on being called: at most the time of the check and the TTL.
 """
 
@@ -32,6 +33,7 @@ class Resolver:
         if region in order and now < until:
             return region
         first = place not in self._answers
-        region = next((one for one in order if regions[one].up), order[0])
+        up = [one for one in order if regions[one].up]
+        region = next((one for one in up if not regions[one].draining), (up or order)[0])
         self._answers[place] = region, now + self.ttl_s * (self.rng.random() if first else 1.0)
         return region

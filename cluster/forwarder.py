@@ -207,16 +207,19 @@ class Forwarder:
     async def _race(
         self, attempt: Attempt, tasks: Mapping[asyncio.Task[Result], str], first: asyncio.Task[Result]
     ) -> tuple[str, Result, str]:
+        """The first good answer, or else the best of what came."""
         left = set(tasks)
-        while True:
+        best: asyncio.Task[Result] | None = None
+        while left and not (best and _is_good(best.result())):
             done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
-            task = next((one for one in done if _is_good(one.result())), next(iter(done)))
-            result, region = task.result(), tasks[task]
-            attempt.came(region, result, "" if task is first else "hedge")
-            if _is_good(result) or not left:
-                for late in left:
-                    attempt.gave_up(tasks[late], "" if late is first else "hedge")
-                return region, result, "ok" if task is first else "hedged"
+            ended = [one for one in tasks if one in done]
+            for task in ended:
+                attempt.came(tasks[task], task.result(), _role(task, first))
+            best = max([best, *ended] if best else ended, key=lambda one: _worth(one.result()))
+        assert best is not None
+        for late in left:
+            attempt.gave_up(tasks[late], _role(late, first))
+        return tasks[best], best.result(), "ok" if best is first else "hedged"
 
     def _usual_of(self, attempt: Attempt, region: str) -> Usual:
         key = attempt.view.location, region
@@ -438,3 +441,12 @@ def _status(result: Result) -> int:
 
 def _is_good(result: Result) -> bool:
     return isinstance(result, Answer) and result.status < 500
+
+
+def _worth(result: Result) -> int:
+    """A region that answers 503 is still a better answer than no answer."""
+    return _is_good(result) + isinstance(result, Answer)
+
+
+def _role(task: asyncio.Task[Result], first: asyncio.Task[Result]) -> str:
+    return "" if task is first else "hedge"

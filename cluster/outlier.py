@@ -148,8 +148,8 @@ class RegionHealth:
         """Why this call had better go elsewhere, in a word; empty when it need not. Takes the probe of a half-open
         breaker."""
         breaker = self.breakers[call]
-        if breaker.proving and not breaker.take_probe(now):
-            return "half-open"
+        if breaker.proving:  # its probes pass, or nobody would ever learn that the region is well
+            return "" if breaker.take_probe(now) else "half-open"
         if self.share < 1.0 and rng.random() >= self.share:
             return "shed"
         return "slow-start" if now < self.full_at and not self._starts_with(now, rng) else ""

@@ -77,6 +77,18 @@ async def test_who_leaves_while_waiting_takes_no_place():
     assert one.is_open(own=True)
 
 
+async def test_who_leaves_when_a_place_was_just_given_to_it_passes_it_on():
+    one = gate(in_flight=10)
+    leaving, next_one = (asyncio.create_task(one.turn()) for _ in range(2))
+    await asyncio.sleep(0)
+    ends(one)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    assert await next_one is True
+    assert one.demand.in_flight == 9
+
+
 def second(one: Gate, took_s: float, most: int) -> float:
     """One second of calls; the limit after it."""
     for _ in range(20):

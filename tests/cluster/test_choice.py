@@ -129,6 +129,15 @@ def test_dns_answers_as_if_all_were_up_when_none_is():
     assert scene.chooser.first(DUBLIN, "sts", scene.now) == (DUBLIN, [])
 
 
+def test_dns_leaves_out_a_region_that_drains_while_another_one_is_up():
+    scene = Scene("dns")
+    scene.health[HOME].drain(True, scene.now)
+    assert scene.chooser.first(HOME, "sts", scene.now) == (DUBLIN, [])
+    scene.dies(DUBLIN)
+    scene.dies(SINGAPORE)
+    assert scene.chooser.first(HOME, "sts", scene.now + 61) == (HOME, [])
+
+
 def test_another_policy_counts_from_the_next_call_and_a_wrong_one_changes_nothing():
     scene = Scene("nearest")
     assert scene.chooser.first(DUBLIN, "sts", scene.now)[0] == DUBLIN

@@ -126,6 +126,12 @@ def test_half_open_lets_one_probe_a_second_pass():
     ]
 
 
+def test_probes_pass_however_small_the_share_of_calls_is_that_a_region_has():
+    health, rng = half_open(), Random(1)
+    health.shed(1 / 256)
+    assert [health.reservation("sts", now, rng) for now in (15.0, 15.1, 16.0)] == ["", "half-open", ""]
+
+
 def test_two_good_probes_close_and_a_bad_one_opens_for_longer():
     good, bad = half_open(), half_open()
     for _ in range(2):

@@ -137,6 +137,19 @@ async def test_a_hedged_call_whose_first_region_breaks_is_tried_again(start):
     assert await route(setup) == "hedged, us-east-1;no-answer, eu-west-1;status=200;retry"
 
 
+async def test_when_both_regions_of_a_hedged_call_fail_an_answer_counts_more_than_none(start):
+    setup = await start(policy="hedged")
+    await usual(setup)
+    home, other, third = setup.regions.values()
+    home.status, home.delay_s, other.held = 503, 0.1, b"Action"
+    await third.stop()
+    asked = asyncio.create_task(setup.call())
+    await eventually(lambda: len(other.requests) == 1)
+    await asyncio.sleep(2 * home.delay_s)
+    await other.stop()
+    assert await asked == (503, "us-east-1")
+
+
 # -- admission, draining, parts left out -------------------------------------------------------------------------------
 
 

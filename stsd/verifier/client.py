@@ -96,6 +96,7 @@ class Verifier:
         self._began = False
         self._ready = asyncio.Event()
         self._keys_wanted = asyncio.Event()
+        self._wanted_at = -KEYS_FLOOR_S
         self._fetching_keys = asyncio.Lock()
         self._keys_at = -KEYS_FLOOR_S
         self._interruptions = 0
@@ -139,6 +140,7 @@ class Verifier:
         stale = closed_after_s is not None and self.staleness_s > closed_after_s
         verdict = self._knowledge.judge(token, time.time(), stale=stale)
         if verdict.reason == "unknown_key":
+            self._wanted_at = time.monotonic()
             self._keys_wanted.set()
         return verdict
 
@@ -247,20 +249,27 @@ class Verifier:
     # Keys and questions.
 
     async def _keep_keys(self) -> None:
+        began = time.monotonic()
         while True:
-            age_s = random.uniform(0.5, 1.0) * self._keys_age_s  # noqa: S311
-            try:
-                async with asyncio.timeout(age_s):
-                    await self._keys_wanted.wait()
+            wanted = await self._are_wanted(began, random.uniform(0.5, 1.0) * self._keys_age_s)  # noqa: S311
+            if wanted:
                 await self._spread()
-            except TimeoutError:
-                pass
             self._keys_wanted.clear()
+            if wanted and self._keys_at > self._wanted_at:
+                continue  # somebody has fetched them meanwhile
             await asyncio.sleep(max(0.0, self._keys_at + KEYS_FLOOR_S - time.monotonic()))
             try:
                 await self._fetch_keys(unless_younger_s=KEYS_FLOOR_S)
             except FAILURES as error:
                 self._failure = _said(error)
+
+    async def _are_wanted(self, began: float, old_s: float) -> bool:
+        """Waits until keys are wanted, or were fetched `old_s` ago; those of nobody count from the beginning."""
+        while (left_s := max(began, self._keys_at) + old_s - time.monotonic()) > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    return await self._keys_wanted.wait()
+        return False
 
     async def _fetch_keys(self, unless_younger_s: float) -> None:
         """One fetch at a time. After a failure the floor holds too."""

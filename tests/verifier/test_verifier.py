@@ -301,6 +301,29 @@ async def test_keys_are_fetched_again_between_half_and_all_of_their_age(monkeypa
     assert (0.5, 1.0) in spans
 
 
+async def test_keys_are_as_old_as_their_fetch_and_not_as_the_verifier(monkeypatch):
+    monkeypatch.setattr(client, "KEYS_FLOOR_S", 0.0)
+    monkeypatch.setattr(random, "uniform", lambda low, high: low or high)
+    async with scripted() as (node, url), Verifier(url, keys_age_s=1.2, spread_s=0.5):
+        await asyncio.sleep(0.25)  # 0.6 s, half of the age, have passed since it began, but not since the fetch
+        assert node.asked(client.JWKS) == 1
+        await within(5, lambda: node.asked(client.JWKS) == 2)
+
+
+async def test_keys_that_were_fetched_since_they_were_wanted_are_not_fetched_again(monkeypatch):
+    monkeypatch.setattr(client, "KEYS_FLOOR_S", 0.0)
+    stranger = session_token.sign(SESSION, new_key_set(lambda n: b"\4" * n, 0).active)
+    async with scripted() as (node, url), Verifier(url) as verifier:
+        monkeypatch.setattr(random, "uniform", lambda low, high: high)
+        verifier._spread_s = 0.2
+        verifier.verify(stranger)
+        await verifier._fetch_keys(unless_younger_s=0.0)  # as after an interruption
+        await asyncio.sleep(0.4)
+        assert node.asked(client.JWKS) == 2
+        verifier.verify(stranger)
+        await within(5, lambda: node.asked(client.JWKS) == 3)
+
+
 async def test_what_all_verifiers_meet_at_once_is_spread(monkeypatch):
     monkeypatch.setattr(client, "KEYS_FLOOR_S", 0.0)
     stranger = session_token.sign(SESSION, new_key_set(lambda n: b"\4" * n, 0).active)

@@ -50,6 +50,9 @@ def list_experiments() -> None:
               "root). Clients have no namespace: what they are away from regions is the router's.")  # fmt: skip
 @click.option("--simulate", is_flag=True, help="In virtual time: seconds, no process, the same numbers for a seed.")
 @click.option("--regions", type=click.IntRange(1, 33), help="With --simulate: on so many regions.")
+@click.option("--nodes", type=click.IntRange(1, 10_000),
+              help="With --simulate: what so many nodes in each region do is computed beside the run, which has one in "
+              "each.")  # fmt: skip
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Where results go.")
 def run_experiments(
     names: tuple[str, ...],
@@ -60,6 +63,7 @@ def run_experiments(
     network: str,
     simulate: bool,
     regions: int | None,
+    nodes: int | None,
     out: Path,
 ) -> int:
     """Run experiments by name or number; exit 0 only if all are valid and every check holds.
@@ -72,10 +76,12 @@ def run_experiments(
         if network != NETWORKS[0]:
             raise click.UsageError(f"--network {network}: processes have it; virtual time has a network of its own")
         return experiment_console.simulate_all(
-            names, quick=quick, seed=seed, out=out, backbone=backbone, topology=topology, regions=regions
+            names, quick=quick, seed=seed, out=out, backbone=backbone, topology=topology, regions=regions, nodes=nodes
         )
     if regions is not None:
         raise click.UsageError("--regions: give it with --simulate; processes run the topology of the experiment")
+    if nodes is not None:
+        raise click.UsageError("--nodes: give it with --simulate; on processes each region is one node")
     return experiment_console.run_all(
         names, quick=quick, seed=seed, out=out, backbone=backbone, topology=topology, network=network
     )

@@ -86,20 +86,22 @@ def simulate_all(
     out: Path,
     backbone: str,
     regions: int | None,
+    nodes: int | None = None,
     topology: str | None = None,
 ) -> int:
     """The same in virtual time. Raises ClusterError, also for an experiment that cannot be simulated."""
     from cluster.virtual import console
 
     every = _every(names)
-    able = console.possible(_formed(_chosen(names), quick, backbone), backbone, every=every, console=new_console())
-    forms = placed(able, topology, every=every)
-    places = {one.name: console.place(one, regions) for one in forms}
+    forms = _formed(_chosen(names), quick, backbone)
+    able = console.possible(forms, backbone, nodes=nodes, every=every, console=new_console())
+    there = placed(able, topology, every=every)
+    places = {one.name: console.place(one, regions) for one in there}
 
     def run(one: Experiment, interrupts: Interrupts) -> dict[str, Any]:
-        return console.run(one, places[one.name], interrupts, quick=quick, seed=seed, commit=commit())
+        return console.run(one, places[one.name], interrupts, quick=quick, seed=seed, commit=commit(), nodes=nodes)
 
-    return _each(forms, out, run)
+    return _each(there, out, run)
 
 
 def _formed(chosen: Iterable[Experiment], quick: bool, backbone: str) -> list[Experiment]:

@@ -39,15 +39,19 @@ def result(
     broken: str | None = None,
     backbone: str = "http",
     network: str = NETWORKS[0],
+    beside: Sequence[Verdict] = (),
 ) -> dict[str, Any]:
-    """The content of `result.json`. `broken` says why the experiment did not come to its end, None when it did."""
+    """The content of `result.json`. `broken` says why the experiment did not come to its end, None when it did;
+    `beside` is what was judged without a run."""
     reasons = [broken] if broken else []
     reasons += conditions.invalid(runs, latency=experiment.latency, between=topology.between)
-    verdicts = checks.judge(experiment.checks, runs, topology.rtt)
+    verdicts = [*checks.judge(experiment.checks, runs, topology.rtt), *beside]
+    if found := finding.filled(experiment.finding, verdicts):
+        found = " ".join([found, *(f"{one}." for one in _findings(beside))])
     return {
         "name": experiment.name,
         "question": experiment.question,
-        "answer": answer(verdicts, reasons, finding.filled(experiment.finding, verdicts)),
+        "answer": answer(verdicts, reasons, found),
         "valid": not reasons,
         "seed": seed,
         "commit": commit,

@@ -14,16 +14,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cluster import experiment_console, topology
 from cluster.errors import ClusterError
-from cluster.experiment import Experiment
 from cluster.files import RTT_FILE, read_text
 from cluster.report import console as report_console
 from cluster.result import answer
-from cluster.scale import plan
+from cluster.scale import fleet, plan
 from cluster.scale.plan import Part, Size
-from cluster.scale.retries import seen_from
 from cluster.scale.tree import HEADS
 from cluster.topology import Topology
-from cluster.virtual import console as virtual_console
 from cluster.virtual.wide import widened
 
 NAME = "many-regions"
@@ -73,7 +70,7 @@ def _parts(size: Size) -> list[Part]:
         "real cores against the hop model": lambda: plan.calibration(size),
         "partition": lambda: plan.partitions(size),
         "failover": lambda: plan.failovers(size),
-        "retries": lambda: _storms(size, storm),
+        "retries": lambda: fleet.storms(size, storm),
         "costs": lambda: plan.rates(size),
         "stampede": lambda: plan.stampedes(size),
     }
@@ -86,11 +83,6 @@ def _parts(size: Size) -> list[Part]:
             progress.advance(bar)
         progress.update(bar, description="done")
     return parts
-
-
-def _storms(size: Size, one: Experiment) -> Part:
-    home = virtual_console.place(one, None)
-    return plan.storms(size, one, len(home.locations), seen_from(home, size.topology))
 
 
 def _topology(regions: int) -> Topology:

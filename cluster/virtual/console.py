@@ -21,6 +21,8 @@ from cluster.interrupts import Interrupts, interrupt
 from cluster.report import console as report_console
 from cluster.report.record import RecordError, parse
 from cluster.result import result
+from cluster.scale import fleet
+from cluster.scale.plan import Part, Size
 from cluster.sim.invariants import InvariantBroken
 from cluster.topology import Topology
 from cluster.virtual import calibration
@@ -28,16 +30,26 @@ from cluster.virtual.runner import VirtualRunner, judged, left_out, refusals
 from cluster.virtual.wide import widened
 
 
-def possible(chosen: Sequence[Experiment], backbone: str, *, every: bool, console: Console) -> tuple[Experiment, ...]:
-    """Those of `chosen` that can be simulated; of `every` one the others are told, else they are a mistake. Raises
-    ClusterError."""
-    faults = {one.name: refusals(one, backbone) for one in chosen}
-    told = [f"{name}: cannot be simulated: {'; '.join(why)}" for name, why in faults.items() if why]
+def possible(
+    chosen: Sequence[Experiment], backbone: str, *, nodes: int | None, every: bool, console: Console
+) -> tuple[Experiment, ...]:
+    """Those of `chosen` that can be simulated, with so many nodes in each region if that is given; of `every` one the
+    others are told, else they are a mistake. Raises ClusterError."""
+    faults = {one.name: _fault(one, backbone, nodes) for one in chosen}
+    told = [f"{name}: {why}" for name, why in faults.items() if why]
     if told and (not every or len(told) == len(chosen)):
         raise ClusterError(*told)
     for line in told:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
     return tuple(one for one in chosen if not faults[one.name])
+
+
+def _fault(one: Experiment, backbone: str, nodes: int | None) -> str:
+    if why := refusals(one, backbone):
+        return f"cannot be simulated: {'; '.join(why)}"
+    if nodes is not None and one.name not in fleet.PARTS:
+        return f"--nodes {nodes}: no table of many nodes is about it: {fleet.WHY_NONE[one.name]}"
+    return ""
 
 
 def place(one: Experiment, regions: int | None) -> Topology:
@@ -55,24 +67,48 @@ def place(one: Experiment, regions: int | None) -> Topology:
 
 
 def run(
-    one: Experiment, where: Topology, interrupts: Interrupts, *, quick: bool, seed: int, commit: str
+    one: Experiment,
+    where: Topology,
+    interrupts: Interrupts,
+    *,
+    quick: bool,
+    seed: int,
+    commit: str,
+    nodes: int | None = None,
 ) -> dict[str, Any]:
-    """The result of one experiment in virtual time, also of one that Ctrl-C ended."""
+    """The result of one experiment in virtual time, also of one that Ctrl-C ended; with what so many `nodes` in each
+    region do, if that is given."""
     started_at, broken = int(time.time()), None
     form = judged(one)
+    parts: list[Part] = []
     with experiment_console.progress_bar(one, ", virtual") as show_progress:
         runner = VirtualRunner(form, where, seed, show_progress)
         try:
             with interrupts.ending(interrupt):
                 runner.run()
+                if nodes is not None:
+                    show_progress(one.seconds, f"{nodes:,} nodes in each region")
+                    whole = experiment_console.load_all()[one.name]
+                    parts += fleet.PARTS[one.name](Size(where, nodes, seed), whole)
         except KeyboardInterrupt:
             broken = experiment_console.STOPPED
         except (InvariantBroken, ClusterError) as error:
             broken = str(error)
     found = result(
-        form, runner.runs, where, seed=seed, quick=quick, commit=commit, started_at=started_at, broken=broken
+        form,
+        runner.runs,
+        where,
+        seed=seed,
+        quick=quick,
+        commit=commit,
+        started_at=started_at,
+        broken=broken,
+        beside=[verdict for part in parts for verdict in part.verdicts],
     )
     found["parameters"] |= {"simulated": True, "not_judged": left_out(one)}
+    if nodes is not None:
+        found["parameters"]["nodes_per_region"] = nodes
+        found["series"] += [table for part in parts for table in fleet.tables(part, nodes)]
     return found
 
 

@@ -21,6 +21,8 @@ from cluster.history import Run
 from cluster.interrupts import Interrupts
 from cluster.report import console as report_console
 from cluster.result import result, series
+from cluster.scale import fleet
+from cluster.scale.plan import Size
 from cluster.topology import Topology
 from cluster.virtual import calls, console
 from cluster.virtual.runner import JUDGED, VirtualRunner, judged, left_out, refusals
@@ -261,13 +263,17 @@ def test_a_fault_that_is_refused_ends_the_experiment_and_is_told_as_the_reason()
     assert "pause eu-west-1 did not work: eu-west-1 is killed" in found["answer"]
 
 
+def able(chosen: list[Experiment], *, nodes: int | None = None, every: bool) -> list[str]:
+    """The names of those that can be simulated."""
+    there = experiment_console.new_console()
+    return [one.name for one in console.possible(chosen, "http", nodes=nodes, every=every, console=there)]
+
+
 def test_one_that_cannot_be_simulated_is_a_mistake_alone_and_told_among_all(capsys):
     strange = brief(name="strange", faults=(Fault(1, "earthquake"),))
     with pytest.raises(ClusterError, match="strange: cannot be simulated: fault earthquake"):
-        console.possible([strange], "http", every=False, console=experiment_console.new_console())
-    assert [one.name for one in console.possible(
-        [brief(), strange], "http", every=True, console=experiment_console.new_console()
-    )] == ["brief"]  # fmt: skip
+        able([strange], every=False)
+    assert able([brief(), strange], every=True) == ["brief"]
     assert "strange: cannot be simulated" in capsys.readouterr().out
 
 
@@ -287,10 +293,43 @@ def test_more_regions_come_from_the_table_and_only_in_virtual_time(tmp_path):
     assert wide.regions[:3] == place(brief()).regions
     assert wide.between["eu-west-1", "us-west-2"].p50_ms > 100
     out = ["--out", str(tmp_path)]
-    with pytest.raises(click.UsageError, match="give it with --simulate"):
-        main_code(["experiment", "run", "E2", "--quick", "--regions", "6", *out])
+    for many in ("--regions", "--nodes"):
+        with pytest.raises(click.UsageError, match=f"{many}: give it with --simulate"):
+            main_code(["experiment", "run", "E2", many, "9", *out])
     with pytest.raises(ClusterError, match="--regions 2: home-region-dies: give 3"):
         main_code(["experiment", "run", "E2", "--simulate", "--regions", "2", *out])
+
+
+def test_many_nodes_are_computed_on_the_regions_of_the_run_and_told_beside_it(tmp_path):
+    asked = ["E10", "--simulate", "--quick", "--regions", "5", "--nodes", "40", "--out", str(tmp_path)]
+    main_code(["experiment", "run", *asked])
+    found = json.loads((tmp_path / "control-plane-outage" / "result.json").read_text())
+    tables = {table["name"]: table for table in found["series"]}
+    assert found["parameters"]["nodes_per_region"] == 40
+    assert tables["partition, 40 nodes in each region"]["rows"]
+    assert tables["latency"]["rows"]
+    claim = "seconds from the heal until equal heads, after 600 s at 46 a second"
+    assert claim in [one["name"] for one in found["checks"]]
+    assert f"{claim}: " in found["answer"]
+    assert f"{len(found['checks'])} checks" in found["answer"]
+
+
+def test_experiments_that_many_nodes_say_nothing_to_are_told_why(capsys):
+    every = experiment_console.load_all()
+    with pytest.raises(ClusterError, match="slow-node: --nodes 9: no table of many nodes is about it: it needs three"):
+        able([every["slow-node"]], nodes=9, every=False)
+    assert able([every["slow-node"], every["retry-storm"]], nodes=9, every=True) == ["retry-storm"]
+    assert "slow-node: --nodes 9" in capsys.readouterr().out
+    for name, one in every.items():
+        assert (name in fleet.PARTS) + (name in fleet.WHY_NONE) == (name != "verifier-stampede")
+        assert one.name not in fleet.PARTS or not refusals(one, "http")
+
+
+def test_every_table_of_an_experiment_is_one_of_sim_s():
+    where = experiment_console.load_all()
+    for name, asked in fleet.PARTS.items():
+        size = Size(console.place(where[name], 5), 2, 1)
+        assert all(part.tables and part.verdicts for part in asked(size, where[name])), name
 
 
 def test_an_engine_that_is_not_simulated_is_never_passed_off_as_http():

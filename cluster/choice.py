@@ -40,6 +40,11 @@ class Chooser:
         self._orders = {}
         self._resolver = dns.Resolver(self._rng, self._ttl_s)
 
+    @property
+    def told_for_s(self) -> float:
+        """How long what a place was told may go on to count."""
+        return self._ttl_s if self.policy.resolves else 0.0
+
     def order(self, place: str) -> tuple[str, ...]:
         """The regions for a place, nearest first, whatever their health."""
         if place not in self._orders:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from math import ceil
 from random import Random
 from time import monotonic
+from typing import NamedTuple
 
 from prometheus_client import Histogram
 
@@ -26,7 +27,7 @@ async def sleep_until(deadline: float) -> None:
 
 @dataclass(slots=True)
 class Path:
-    """Both directions between a place of clients and a region."""
+    """One direction between a place of clients and a region."""
 
     link: latency.Link
     rng: Random
@@ -44,3 +45,10 @@ class Path:
         self.requested.observe(delay_s)
         self.error.observe(late_s)
         return late_s
+
+
+class Paths(NamedTuple):
+    """What a request and its answer take."""
+
+    there: Path
+    back: Path

@@ -65,6 +65,8 @@ class Forwarder:
         self.demand = {region: Demand(config.topology.capacity.get(region)) for region in config.topology.regions}
         self.gates = {region: Gate(demand) for region, demand in self.demand.items()}
         self.rooms = {region: Room(gate) for region, gate in self.gates.items()}
+        self.chosen = dict.fromkeys(config.topology.regions, 0)
+        """Calls in flight that the policy sent to a region; a regional endpoint's are not among them."""
         self.shedding = {region: Shedding() for region in config.topology.regions}
         self._config = config
         self._limits, self._breaks, self._retries, self._sheds = (
@@ -132,7 +134,8 @@ class Forwarder:
         if isinstance(result, UpstreamError):
             full = isinstance(result, Full)
             return "none", "refused" if full else "unavailable", self._unavailable(attempt, FULL if full else NO_REGION)
-        self._budget.succeeded()
+        if result.status < 500:
+            self._budget.succeeded()
         return region, "error" if result.status >= 500 else outcome, self._reply(attempt, result)
 
     def _first(self, attempt: Attempt) -> tuple[str, Skipped]:
@@ -146,11 +149,14 @@ class Forwarder:
         A region that was full was spared, so going on from there costs nothing."""
         if attempt.view.region:
             return None
+        free = isinstance(result, Full)
+        if not (free or self._budget.has_room(self._all_in_flight)):
+            return None  # before anybody's probe is taken for nothing
         other, skipped = self.chooser.next(attempt.view.place, attempt.call, monotonic(), attempt.asked)
         if other is None or not retry.in_time(attempt.left_s(monotonic()), self._needs_s(attempt, other)):
             return None
-        if not (isinstance(result, Full) or self._budget.take(self._all_in_flight)):
-            return None
+        if not free:
+            self._budget.take(self._all_in_flight)
         attempt.leave_out(skipped)
         return other
 
@@ -186,21 +192,28 @@ class Forwarder:
         """Asks `region`, and another one when it takes unusually long; the first good answer counts."""
         usual = self._usual_of(attempt, region)
         first = asyncio.create_task(self._attempt(attempt, region))
-        tasks = {first: region}
+        tasks, second = {first: region}, attempt
         try:
             done, _ = await asyncio.wait(tasks, timeout=usual.p95_s)
             if not done and (other := self._hedge(attempt, region)):
-                tasks[asyncio.create_task(self._attempt(attempt.copy(), other))] = other
-            return await self._race(attempt, tasks, first)
+                second = attempt.copy()
+                tasks[asyncio.create_task(self._attempt(second, other))] = other
+            region, result, outcome = await self._race(attempt, tasks, first)
+            if outcome == "hedged":
+                attempt.added_s, attempt.late_s = second.added_s, second.late_s
+            return region, result, outcome
         finally:
             usual.add(monotonic() - attempt.began)
             for task in tasks:
                 task.cancel()
 
     def _hedge(self, attempt: Attempt, region: str) -> str | None:
-        other, _ = self.chooser.next(attempt.view.place, attempt.call, monotonic(), {region})
-        if other is None or not self._hedges.take():
+        if not self._hedges.has_room:
             return None
+        other, _ = self.chooser.next(attempt.view.place, attempt.call, monotonic(), {region})
+        if other is None:
+            return None
+        self._hedges.take()
         self._metrics.hedges.inc()
         return other
 
@@ -232,23 +245,31 @@ class Forwarder:
     async def _attempt(self, attempt: Attempt, region: str) -> Result:
         """One exchange with one region, latency both ways; the outcome goes into the region's health."""
         attempt.asked.add(region)
-        path = attempt.view.paths.get(region)
-        if path is not None:
-            await attempt.travel(path)
-        if self._limits and not await self._is_let_in(attempt, region):
-            result: Result = Full(region)
-        elif attempt.keys_wait_s:
-            result = await self._untimed(attempt, region)
-        else:
-            result = await self._timed(attempt, region)
-        if path is not None:
-            await attempt.travel(path)
+        view = attempt.view
+        path, chosen = view.paths.get(region), not view.region
+        self.chosen[region] += chosen
+        try:
+            if path is not None:
+                await attempt.travel(path.there)
+            result = await self._answer(attempt, region)
+            if path is not None:
+                await attempt.travel(path.back)
+        finally:
+            self.chosen[region] -= chosen
         return result
+
+    async def _answer(self, attempt: Attempt, region: str) -> Result:
+        """What the region says, or that it is full."""
+        if self._limits and not await self._is_let_in(attempt, region):
+            return Full(region)
+        if attempt.wait_s:
+            return await self._untimed(attempt, region)
+        return await self._timed(attempt, region)
 
     async def _is_let_in(self, attempt: Attempt, region: str) -> bool:
         """Whether the request may begin now; waits a moment where it is one of the region's own clients."""
         view, gate = attempt.view, self.gates[region]
-        if attempt.keys_wait_s and self.rooms[region].is_full:
+        if attempt.wait_s and self.rooms[region].is_full:
             return False
         own = view.endpoint == "regional" or region == self.chooser.order(view.place)[0]
         return gate.is_open(own=own) or (own and await gate.turn())
@@ -274,7 +295,7 @@ class Forwarder:
         return result
 
     async def _untimed(self, attempt: Attempt, region: str) -> Result:
-        """One exchange that may last as long as an issuer of ID tokens lets the region wait (see `waiting`)."""
+        """One exchange that may last long because of others than the region (see `waiting`)."""
         stay = Stay(self.rooms[region], monotonic())
         try:
             result = await self._exchange(attempt, region)
@@ -294,10 +315,8 @@ class Forwarder:
             ours.append((deadline.REMAINING_HEADER, str(max(0, int(left_s * 1000)))))
         head = forwarding.request_head(request.method, attempt.target, request.raw_headers, len(attempt.body), *ours)
         try:
-            asked_s = forwarding.asked_wait_s(request.method, attempt.path, attempt.body)
-            wait_s = attempt.keys_wait_s or asked_s
-            upstream = self.upstreams[region]
-            return await upstream.send(head, attempt.body, bodiless=request.method == "HEAD", more_s=wait_s)
+            bodiless, upstream = request.method == "HEAD", self.upstreams[region]
+            return await upstream.send(head, attempt.body, bodiless=bodiless, more_s=attempt.wait_s)
         except UpstreamError as error:
             return error
 
@@ -366,8 +385,8 @@ class Attempt:
     binding: str
     call: CallClass
     began: float
-    keys_wait_s: float
-    """How long the region may wait for keys to judge it by."""
+    wait_s: float
+    """How long the region may wait for others, issuers of ID tokens or other regions, before it answers."""
     added_s: float = 0.0
     late_s: float = 0.0
     steps: Skipped = field(default_factory=list)
@@ -383,7 +402,7 @@ class Attempt:
         path, _, query = target.partition("?")
         binding = request.headers.get("Authorization") or query
         call: CallClass = "sts" if path == "/" else "v1"
-        wait_s = waiting.keys_wait_s(path, query, body)
+        wait_s = waiting.keys_wait_s(path, query, body) or forwarding.asked_wait_s(request.method, path, body)
         attempt = cls(view, request, target, path, query, body, binding, call, arrived, wait_s)
         told = deadline.read(request.headers.get(deadline.HEADER))
         attempt.until = None if told is None else monotonic() + told - time.time()

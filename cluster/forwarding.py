@@ -1,7 +1,8 @@
 """What a request looks like on its way through the router: the client's bytes, less what ends here, plus our mark.
 
 A signature covers the raw path, query, headers and body, so all of them pass untouched, Host included. Removed are
-the hop-by-hop fields (RFC 9110 7.6.1) and every `x-stsd-` field of the client: those are ours to say (contract 4).
+the hop-by-hop fields (RFC 9110 7.6.1), Expect, because the body is here already, and every `x-stsd-` field of the
+client: those are ours to say (contract 4).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ RawHeaders = Iterable[tuple[bytes, bytes]]
 HOP_BY_HOP = frozenset(
     {
         b"connection",
+        b"expect",
         b"keep-alive",
         b"proxy-authenticate",
         b"proxy-authorization",

@@ -46,9 +46,14 @@ class HedgeBudget:
         """A call began."""
         self.tokens = min(BURST, self.tokens + SHARE)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether one more call may be hedged."""
+        return self.tokens >= 1.0
+
     def take(self) -> bool:
         """Whether one more call may be hedged; if so it is."""
-        if self.tokens < 1.0:
+        if not self.has_room:
             return False
         self.tokens -= 1.0
         return True

@@ -4,7 +4,8 @@
   never answered comes up with its first good check, so that a cluster starts quickly.
 * Deep: after two failed deep checks in a row (`canary`) a region that looks ready counts as grey, until one is good.
 * Passive: a breaker for each class of calls (`breaker`). A region that comes up again after it was down has its
-  breakers closed: what failed is gone. One that is up and fails keeps them open, however good its checks look.
+  breakers closed and is grey no more: what failed is gone. One that is up and fails keeps them open, however good its
+  checks look.
 * Shedding: a region that answers much slower than it used to gets a share of its calls only (`shedding`). Those are
   too few for a failure rate, so any 5xx counts as a gateway failure then: five in a row open its breaker.
 * Slow start: a region that comes back, or whose breaker closes, gets five calls a second and a tenth of what is above
@@ -166,6 +167,7 @@ class RegionHealth:
     def _return(self, now: float, *, slowly: bool) -> None:
         for breaker in self.breakers.values():
             breaker.reset(now)
+        self.grey, self.deep_streak = False, 0
         if slowly:
             self._start_slowly(now)
 

@@ -99,9 +99,13 @@ class RetryBudget:
     active: int = 0
     tokens: float = 500.0
 
+    def has_room(self, in_flight: int) -> bool:
+        """Whether one more retry may begin now."""
+        return self.tokens >= self.cost and self.active < max(self.concurrent_min, int(in_flight * self.share))
+
     def take(self, in_flight: int) -> bool:
         """Whether one more retry may begin now; if so it counts until `done`."""
-        if self.tokens < self.cost or self.active >= max(self.concurrent_min, int(in_flight * self.share)):
+        if not self.has_room(in_flight):
             return False
         self.tokens -= self.cost
         self.active += 1
@@ -112,7 +116,7 @@ class RetryBudget:
         self.active -= 1
 
     def succeeded(self) -> None:
-        """A request was answered."""
+        """A request was answered, and not by an error of the region."""
         self.tokens = min(self.tokens_max, self.tokens + self.refill)
 
     def forget(self) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 from aiohttp.web_request import BaseRequest
 
 from cluster import forwarding, hooks, latency, routing
-from cluster.delay import Path
+from cluster.delay import Path, Paths
 from cluster.forwarder import JSON_TYPE, Forwarder
 from cluster.listener import Listener, Reply, new_request_id, plain
 from cluster.metrics import CONTENT_TYPE, RouterMetrics
@@ -47,7 +47,8 @@ class Router:
         self._tasks: list[asyncio.Task[None]] = []
         self._draining = False
         topology = config.topology
-        self._shifts = latency.shifts(topology.rtt if topology.path_shifts else (), config.seed)
+        pairs = [*topology.rtt, *((b, a) for a, b in topology.rtt)] if topology.path_shifts else ()
+        self._shifts = latency.shifts(pairs, config.seed)
 
     @property
     def health(self) -> Mapping[str, RegionHealth]:
@@ -59,7 +60,7 @@ class Router:
         ports, topology = self.config.ports, self.config.topology
         await self._listen(ports.router, View("global", DIRECT, topology.regions[0], "", {}))
         for place, seen in ports.locations.items():
-            paths = {region: self._path(place, region) for region in topology.regions}
+            paths = {region: self._paths(place, region) for region in topology.regions}
             await self._listen(seen.global_port, View("global", place, place, "", paths))
             for region, port in seen.regional.items():
                 await self._listen(port, View("regional", place, place, region, paths))
@@ -106,9 +107,23 @@ class Router:
                 "ok": False,
                 "fault": f"{region}: not a region of this cluster; choose from {', '.join(self.health)}",
             }
+        chooser = self.forwarder.chooser
+        if draining and (tied := self._tied(region)):
+            places, policy = ", ".join(tied), chooser.policy.name
+            return {
+                "ok": False,
+                "fault": f"{region}: {policy} sends calls from {places} there in any case; choose another policy",
+            }
         self.health[region].drain(draining, monotonic())
-        forwarder = self.forwarder
-        return {"ok": True, "in_flight": forwarder.demand[region].in_flight + forwarder.rooms[region].waiting}
+        return {"ok": True, "in_flight": self.forwarder.chosen[region], "told_for_s": chooser.told_for_s}
+
+    def _tied(self, region: str) -> list[str]:
+        """Places whose calls the policy sends to a region and to no other."""
+        chooser, topology = self.forwarder.chooser, self.config.topology
+        if chooser.policy.failover or chooser.policy.resolves:
+            return []
+        places = dict.fromkeys((*topology.locations, topology.regions[0]))
+        return [place for place in places if chooser.order(place)[0] == region]
 
     async def _listen(self, port: int, view: View) -> None:
         listener = Listener(partial(self._respond, view))
@@ -116,15 +131,16 @@ class Router:
         self._listeners.append(listener)
         self.ports[view.endpoint, view.location, view.region] = listener.port
 
-    def _path(self, place: str, region: str) -> Path:
+    def _paths(self, place: str, region: str) -> Paths:
         trip = self.config.topology.rtt[place, region]
         # A generator per pair: what one place asks does not change what another one draws.
         seed = None if self.config.seed is None else f"{self.config.seed}/{place}/{region}"
         rng = Random(seed)  # noqa: S311 chance, not secrets
         requested = self.metrics.delay_requested.labels(place, region)
         error = self.metrics.delay_error.labels(place, region)
-        shift = self._shifts.get((place, region))
-        return Path(latency.link(trip, local=place == region), rng, requested, error, shift)
+        link, shifts = latency.link(trip, local=place == region), self._shifts
+        there, back = (Path(link, rng, requested, error, shifts.get(way)) for way in ((place, region), (region, place)))
+        return Paths(there, back)
 
     # -- one request ---------------------------------------------------------------------------------------------
 

@@ -76,17 +76,21 @@ def policy(name: str, data_dir: Path) -> None:
 @DATA
 def drain(name: str, data_dir: Path) -> None:
     """Send no new calls of the global endpoint to a region, and wait until it has answered what it was sent (at most
-    10 s). Its own endpoint goes on.
+    10 s). Its own endpoint goes on. Refused under a policy that has no other region for some place.
 
     Example: python -m cluster drain eu-west-1
     """
     data = find_with(data_dir, name)
     until = time.monotonic() + DRAIN_S
-    while left := int(_order(data, "drain", region=name, draining=True)["in_flight"]):
+    while left := int((told := _order(data, "drain", region=name, draining=True))["in_flight"]):
         if time.monotonic() > until:
             raise Refused(f"{name}: takes no new calls; {left} are still not answered after {DRAIN_S:g} s")
         time.sleep(POLL_S)
-    click.echo(f"{name}: takes no new calls and has none; `python -m cluster undrain {name}{data.flag}` ends it")
+    if told["told_for_s"]:
+        click.echo(f"{name}: DNS names it no more; who was told it before may call it for {told['told_for_s']:g} s yet")
+    else:
+        click.echo(f"{name}: takes no new calls and has none")
+    click.echo(f"`python -m cluster undrain {name}{data.flag}` ends it")
 
 
 @click.command()

@@ -12,7 +12,7 @@ from stsd.wire.messages import Endpoint
 
 if TYPE_CHECKING:
     from cluster.canary import ReadKey
-    from cluster.delay import Path
+    from cluster.delay import Paths
 
 PARTS = ("active-checks", "deep-checks", "breakers", "shedding", "admission", "retries")
 """What a router can do without."""
@@ -68,4 +68,4 @@ class View:
     location: str
     place: str
     region: str
-    paths: Mapping[str, Path]
+    paths: Mapping[str, Paths]

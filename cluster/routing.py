@@ -44,7 +44,7 @@ def home_only(topology: Topology, location: str) -> tuple[str, ...]:
 
 def nearest_first(topology: Topology, location: str) -> tuple[str, ...]:
     """Every region, nearest first; the topology's order decides between equals."""
-    return tuple(sorted(topology.regions, key=lambda region: topology.rtt[location, region].p50_ms))
+    return tuple(sorted(topology.regions, key=lambda region: topology.away_ms(location, region)))
 
 
 def nearest_only(topology: Topology, location: str) -> tuple[str, ...]:

@@ -79,9 +79,14 @@ class Topology:
     opt_in: frozenset[str] = frozenset()
     """Its regions and locations that an account has to opt in to, as the round-trip table marks them."""
     capacity: Mapping[str, float] = field(default_factory=dict)
-    """Calls a second that a region can serve, for those of which it is known."""
+    """Calls a second that each region can serve; empty when that is not known."""
     path_shifts: bool = False
     """Whether routes change now and then."""
+
+    def away_ms(self, place: str, region: str) -> float:
+        """The usual round trip from a location, or from a region that is none, to a region."""
+        trip = self.rtt.get((place, region)) or self.between.get((place, region))
+        return trip.p50_ms if trip else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +238,8 @@ def _capacity(given: Any, regions: tuple[str, ...], faults: list[str]) -> dict[s
     if not isinstance(given, dict):
         faults.append("capacity: give a table of region = calls per second")
         return {}
+    if given and (missing := [region for region in regions if region not in given]):
+        faults.append(f"capacity: {', '.join(missing)} is missing; give calls per second of every region or of none")
     for region, per_s in given.items():
         if region not in regions:
             faults.append(f"capacity: {region!r} is not one of the regions")

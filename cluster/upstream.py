@@ -116,6 +116,7 @@ class Upstream:
         connection.start_timeout()
         message, payload = await connection.read()
         while 100 <= message.code < 200 and message.code != 101:
+            connection.start_timeout()  # an answer of any kind ended it
             message, payload = await connection.read()
         content = await _read_all(payload)
         return Answer(message.code, message.reason or "", message.raw_headers, content)

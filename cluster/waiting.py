@@ -1,7 +1,8 @@
-"""Calls that a region answers late because their issuer does, and the room where they wait. (I/O)
+"""Calls that a region answers late because of others, and the room where they wait. (I/O)
 
 A node answers AssumeRoleWithWebIdentity after KEYS_WAIT_S at the latest, when the keys of the issuer are not there and
-it sends none. Anyone may make such calls, without a signature, so they have to harm nobody else:
+it sends none. Anyone may make such calls, without a signature. A revocation that waits for all regions takes as long as
+it asks for, when one of them is away; whoever has a session may revoke it. So such calls have to harm nobody else:
 
 * The router gives the region that much more time, so that it is the region that says what is wrong. A region that is
   silent even then is ill like any other.

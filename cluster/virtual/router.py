@@ -86,7 +86,8 @@ class VirtualRouter:
         self._without = frozenset(without)
         self._links = {(a, b): latency.link(trip, local=a == b) for (a, b), trip in topology.rtt.items()}
         self._chances = {pair: Random(f"{seed}/{pair[0]}/{pair[1]}") for pair in self._links}  # noqa: S311
-        self._shifts = latency.shifts(topology.rtt if topology.path_shifts else (), seed)
+        pairs = [*topology.rtt, *((b, a) for a, b in topology.rtt)] if topology.path_shifts else ()
+        self._shifts = latency.shifts(pairs, seed)
         self._budget = retry.RetryBudget()
         self._hedges = HedgeBudget()
         self.hedges = 0
@@ -110,8 +111,11 @@ class VirtualRouter:
             result = yield from self._hedged(call, region, asked)
         else:
             result = yield from self._attempt(call, region)
-        other = self._next(call, asked) if self._may_retry(result, call.operation) else None
-        if other is not None and self._is_in_time(call, other) and (result.full or self._budget.take(self._in_flight)):
+        may = self._may_retry(result, call.operation) and (result.full or self._budget.has_room(self._in_flight))
+        other = self._next(call, asked) if may else None
+        if other is not None and self._is_in_time(call, other):
+            if not result.full:
+                self._budget.take(self._in_flight)
             yield retry.pause_s(self._rng, definite=result.definite or result.refused)
             second: Answered = yield from self._attempt(call, other)
             if not result.full:
@@ -121,7 +125,8 @@ class VirtualRouter:
         self._in_flight -= 1
         if result.broken:
             return Answered(UNAVAILABLE)
-        self._budget.succeeded()
+        if result.status < 500:
+            self._budget.succeeded()
         return result
 
     def _may_hedge(self, call: Call) -> bool:
@@ -137,8 +142,9 @@ class VirtualRouter:
         tasks = [first]
         result = None if usual.p95_s is None else (yield Wait(first, usual.p95_s))
         if usual.p95_s is not None and result is None:
-            other = self._next(call, asked)
-            if other is not None and self._hedges.take():
+            other = self._next(call, asked) if self._hedges.has_room else None
+            if other is not None:
+                self._hedges.take()
                 asked.add(other)
                 self.hedges += 1
                 tasks.append(spawn(self._scheduler, self._attempt(call, other)))
@@ -169,7 +175,7 @@ class VirtualRouter:
         result: Answered = Answered(BROKEN, definite=True, full=True)
         if let_in:
             result = yield from self._timed(call, region)
-        back_s = self._one_way_s(call.location, region)
+        back_s = self._one_way_s(call.location, region, back=True)
         yield back_s
         return replace(result, added_s=there_s + back_s)
 
@@ -226,9 +232,9 @@ class VirtualRouter:
             return result.definite or repeatable
         return operation != "verify" and result.status in GATEWAY_STATUSES and repeatable
 
-    def _one_way_s(self, location: str, region: str) -> float:
+    def _one_way_s(self, location: str, region: str, *, back: bool = False) -> float:
         pair = location, region
-        shift = self._shifts.get(pair)
+        shift = self._shifts.get((region, location) if back else pair)
         shifted_ms = 0.0 if shift is None else shift.ms(self._scheduler.now)
         return (latency.one_way_ms(self._links[pair], self._chances[pair]) + shifted_ms) / 1000
 

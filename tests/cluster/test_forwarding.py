@@ -26,6 +26,7 @@ def test_hop_by_hop_fields_end_here():
         (b"x-mine", b"1"),
         (b"Transfer-Encoding", b"chunked"),
         (b"TE", b"gzip"),
+        (b"Expect", b"100-continue"),
     )
     assert head((b"Host", b"h"), *fields) == [b"POST / HTTP/1.1", b"Host: h", b"x-stsd-forwarded: " + MARK[1].encode()]
 

@@ -132,6 +132,19 @@ def test_probes_pass_however_small_the_share_of_calls_is_that_a_region_has():
     assert [health.reservation("sts", now, rng) for now in (15.0, 15.1, 16.0)] == ["", "half-open", ""]
 
 
+def test_a_grey_region_that_comes_back_from_the_dead_is_grey_no_more():
+    health = up()
+    for _ in range(2):
+        health.deep_check(False, 1.0)
+    for _ in range(3):
+        health.check("silent", 2.0)
+    for _ in range(2):
+        health.check("good", 3.0)
+    assert health.objection("sts", 3.0) == ""
+    health.deep_check(False, 4.0)
+    assert health.objection("sts", 4.0) == ""
+
+
 def test_two_good_probes_close_and_a_bad_one_opens_for_longer():
     good, bad = half_open(), half_open()
     for _ in range(2):

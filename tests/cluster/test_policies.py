@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from cluster import routing
+from cluster.hedging import Usual
 from cluster.spare import AT_ONCE
 from tests.cluster.fake_regions import eventually, raw
 from tests.cluster.test_router import request
@@ -150,6 +151,52 @@ async def test_when_both_regions_of_a_hedged_call_fail_an_answer_counts_more_tha
     assert await asked == (503, "us-east-1")
 
 
+async def test_what_the_model_added_to_a_hedged_call_is_that_of_the_answer_that_counted(start):
+    setup = await start(policy="hedged", far=True)
+    for usual_of in setup.topology.regions:
+        setup.router.forwarder._usual["ap-southeast-1", usual_of] = Usual(p95_s=0.1)
+    setup.router.forwarder._hedges.tokens = 5.0
+    setup.regions["ap-southeast-1"].delay_s = 3.0
+    view = {"location": "ap-southeast-1"}
+    async with setup.client.post(setup.url(**view), data="Action=GetCallerIdentity") as answer:
+        assert answer.headers["x-stsd-region"] == "eu-west-1"
+        assert float(answer.headers["x-stsd-added-ms"]) > 120  # both ways, of 180 ms
+
+
+async def test_a_hedge_that_may_not_be_takes_nobodys_probe(start):
+    setup = await start(policy="hedged")
+    await usual(setup)
+    setup.router.forwarder._hedges.tokens = -100.0
+    breaker = setup.router.health["eu-west-1"].breakers["sts"]
+    for _ in range(5):
+        breaker.request(time.monotonic() - 10, failed=True, gateway=True)
+    setup.regions["us-east-1"].delay_s = 0.1
+    await setup.call()
+    assert breaker.take_probe(time.monotonic())
+
+
+@pytest.mark.parametrize(("status", "left"), [(200, 495 + 1), (400, 495 + 1), (503, 495)])
+async def test_an_error_of_a_region_gives_nothing_back_to_the_budget(start, status, left):
+    setup = await start()
+    setup.router.forwarder._budget.tokens = 495
+    for region in setup.regions.values():
+        region.status = status
+    await setup.call("CreateUser")
+    assert setup.router.forwarder._budget.tokens == left
+
+
+async def test_a_policy_without_another_region_for_a_place_cannot_drain_it(start):
+    setup = await start(policy="nearest", far=True)
+    order = {"verb": "drain", "region": "eu-west-1", "draining": True}
+    told = setup.router.obey(order)
+    assert told["fault"] == "eu-west-1: nearest sends calls from eu-west-1 there in any case; choose another policy"
+    assert not setup.router.health["eu-west-1"].draining
+    setup.router.forwarder.chooser.use("home-2011")
+    assert setup.router.obey(order)["ok"]
+    setup.router.forwarder.chooser.use("dns")
+    assert setup.router.obey(order) == {"ok": True, "in_flight": 0, "told_for_s": 60.0}
+
+
 # -- admission, draining, parts left out -------------------------------------------------------------------------------
 
 
@@ -188,7 +235,7 @@ async def test_a_regional_call_waits_for_a_place(start):
 async def test_a_draining_region_gets_no_new_global_calls_and_keeps_its_own(start):
     setup = await start()
     order = {"verb": "drain", "region": "us-east-1", "draining": True}
-    assert setup.router.obey(order) == {"ok": True, "in_flight": 0}
+    assert setup.router.obey(order) == {"ok": True, "in_flight": 0, "told_for_s": 0.0}
     assert await route(setup) == "nearest-failover, us-east-1;draining, eu-west-1;status=200"
     view = {"endpoint": "regional", "location": "eu-west-1", "region": "us-east-1"}
     assert await setup.call(**view) == (200, "us-east-1")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from dataclasses import replace
 from io import BytesIO
 from uuid import UUID
 
 import pytest
 
 from cluster import listener
+from cluster.router import Router, RouterConfig
 from stsd.wire import forwarded
-from tests.cluster.conftest import CLUSTER_KEY, THREE
+from tests.cluster.conftest import CLUSTER_KEY, THREE, any_ports
 from tests.cluster.fake_regions import raw
 
 KEY = forwarded.router_key(CLUSTER_KEY)
@@ -70,6 +72,15 @@ async def test_an_answer_that_nothing_has_changed_passes_without_a_length(start)
             assert (answer.status, await answer.read()) == (304, b"")
             assert "Content-Length" not in answer.headers
     assert setup.regions["us-east-1"].connections == 1
+
+
+def test_a_route_shifts_in_one_direction_alone():
+    topology = replace(THREE, path_shifts=True)
+    router = Router(RouterConfig(topology, {}, any_ports(topology), CLUSTER_KEY, seed=1))
+    shifts = [path.shift for path in router._paths("us-east-1", "eu-west-1")]
+    courses = [[shift.ms(second) for second in range(20_000)] for shift in shifts if shift is not None]
+    assert [any(course) for course in courses] == [True, True]
+    assert any(bool(there) is not bool(back) for there, back in zip(*courses, strict=True))
 
 
 async def test_connections_are_kept_on_both_sides(start):

@@ -27,6 +27,14 @@ def test_singapore_fails_over_to_the_nearer_of_the_others():
     assert order("nearest-failover", "ap-southeast-1") == ("ap-southeast-1", "eu-west-1", "us-east-1")
 
 
+@pytest.mark.parametrize("file", sorted(files.TOPOLOGIES.glob("*.toml")), ids=lambda file: file.stem)
+@pytest.mark.parametrize("policy", sorted(routing.POLICIES))
+def test_the_routers_own_port_is_in_the_first_region_also_where_no_clients_are(file, policy):
+    topology = files.parse_topology(file.stem, file.read_text())
+    found = order(policy, topology.regions[0], topology)
+    assert found[0] == (topology.home if policy == "home-2011" else topology.regions[0])
+
+
 @pytest.mark.parametrize("place", THREE.locations)
 def test_in_2011_everybody_went_home(place):
     assert order("home-2011", place) == ("us-east-1",)

@@ -60,6 +60,10 @@ def test_a_region_outside_the_table_needs_a_round_trip_to_each_place():
         ("regions = [", "not TOML"),
         ("regions = " + "[" * 9_999, "nested too deep"),
         ("regions = " + "9" * 9_999, "not TOML"),
+        (
+            'regions = ["us-east-1", "eu-west-1"]\ncapacity.us-east-1 = 9',
+            "capacity: eu-west-1 is missing; give calls per second of every region or of none",
+        ),
         ("capacity.x = " + "9" * 400, "capacity.x: the integer is out of range; allowed are 64 bits"),
         (f"regions = {json.dumps([f'us-east-{i}' for i in range(13)])}", "give 1 to 12"),
     ],

@@ -67,11 +67,41 @@ async def test_they_hold_no_place_that_others_need(start):
     assert await setup.call(**VIEW) == (200, REGION)
     await eventually(lambda: forwarder.rooms[REGION].waiting == 6)
     assert forwarder.demand[REGION].in_flight == 0
-    assert setup.router.obey({"verb": "drain", "region": REGION, "draining": True})["in_flight"] == 6
     setup.regions[REGION].let_go.set()
     assert await asyncio.gather(*tasks) == [(200, REGION)] * 6
     room = forwarder.rooms[REGION]
     assert (room.arriving, room.waiting, forwarder.demand[REGION].in_flight) == (0, 0, 0)
+
+
+async def test_a_revocation_that_waits_for_all_regions_leaves_its_place_to_others(start):
+    setup = await start()
+    forwarder = setup.router.forwarder
+    forwarder.demand[REGION].limit = 4
+    setup.regions[REGION].held = b"wait"
+    revocation = {"access_key_id": "ASIAEXAMPLE", "wait": "all", "timeout_s": 30}
+
+    async def revoke() -> int:
+        async with setup.client.post(setup.url("/v1/revocations", **VIEW), json=revocation) as answer:
+            return answer.status
+
+    tasks = [asyncio.create_task(revoke()) for _ in range(3)]
+    await eventually(lambda: forwarder.rooms[REGION].waiting == 3)
+    assert forwarder.demand[REGION].in_flight == 0
+    assert await setup.call(**VIEW) == (200, REGION)
+    setup.regions[REGION].let_go.set()
+    assert await asyncio.gather(*tasks) == [200] * 3
+
+
+async def test_a_drained_region_is_asked_for_what_it_was_sent_and_not_for_what_is_its_own(start):
+    setup = await start()
+    setup.regions[REGION].held = ACTION.encode()
+    own, sent = begin(setup, 2), [asyncio.create_task(setup.call(ACTION)) for _ in range(3)]
+    await eventually(lambda: setup.router.forwarder.rooms[REGION].waiting == 5)
+    order = {"verb": "drain", "region": REGION, "draining": True}
+    assert setup.router.obey(order) == {"ok": True, "in_flight": 3, "told_for_s": 0.0}
+    setup.regions[REGION].let_go.set()
+    await asyncio.gather(*own, *sent)
+    assert setup.router.obey(order)["in_flight"] == 0
 
 
 async def test_many_at_once_leave_places_for_others(start, monkeypatch):

@@ -11,7 +11,7 @@ import pytest
 from cluster import experiment_console
 from cluster.errors import ClusterError
 from cluster.latency import Link
-from cluster.scale import capacity, console, costs, exact, partition, plan, stampede
+from cluster.scale import capacity, console, costs, exact, fleet, partition, plan, stampede
 from cluster.scale.plan import Size
 from cluster.scale.tree import Tree, arrivals
 from stsd.revocation.messages import MAX_FETCH_BYTES
@@ -92,7 +92,7 @@ def test_a_head_waits_for_whichever_head_of_its_region_hears_first(world):
 
 
 def test_naive_retries_keep_an_overload_up_and_budgets_end_it(world):
-    part = console._storms(Size(world, 1, 7), experiment_console.load_all()[console.STORM])
+    part = fleet.storms(Size(world, 1, 7), experiment_console.load_all()[console.STORM])
     rows = {row[0]: dict(zip(part.tables[0]["columns"], row, strict=True)) for row in part.tables[0]["rows"]}
     assert rows["naive"]["share_lost_after"] > 0.95
     assert rows["budget"]["share_lost_in_overload"] > 0.2 > 0.05 > rows["budget"]["share_lost_after"]

@@ -14,8 +14,7 @@ from cluster.fault_records import Fault
 START_S = 3.0
 """To start a cluster and to end it. This and REPORT_S were measured on two cores, in a quick run of all."""
 PRELOADED_PER_S = 4_000.0
-"""Revocations that fill journals, of all regions together: between what was reached beside much other work and beside
-little, 2,000 and 4,000."""
+"""Revocations that fill journals, of all regions together, beside little other work; beside much it was half of it."""
 REPORT_S = 4.0
 """To draw the plots of a result, and the report."""
 

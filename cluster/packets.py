@@ -1,7 +1,8 @@
 """IP packets between regions, each region a subnet of its own: how long each one takes, or whether it is lost. Pure.
 
-Region number i (from 1) has the address 10.77.i.1. Packets of one direction stay in order, as on one route. A cut loses
-them, and so does a lossy link: TCP sends again by itself here, what else is modelled as a stall.
+Region number i (from 1) has the address 10.77.i.1. Packets of one connection and direction stay in order, those of
+others may overtake them: one slow packet does not hold back the whole link, as it does not in the in-process model. A
+cut loses packets, and so does a lossy link: TCP sends again by itself here, what else is modelled as a stall.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ PREFIX = (10, 77)
 BITS = 16
 IPV4 = 4
 HEADER_BYTES = 20
+ADDRESSES = slice(12, 20)
+"""Of a packet: where from and where to (RFC 791, 3.1)."""
+PORTS_BYTES = 4
+WORD_BYTES = 4
 
 
 def address(number: int) -> str:
@@ -33,7 +38,8 @@ class Packets:
         self.lost = 0
         self.delays = {pair: Delays() for pair in permutations(links.regions, 2)}
         """How long packets were to take, and how much later they arrived."""
-        self._last: dict[Pair, float] = {}
+        self._last: dict[bytes, float] = {}
+        """When the latest packet on its way arrives, of each connection and direction that has one."""
         self._heap: list[tuple[float, int, float, Pair, bytes]] = []
         self._numbers = count()
 
@@ -44,8 +50,9 @@ class Packets:
         if pair is None or fault is None or fault.cut or (fault.loss and self._rng.random() < fault.loss):
             self.lost += 1
             return
-        due = max(now + self.links.way_ms(*pair, self._rng, now) / 1000, self._last.get(pair, 0.0))
-        self._last[pair] = due
+        flow = _flow(packet)
+        due = max(now + self.links.way_ms(*pair, self._rng, now) / 1000, self._last.get(flow, 0.0))
+        self._last[flow] = due
         heappush(self._heap, (due, next(self._numbers), now, pair, packet))
 
     def due(self, now: float) -> Sequence[tuple[int, bytes]]:
@@ -54,6 +61,9 @@ class Packets:
         while self._heap and self._heap[0][0] <= now:
             due, _, came_at, pair, packet = heappop(self._heap)
             self.delays[pair].add(due - came_at, now - due)
+            flow = _flow(packet)
+            if self._last.get(flow) == due:
+                del self._last[flow]
             found.append((self._index(pair[1]), packet))
         return found
 
@@ -77,3 +87,9 @@ class Packets:
 
     def _index(self, region: str) -> int:
         return self.links.regions.index(region) + 1
+
+
+def _flow(packet: bytes) -> bytes:
+    """What tells the connection and the direction: protocol, addresses and ports (RFC 9293, 3.1: they come first)."""
+    ports = (packet[0] & 0x0F) * WORD_BYTES
+    return packet[9:10] + packet[ADDRESSES] + packet[ports : ports + PORTS_BYTES]

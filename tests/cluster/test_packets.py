@@ -20,12 +20,13 @@ def on_the_way() -> Packets:
     return Packets(Links((A, B), {(A, B): RoundTrip(70, 75), (B, A): RoundTrip(30, 30)}), Random(1))
 
 
-def packet(source: str, target: str, number: int = 0) -> bytes:
-    return bytes([0x45, *bytes(11)]) + inet_aton(source) + inet_aton(target) + bytes([number])
+def packet(source: str, target: str, number: int = 0, port: int = 8701) -> bytes:
+    ports = port.to_bytes(2, "big") + bytes(2)
+    return bytes([0x45, *bytes(11)]) + inet_aton(source) + inet_aton(target) + ports + bytes([number])
 
 
-def there(number: int = 0) -> bytes:
-    return packet(packets.address(1), packets.address(2), number)
+def there(number: int = 0, port: int = 8701) -> bytes:
+    return packet(packets.address(1), packets.address(2), number, port)
 
 
 def test_a_packet_takes_its_way_and_arrives_at_its_region(on_the_way):
@@ -36,10 +37,21 @@ def test_a_packet_takes_its_way_and_arrives_at_its_region(on_the_way):
     assert on_the_way.next_at is None
 
 
-def test_packets_of_one_direction_never_overtake_though_each_draws_its_own_delay(on_the_way):
+def test_packets_of_one_connection_never_overtake_though_each_draws_its_own_delay(on_the_way):
     for number in range(200):
         on_the_way.offer(there(number), number / 1000)
     assert [one[-1] for _, one in on_the_way.due(60.0)] == [*range(200)]
+
+
+def test_a_slow_packet_holds_back_its_own_connection_alone(on_the_way):
+    on_the_way.links.obey({"verb": "slow", "first": A, "second": B, "ms": 5000})
+    on_the_way.offer(there(0, port=1), 10.0)
+    on_the_way.links.obey({"verb": "heal"})
+    on_the_way.offer(there(1, port=1), 10.0)
+    on_the_way.offer(there(2, port=2), 10.0)
+    assert [one[-1] for _, one in on_the_way.due(11.0)] == [2]
+    assert on_the_way.due(12.0) == []
+    assert [one[-1] for _, one in on_the_way.due(60.0)] == [0, 1]
 
 
 def test_of_each_direction_it_is_told_how_long_packets_were_to_take_and_how_late_they_came(on_the_way):

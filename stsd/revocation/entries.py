@@ -18,10 +18,10 @@ does not know the kind keeps it, passes it on and refuses nothing because of it.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from hashlib import blake2b
 from math import inf
 from operator import itemgetter
+from sys import intern
 from typing import Any
 
 import orjson
@@ -63,7 +63,7 @@ def said_anew(entry: bytes, said_in: str, now_in: str) -> bytes:
     revocation = decode_revocation(entry)
     if revocation.kind == UNKNOWN or not revocation.issued_before_ms or (revocation.home or said_in) == now_in:
         return entry
-    return encode_revocation(replace(revocation, home=revocation.home or said_in))
+    return encode_revocation(revocation._replace(home=revocation.home or said_in))
 
 
 def decode_revocation(entry: bytes) -> Revocation:
@@ -123,11 +123,13 @@ def _read(members: Any) -> Revocation | None:
             return None
     if type(version) is not int or version != VERSION:
         return None
-    if not (type(kind) is type(subject) is type(reason) is str and _is_count(cutoff_ms)):
+    if not (type(kind) is type(subject) is type(reason) is str):
         return None
-    if not (until is None or _is_count(until)):
+    if type(cutoff_ms) is not int or not 0 <= cutoff_ms <= _MAX_INSTANT:
         return None
-    return Revocation(kind, subject, cutoff_ms, until, reason, home)
+    if until is not None and (type(until) is not int or not 0 <= until <= _MAX_INSTANT):
+        return None
+    return Revocation(intern(kind), subject, cutoff_ms, until, reason, home)
 
 
 def _is_count(value: Any) -> bool:

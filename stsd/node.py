@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, overload
 from stsd import operations, quota
 from stsd.authn.authenticate import authenticate
 from stsd.authn.sigv4 import SigningKeys
-from stsd.errors import AccessDenied, BareAnswer, InternalFailure, ServiceUnavailable, StsError
+from stsd.errors import AccessDenied, BareAnswer, InternalFailure, StsError
 from stsd.mfa import Verdict
 from stsd.oidc.known_keys import KeysWanted
 from stsd.operations import Result
@@ -207,8 +207,8 @@ class Node:
             self.admit_resource_server(request)
             asked = revocations.ask(request)
             revocations.check(asked.cursor)
-            if asked.form != "page" and not self.view.replica.joined:
-                raise ServiceUnavailable("This node has not caught up yet", reason="not_joined")
+            if asked.form != "page":
+                self.view.check_joined()
         except StsError as error:
             response = json_api.error(error, request.id, revocations.OPERATION)
             response.event = {"reason": error.reason}

@@ -73,6 +73,12 @@ class View:
         self.staleness_s = self.replica.oldest_staleness(wall_now)
         self.level = self.limits.level(self.staleness_s)
 
+    def check_joined(self) -> None:
+        """Raises ServiceUnavailable on a node that joins and has not caught up once: any credential may be revoked, for
+        all that it knows. One that merely has not heard of others for long knows what it knew (contract 10)."""
+        if not self.replica.joined:
+            raise ServiceUnavailable("This node has not caught up yet", reason="not_joined")
+
     @property
     def degraded(self) -> str:
         """What staleness makes worse here, empty when nothing: see stsd.revocation.staleness."""

@@ -25,8 +25,9 @@ def authenticate(
 ) -> Caller:
     """The principal behind a request. `now` moves token expiry, `wall_now` the SigV4 window (contract 8).
 
-    Raises the errors of spec 2.3 and 2.4.
+    Raises the errors of spec 2.3 and 2.4, and ServiceUnavailable of a node that cannot know what is revoked.
     """
+    view.check_joined()
     signature = sigv4.read(request, wall_now)
     # 1. The credential scope names this service and the region of the endpoint that was called (2.2.4).
     region = GLOBAL_ENDPOINT_REGION if request.endpoint == "global" else view.region

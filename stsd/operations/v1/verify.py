@@ -28,7 +28,9 @@ MAX_TOKENS = 1_000
 
 
 def run(request: Request, view: View, now: float) -> Response:
-    """Verify one token, or up to 1,000. Raises ValidationError, MalformedInput or RevocationStateStale."""
+    """Verify one token, or up to 1,000. Raises ValidationError, MalformedInput, RevocationStateStale or
+    ServiceUnavailable."""
+    view.check_joined()
     content = json_api.parse(request.body, MEMBERS)
     if "at_least" in content:
         _check_fresh(content["at_least"], view.replica)

@@ -7,7 +7,7 @@
 | `measured_to_table` | median latency ÷ the table's round trip, for pairs of at least `pair_ms` | pair |
 | `lost` | number of requests without a good answer that were due from `since` until `until` | check |
 | `lost_share` | the same as a share of all requests due then | check |
-| `p99_ratio` | p99 of the latency of requests due from `since` on ÷ that of those before | check |
+| `p99_ratio` | p99 of the latency of requests due from `since` until `until` ÷ that of those before | check |
 | `remote_calls` | calls to other regions that nodes made inside requests | check |
 | `restart_s` | seconds from the order to start a region until it was ready, the longest | check |
 | `recovery_s` | seconds from the beginning of `since` to when the last lost request was due, up to `until` | check |
@@ -116,9 +116,16 @@ def judge(checks: Iterable[Check], runs: Sequence[Run], table: RttTable) -> list
         for policy, variant in product(check.policies, check.variants):
             for subject, value in _measured(check, policy, variant, runs, table):
                 name = f"{labelled(policy, variant)}: {check.name}" + (f" ({subject})" if subject else "")
-                measured = None if value is None else round(value, 4)
-                verdicts.append(Verdict(name, check.holds(measured), measured, check.required))
+                verdicts.append(Verdict(name, check.holds(value), _told(check, value), check.required))
     return verdicts
+
+
+def _told(check: Check, value: float | None) -> float | None:
+    """With four decimals, or as it is where these would say otherwise than it whether the check holds."""
+    if value is None:
+        return None
+    rounded = round(value, 4)
+    return rounded if check.holds(rounded) == check.holds(value) else value
 
 
 def _measured(
@@ -157,11 +164,12 @@ def nearest_region(place: str, table: RttTable) -> str:
 
 
 def _measured_to_table(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
-    exchanges = _answered(runs)
-    for (place, region), trip in sorted(table.items()):
-        if trip.p50_ms >= check.pair_ms:
-            found = [e.latency_ms for e in exchanges if (e.location, e.region) == (place, region)]
-            yield f"{place} to {region}", median(found) / trip.p50_ms if found else None
+    exchanges, far = _answered(runs), {pair: trip for pair, trip in table.items() if trip.p50_ms >= check.pair_ms}
+    for (place, region), trip in sorted(far.items()):
+        found = [e.latency_ms for e in exchanges if (e.location, e.region) == (place, region)]
+        yield f"{place} to {region}", median(found) / trip.p50_ms if found else None
+    if not far:
+        yield "", None
 
 
 def _lost(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
@@ -198,7 +206,7 @@ def _p99_ratio(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[t
         if event is not None:
             answered = [e for e in run.measured if e.outcome == "ok" and load_checks.selected(check, e)]
             before += [e.latency_ms for e in answered if e.due_at < event.began_at]
-            after += [e.latency_ms for e in answered if e.due_at >= event.done_at]
+            after += [e.latency_ms for e in _window(check, run) if e.outcome == "ok"]
     enough = min(len(before), len(after)) >= revocation_checks.P99_SAMPLES_MIN
     yield "", percentile(after, 0.99) / percentile(before, 0.99) if enough else None
 
@@ -248,7 +256,7 @@ KINDS: Mapping[str, Kind] = {
     "measured_to_table": Kind(_measured_to_table, ("pair_ms",), _BOUNDS),
     "lost": Kind(_lost, (), ("since", "until", *_CLIENTS, *_BOUNDS)),
     "lost_share": Kind(_lost_share, (), ("since", "until", *_CLIENTS, *_BOUNDS)),
-    "p99_ratio": Kind(_p99_ratio, ("since",), (*_CLIENTS, *_BOUNDS)),
+    "p99_ratio": Kind(_p99_ratio, ("since",), ("until", *_CLIENTS, *_BOUNDS)),
     "remote_calls": Kind(_remote_calls, (), _BOUNDS),
     "restart_s": Kind(_restart_s, (), _BOUNDS),
     "recovery_s": Kind(_recovery_s, ("since",), ("until", *_CLIENTS, *_BOUNDS)),

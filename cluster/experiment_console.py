@@ -141,10 +141,12 @@ def _each(forms: Sequence[Experiment], out: Path, run: Callable[[Experiment, Int
         for one in forms:
             found = run(one, interrupts)
             path = write_result(out, found)
-            show(console, one, found, path)
+            with interrupts.telling():
+                show(console, one, found, path)
             if not found["valid"] or not all(check["holds"] for check in found["checks"]):
                 code = 1
-            report_console.write(out, [one.name], numbers())
+            with interrupts.telling():
+                report_console.write(out, [one.name], numbers())
             if interrupts.came:
                 return code if one is forms[-1] else 1
     return code
@@ -206,9 +208,14 @@ def _run(
 def progress_bar(one: Experiment, how: str = "") -> Iterator[Progress]:
     """On stderr, while the body runs; `how` is said behind what is being done."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
-    with progress.Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as shown:
-        bar = shown.add_task(one.number, total=one.seconds)
+    shown = progress.Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True))
+    bar = shown.add_task(one.number, total=one.seconds)
+    shown.start()
+    try:
         yield lambda done_s, what: shown.update(bar, completed=done_s, description=f"{one.number} {what}{how}")
+    finally:
+        with contextlib.suppress(OSError):  # the terminal may be gone, and with it nobody to be told
+            shown.stop()
 
 
 async def _until_stopped(runner: Runner, interrupts: Interrupts) -> None:

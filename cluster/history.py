@@ -170,7 +170,7 @@ class Look:
     origin: str
     staleness_s: Mapping[str, float]
     healthy: bool | None
-    received: int
+    received: int | None
     unknown: int | None
 
 

@@ -45,6 +45,15 @@ class Interrupts:
         finally:
             self._stop = None
 
+    @contextlib.contextmanager
+    def telling(self) -> Iterator[None]:
+        """Around what is told to a terminal: where a signal came it may be gone, and then nobody is told."""
+        try:
+            yield
+        except OSError:
+            if not self.came:
+                raise
+
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.came = True
         self._call()

@@ -82,7 +82,7 @@ def _received_of(check: Check, run: Run) -> float | None:
     start = run.event("start")
     if start is None:
         return None
-    received = {s.at: s.received for s in run.samples if s.region == start.region}
+    received = {s.at: s.received for s in run.samples if s.region == start.region and s.received is not None}
     before = [count for at, count in received.items() if at <= start.began_at]
     after = [count for at, count in received.items() if at >= start.done_at]
     most = max([size for region, size in run.journal_bytes.items() if region != start.region], default=0)

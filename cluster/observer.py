@@ -44,7 +44,7 @@ class Observer:
         unknown = None if metrics is None else _UNKNOWN.search(metrics[1].decode())
         return Look(
             at, region, ready, told.get("origin", ""), _by_region(told.get("staleness", {})), healthy.get(region),
-            received.get(region, 0), None if unknown is None else int(float(unknown[1])),
+            received.get(region), None if unknown is None else int(float(unknown[1])),
         )  # fmt: skip
 
     async def _healthy(self) -> dict[str, bool]:

@@ -54,16 +54,26 @@ class OwnCluster:
             raise
 
     async def __aexit__(self, *_: object) -> None:
-        if self._process is not None:
-            terminate(self._process, signal.SIGINT)
-            try:
-                async with asyncio.timeout(STOP_TIMEOUT_S):
+        stopping = asyncio.create_task(self._stop())
+        try:
+            await asyncio.shield(stopping)
+        except asyncio.CancelledError:
+            await stopping  # a Ctrl-C that comes now leaves no process and no keys behind either
+            raise
+
+    async def _stop(self) -> None:
+        try:
+            if self._process is not None:
+                terminate(self._process, signal.SIGINT)
+                try:
+                    async with asyncio.timeout(STOP_TIMEOUT_S):
+                        await self._process.wait()
+                except TimeoutError:
+                    # A killed `cluster up` takes its supervisors along, and they their processes (see `children`).
+                    terminate(self._process, signal.SIGKILL)
                     await self._process.wait()
-            except TimeoutError:
-                # A killed `cluster up` takes its supervisors along, and they their processes (see `children`).
-                terminate(self._process, signal.SIGKILL)
-                await self._process.wait()
-        shutil.rmtree(self._root, ignore_errors=True)
+        finally:
+            shutil.rmtree(self._root, ignore_errors=True)
 
     async def _start(self) -> DataDir:
         base_port = free_base_port(read_topology(self._topology))

@@ -46,6 +46,7 @@ def result(
     reasons = [broken] if broken else []
     reasons += conditions.invalid(runs, latency=experiment.latency, between=topology.between)
     verdicts = [*checks.judge(experiment.checks, runs, topology.rtt), *beside]
+    reasons += [] if verdicts else ["no check judged anything"]
     if found := finding.filled(experiment.finding, verdicts):
         found = " ".join([found, *(f"{one}." for one in _findings(beside))])
     return {

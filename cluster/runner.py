@@ -148,9 +148,9 @@ class Runner:
                         tasks.create_task(herd.run(load.duration_s))
                         tasks.create_task(_moments(self.experiment.verifiers, generator, events))
                     before = tasks.create_task(snapshot.take(data, after_s=-generator.now()))
-                after = await snapshot.take(data)
-                measured = snapshot.between(before.result(), after)
-                hedges = conditions.hedges(after.router)
+                    after = tasks.create_task(snapshot.take(data, after_s=load.duration_s - generator.now()))
+                measured = snapshot.between(before.result(), after.result())
+                hedges = conditions.hedges(await own_cluster.router_metrics(data))
             finally:
                 done = Run(
                     policy,
@@ -162,7 +162,8 @@ class Runner:
                     variant=variant.name,
                     hedges=hedges,
                 )
-                self.runs.append(await _completed(done, data, revoker, cutter, herd, observer))
+                self.runs.append(done)  # at once: a Ctrl-C may come before the rest is known
+                self.runs[-1] = await _completed(done, data, revoker, cutter, herd, observer)
         self._done_s += self._run_s
         self._progress(self._done_s, f"{what}: done")
 

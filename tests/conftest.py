@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import sys
 from collections.abc import Callable, Iterator
 
@@ -16,6 +17,11 @@ from tests.running import RunningCluster, RunningNode, running_cluster, running_
 # Hundreds of processes are started: where compiled modules may not be kept, each would compile the project anew.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# Behind `nohup` and `&` these are ignored, which tests of Ctrl-C and what they start would inherit.
+for number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
 
 hypothesis.settings.register_profile("stsd", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("stsd")

@@ -35,6 +35,25 @@ def test_distances_are_judged_for_far_pairs_only():
     assert found == {"home-2011: it (dublin to virginia)": 1.02, "home-2011: it (virginia to dublin)": 1.1}
 
 
+def test_distances_without_a_far_pair_are_not_judged():
+    [verdict] = judge([check("measured_to_table", pair_ms=5000, at_most=1.1)], [run_of(exchange(1))], TABLE)
+    assert (verdict.measured, verdict.holds) == (None, False)
+
+
+def test_one_lost_request_of_very_many_is_not_rounded_away():
+    run = run_of(exchange(1, outcome="failed"), *(exchange(2) for _ in range(30_000)))
+    [verdict] = judge([check("lost_share", at_most=0)], [run], TABLE)
+    assert not verdict.holds
+    assert verdict.measured == 1 / 30_001
+
+
+def test_a_p99_in_a_fault_ends_with_it():
+    before, during = ([exchange(at + i / 1000, ms) for i in range(1000)] for at, ms in ((1, 10), (5.5, 20)))
+    after = [exchange(9 + i / 1000, 200) for i in range(1000)]
+    run = run_of(*before, *during, *after, kill=(5.0, 5.1), start=9.0)
+    assert measured(check("p99_ratio", since="kill", until="start", at_most=3), run) == {"home-2011: it": 2.0}
+
+
 def test_latency_counts_from_when_a_request_was_due():
     late = exchange(1, 50, sent_at=1.03)
     assert late.latency_ms == pytest.approx(50)

@@ -32,6 +32,12 @@ def test_a_result_has_the_stable_members_and_is_json():
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
+def test_a_result_without_a_check_that_judged_is_not_valid():
+    found = result_of(GOOD, experiment=replace(EXPERIMENT, checks=()))
+    assert not found["valid"]
+    assert "no check judged anything" in found["answer"]
+
+
 def test_the_answer_names_every_check_that_did_not_hold():
     found = result_of(GOOD)
     failed = [check["name"] for check in found["checks"] if not check["holds"]]

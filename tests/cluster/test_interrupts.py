@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 
 import pytest
+from rich import progress
 
+from cluster import experiment_console
 from cluster.interrupts import STOPPING, Interrupts, interrupt
 
 
@@ -61,3 +64,20 @@ def test_a_signal_that_was_ignored_stays_ignored():
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("came", [False, True])
+def test_a_terminal_that_is_gone_hides_only_what_would_have_been_told_after_a_signal(came):
+    interrupts = Interrupts()
+    interrupts.came = came
+    with contextlib.nullcontext() if came else pytest.raises(OSError, match="gone"), interrupts.telling():
+        raise OSError("gone")
+
+
+def test_a_progress_bar_on_a_terminal_that_is_gone_loses_nothing(monkeypatch):
+    def gone(*_):
+        raise OSError("gone")
+
+    monkeypatch.setattr(progress.Progress, "stop", gone)
+    with experiment_console.progress_bar(experiment_console.load_all()["brown-out"]) as tell:
+        tell(1.0, "it")

@@ -68,6 +68,13 @@ def test_what_a_region_received_counts_from_its_start_until_it_was_ready():
     assert measured("received_ratio", [run(samples, events)]) is None
 
 
+def test_where_the_links_did_not_say_what_a_region_received_it_is_not_taken_for_nothing():
+    events = (Event("empty-disk", AP, 5, 6), Event("start", AP, 7, 9))
+    told = {3: 10, 6.5: 20, 9.2: None, 9.5: 1020}
+    samples = [sample(at, AP, received=count) for at, count in told.items()]
+    assert measured("received_ratio", [run(samples, events, journal_bytes={US: 1000})]) == 1
+
+
 def test_alarms_are_regions_that_told_in_the_window():
     samples = [
         sample(6, EU, unknown=1),

@@ -78,7 +78,7 @@ async def test_a_region_that_is_not_ready_still_tells_and_one_of_a_version_witho
 async def test_nothing_is_made_up_where_nobody_answers(data, answers, monkeypatch):
     answers.pages.clear()
     monkeypatch.setattr(control, "ask", lambda run, name, verb: None)
-    assert (await look(data))["us-east-1"] == Look(7.0, "us-east-1", False, "", {}, None, 0, None)
+    assert (await look(data))["us-east-1"] == Look(7.0, "us-east-1", False, "", {}, None, None, None)
 
 
 def test_a_journal_is_as_large_as_its_batches_and_one_that_cannot_be_read_is_left_out(data):

@@ -1,0 +1,87 @@
+"""What a schema cannot say of an experiment file: members that must fit each other. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from cluster import fault_records, finding
+
+
+def mismatches(document: Mapping[str, Any]) -> Iterable[str]:
+    """What a schema cannot say: members that must fit each other."""
+    faults, steps, quick = document.get("faults", []), document["load"].get("steps", []), document["quick"]
+    full_s = document["load"]["duration_s"]
+    quick_s = quick.get("duration_s", full_s)
+    for one, what, entries, member in (
+        ("fault", "faults", faults, "at_s"),
+        ("step", "load.steps", steps, "steps_at_s"),
+    ):
+        times = [entry["at_s"] for entry in entries]
+        yield from fault_records.mistimed(what, one, times, full_s)
+        yield from fault_records.mistimed(f"quick.{member}", one, quick.get(member, times), quick_s)
+        if len(given := quick.get(member, entries)) != len(entries):
+            yield f"quick.{member}: has {len(given)} times for {len(entries)} {what}; allowed is one for each"
+    yield from _crashes(faults, quick)
+    for where, form, load_s in (("verifiers", document, full_s), ("quick.verifiers", quick, quick_s)):
+        times = [moment["at_s"] for moment in form.get("verifiers", {}).get("moments", [])]
+        yield from fault_records.mistimed(f"{where}.moments", "moment", times, load_s)
+    yield from _unknown_words(document, faults, steps)
+    checks = [check["name"] for check in document["checks"]]
+    for name in finding.unknown(document.get("finding", ()), checks):
+        yield f"finding: no check is called {name}; allowed are {', '.join(dict.fromkeys(checks))}"
+
+
+def _crashes(faults: Sequence[Mapping[str, Any]], quick: Mapping[str, Any]) -> Iterable[str]:
+    """Crashes that end before the load does: in the quick form, too, at a time of its own."""
+    ending = [fault for fault in faults if "until_s" in fault]
+    if ending and "until_s" not in quick:
+        yield "quick: until_s is missing; needed is when its crashes end"
+    if "until_s" in quick and not ending:
+        yield "quick.until_s: no crash of the experiment ends before the load"
+    for fault, at_s in zip(faults, quick.get("at_s", ()), strict=False):
+        if "until_s" in fault and "until_s" in quick:
+            yield from fault_records.too_short("quick", {**fault, "at_s": at_s, "until_s": quick["until_s"]})
+
+
+def _unknown_words(
+    document: Mapping[str, Any], faults: Sequence[Mapping[str, Any]], steps: Sequence[Mapping[str, Any]]
+) -> Iterable[str]:
+    """Policies, variants and events of checks that the experiment has not."""
+    events = dict.fromkeys(word for one in [*faults, *steps] for word in (one.get("name"), one.get("action")) if word)
+    moments = [moment["name"] for moment in document.get("verifiers", {"moments": []})["moments"]]
+    variants = [variant["name"] for variant in document.get("variants", [])]
+    places = [*_places("faults", faults), *_places("checks", document["checks"]), ("quick", document["quick"])]
+    for index, variant in enumerate(document.get("variants", [])):
+        for policy in variant.get("policies", []):
+            if policy not in document["policies"]:
+                yield f"variants[{index}].policies: {policy} is not run; allowed are {', '.join(document['policies'])}"
+    for where, one in places:
+        for member, named in (("variants", one.get("variants", [])), ("than", [one["than"]] if "than" in one else [])):
+            for variant in named:
+                if variant not in variants:
+                    allowed = ", ".join(variants) or "none"
+                    yield f"{where}.{member}: {variant} is not compared; allowed are {allowed}"
+    for index, check in enumerate(document["checks"]):
+        for policy in check["policies"]:
+            if policy not in document["policies"]:
+                yield f"checks[{index}].policies: {policy} is not run; allowed are {', '.join(document['policies'])}"
+        yield from _unrun(f"checks[{index}]", check, document.get("variants", []))
+        for member in ("since", "until"):
+            if check.get(member, "begin") not in ("begin", "end", *events, *moments):
+                allowed = ", ".join([*events, *moments]) or "none"
+                yield f"checks[{index}].{member}: there is no such fault or step; allowed are {allowed}"
+
+
+def _unrun(where: str, check: Mapping[str, Any], variants: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    """Policies of a check under which one of its variants is not run."""
+    judged = {*check.get("variants", [variant["name"] for variant in variants]), check.get("than", "")}
+    for variant in (one for one in variants if one["name"] in judged):
+        for policy in check["policies"]:
+            if policy not in variant.get("policies", [policy]):
+                allowed = ", ".join(variant["policies"])
+                yield f"{where}.policies: {variant['name']} is not run under {policy}; allowed are {allowed}"
+
+
+def _places(name: str, entries: Sequence[Mapping[str, Any]]) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    return ((f"{name}[{index}]", entry) for index, entry in enumerate(entries))

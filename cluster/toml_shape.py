@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -67,13 +67,26 @@ def _validator() -> Any:
     # Imported here, because most commands check no file and this takes as long as their own modules together.
     from jsonschema import Draft202012Validator, validators
 
-    types = Draft202012Validator.TYPE_CHECKER.redefine("number", _is_number)
-    return validators.extend(Draft202012Validator, type_checker=types)  # type: ignore[no-untyped-call]
+    types = Draft202012Validator.TYPE_CHECKER.redefine_many({"number": _is_number, "integer": _is_integer})
+    return validators.extend(Draft202012Validator, {"enum": _in_enum}, type_checker=types)  # type: ignore[no-untyped-call]
 
 
 def _is_number(checker: object, value: object) -> bool:
     """TOML has nan and inf, which are below no limit and above none."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_integer(checker: object, value: object) -> bool:
+    """JSON Schema calls 3.0 an integer, TOML does not."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _in_enum(checker: object, allowed: Sequence[Any], value: object, schema: object) -> Iterator[ValidationError]:
+    """As JSON Schema has it, but 503.0 is not 503."""
+    from jsonschema.exceptions import ValidationError
+
+    if not any(type(value) is type(one) and value == one for one in allowed):
+        yield ValidationError(f"{value!r} is not allowed")
 
 
 def _line(error: ValidationError, prefix: str) -> str:

@@ -50,6 +50,11 @@ def test_every_schedule_that_is_shipped_fits_three_regions(path):
         ("share = 0.3", "share = 30", "faults[0].share: 30 is out of range; allowed is 0 to 1"),
         ("share = 0.3", "share = 0.3\nms = 4", "faults[0]: ms is not known; allowed are action, at_s, region, share"),
         ("share = 0.3", "share = 0.3\nstatus = 0", "faults[0].status: 0 is not known; allowed are 500, 502, 503, 504"),
+        (
+            "share = 0.3",
+            "share = 0.3\nstatus = 503.0",
+            "faults[0].status: 503.0 is not known; allowed are 500, 502, 503, 504",
+        ),
         ("at_s = 1", "at_s = -1", "faults[0].at_s: -1 is out of range; allowed is 0 to 604800"),
         ("duration_s = 10", "duration_s = nan", "duration_s: nan is no finite number; allowed is number"),
         ("duration_s = 10", "duration_s = inf", "duration_s: inf is no finite number; allowed is number"),

@@ -1,0 +1,41 @@
+"""Mutations of experiment files, shipped ones and a short one, that must be refused before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cluster.experiment import ExperimentError
+from cluster.experiment_console import EXPERIMENTS
+from cluster.experiment_file import parse
+
+SHORT = Path(__file__).parent / "experiment.toml"
+
+
+def text_of(name: str) -> str:
+    """Of a shipped file, or of the short one that has every member."""
+    return (EXPERIMENTS / f"{name}.toml" if name else SHORT).read_text()
+
+
+def refused(name: str, old: str, new: str) -> tuple[str, ...]:
+    """What is said of a file in which `new` stands in the place of the first `old`."""
+    text = text_of(name)
+    assert old in text
+    with pytest.raises(ExperimentError) as caught:
+        parse(text.replace(old, new, 1), "e.toml")
+    return caught.value.faults
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "fault"),
+    [
+        ("", "seeds = 3", "seeds = 3.0", "seeds: 3.0 has the wrong type; allowed is integer"),
+        ("", "seeds = 1\n", "seeds = 1.0\n", "quick.seeds: 1.0 has the wrong type; allowed is integer"),
+        ("verifier-stampede", "count = 5000", "count = 5000.0", "verifiers.count: 5000.0 has the wrong type"),
+        ("empty-disk-rejoin", "preloaded = ", "preloaded = 1.0 #", "revocations.preloaded: 1.0 has the wrong type"),
+        ("brown-out", 'action = "grey"', 'action = "grey"\nstatus = 503.0', "faults[0].status: 503.0 is not known"),
+    ],
+)
+def test_a_number_with_a_point_is_no_integer(name, old, new, fault):
+    assert any(line.startswith(f"e.toml: {fault}") for line in refused(name, old, new))

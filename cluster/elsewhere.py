@@ -23,11 +23,18 @@ def refusals(experiment: Experiment, there: Topology) -> list[str]:
     """Why it cannot be run there, a line each; empty when it can."""
     if experiment.tied:
         return [f"it is tied to {experiment.topology}: {experiment.tied}; allowed is no --topology"]
-    return [*fault_records.check_places(experiment.faults, there.regions), *_unknown(experiment, there)]
+    return misplaced(experiment, there)
 
 
-def _unknown(experiment: Experiment, there: Topology) -> Iterable[str]:
+def misplaced(experiment: Experiment, there: Topology, *, quick: bool = False) -> list[str]:
+    """A line for each place of a fault or a check that `there` has not; of `quick` forms, of checks that they have."""
+    return [*fault_records.check_places(experiment.faults, there.regions), *_unknown(experiment, there, quick)]
+
+
+def _unknown(experiment: Experiment, there: Topology, quick: bool) -> Iterable[str]:
     for index, check in enumerate(experiment.checks):
+        if quick and not check.quick:
+            continue
         for member in _REGIONS:
             if (name := getattr(check, member)) and name not in there.regions:
                 allowed = ", ".join(there.regions)

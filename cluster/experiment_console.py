@@ -21,10 +21,10 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from cluster import elsewhere, experiment_file, namespaces
+from cluster import elsewhere, experiment_folder, namespaces
 from cluster.errors import ClusterError
 from cluster.experiment import Experiment, ExperimentError, select
-from cluster.files import read_text, write_whole
+from cluster.files import write_whole
 from cluster.history import labelled
 from cluster.interrupts import Interrupts
 from cluster.own_cluster import read_topology
@@ -159,11 +159,7 @@ def numbers() -> dict[str, str]:
 
 def load_all() -> dict[str, Experiment]:
     """Every experiment by name, in the order of their numbers. Raises ClusterError."""
-    try:
-        found = [experiment_file.parse(read_text(path, "experiment"), path.name) for path in EXPERIMENTS.glob("*.toml")]
-    except ExperimentError as error:
-        raise ClusterError(*error.faults) from error
-    return {one.name: one for one in sorted(found, key=lambda one: (int(one.number[1:]), one.name))}
+    return experiment_folder.read(EXPERIMENTS)
 
 
 def _chosen(names: Iterable[str]) -> list[Experiment]:

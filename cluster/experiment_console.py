@@ -183,9 +183,7 @@ def _run(
         except ClusterError as error:
             broken = STOPPED if interrupts.came else "; ".join(error.faults)
         except Exception as error:
-            # A fault of ours in one experiment is told in its result, and the others are run all the same.
-            traceback.print_exc()
-            broken = f"it failed: {type(error).__name__}: {error}"
+            broken = failure(error)
     return result(
         one,
         runner.runs,
@@ -198,6 +196,12 @@ def _run(
         started_at=started_at,
         broken=broken,
     )
+
+
+def failure(error: Exception) -> str:
+    """A fault of ours in one experiment: told in full now and in its result, and the others are run all the same."""
+    traceback.print_exception(error)
+    return f"it failed: {type(error).__name__}: {error}"
 
 
 @contextlib.contextmanager

@@ -76,8 +76,8 @@ def run(
     commit: str,
     nodes: int | None = None,
 ) -> dict[str, Any]:
-    """The result of one experiment in virtual time, also of one that Ctrl-C ended; with what so many `nodes` in each
-    region do, if that is given."""
+    """The result of one experiment in virtual time, also of one that did not come to its end; with what so many `nodes`
+    in each region do, if that is given."""
     started_at, broken = int(time.time()), None
     form = judged(one)
     parts: list[Part] = []
@@ -94,6 +94,8 @@ def run(
             broken = experiment_console.STOPPED
         except (InvariantBroken, ClusterError) as error:
             broken = str(error)
+        except Exception as error:
+            broken = experiment_console.failure(error)
     found = result(
         form,
         runner.runs,
@@ -119,7 +121,11 @@ def calibrate(results: Path, out: Path) -> int:
     for path in sorted(results.glob("*/result.json")):
         real = _read(path)
         if (one := _repeatable(real, path)) is not None:
-            if not (found := calibration.compare(real, _repeated(one, real))):
+            repeated = _repeated(one, real)
+            if not repeated["valid"]:
+                print(f"{path}: not compared: in virtual time: {repeated['answer']}", file=sys.stderr)
+                continue
+            if not (found := calibration.compare(real, repeated)):
                 print(f"{path}: not compared: no percentile is in both", file=sys.stderr)
                 continue
             compared += found

@@ -56,10 +56,20 @@ def test_results_that_cannot_be_compared_are_named_and_none_at_all_is_a_mistake(
 def test_results_without_a_percentile_in_common_agree_in_nothing(tmp_path, monkeypatch, capsys):
     results.write(tmp_path, results.found(series=result(row("us-east-1", None))["series"]))
     monkeypatch.setattr(console, "_repeatable", lambda real, path: "brief")
-    monkeypatch.setattr(console, "_repeated", lambda one, real: result(row("us-east-1", 10.0)))
+    monkeypatch.setattr(console, "_repeated", lambda one, real: result(row("us-east-1", 10.0)) | {"valid": True})
     with pytest.raises(ClusterError, match="no valid result of an experiment on processes"):
         console.calibrate(tmp_path, tmp_path / "out")
     assert "not compared: no percentile is in both" in capsys.readouterr().err
+
+
+def test_a_repetition_that_failed_is_nothing_to_compare_with(tmp_path, monkeypatch, capsys):
+    results.write(tmp_path, results.found(series=result(row("us-east-1", 10.0))["series"]))
+    failed = result(row("us-east-1", 10.0)) | {"valid": False, "answer": "Not valid: it failed: KeyError: 'lost'."}
+    monkeypatch.setattr(console, "_repeatable", lambda real, path: "brief")
+    monkeypatch.setattr(console, "_repeated", lambda one, real: failed)
+    with pytest.raises(ClusterError, match="no valid result of an experiment on processes"):
+        console.calibrate(tmp_path, tmp_path / "out")
+    assert "not compared: in virtual time: Not valid: it failed: KeyError: 'lost'." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", ["", "{", "null", "[" * 99_999, '{"name": "home-region-dies", "valid": true}'])

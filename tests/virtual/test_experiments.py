@@ -396,6 +396,29 @@ def test_ctrl_c_in_virtual_time_leaves_what_was_computed_until_then():
     assert found["answer"].startswith("Not valid: stopped before its end")
 
 
+def test_a_fault_of_ours_in_virtual_time_is_told_in_its_result_and_the_next_experiment_runs(
+    tmp_path, monkeypatch, capfd
+):
+    runs = VirtualRunner.run
+
+    def failing(runner: VirtualRunner) -> None:
+        if runner.experiment.name == "home-region-dies":
+            raise KeyError("lost")
+        runs(runner)
+
+    monkeypatch.setattr(VirtualRunner, "run", failing)
+    asked = {"quick": True, "seed": 1, "out": tmp_path, "backbone": "http", "regions": None}
+    assert experiment_console.simulate_all(["home-region-dies", "control-plane-outage"], **asked) == 1
+    first, second = (
+        json.loads((tmp_path / name / "result.json").read_text())
+        for name in ("home-region-dies", "control-plane-outage")
+    )
+    assert first["valid"] is False
+    assert first["answer"].startswith("Not valid: it failed: KeyError: 'lost'")
+    assert second["valid"]
+    assert "Traceback" in capfd.readouterr().err
+
+
 NOT_SIMULATED = {"clock-skew", "engine-swap", "rolling-upgrade", "verifier-stampede"}
 
 

@@ -78,8 +78,13 @@ _VERIFIERS = {
 }
 _SCHEMA = toml_shape.table(
     {
-        "number": {"type": "string", "pattern": "^E[0-9]+$"},
-        "name": {"type": "string", "pattern": "^[a-z]+(-[a-z]+)*$"},
+        "number": {"type": "string", "pattern": r"\AE[0-9]{1,4}\Z", "description": "E and one to four digits"},
+        "name": {
+            "type": "string",
+            "pattern": r"\A[a-z]+(-[a-z]+)*\Z",
+            "maxLength": 60,
+            "description": "words of small letters with - between them",
+        },
         "question": TEXT,
         "latency": {"type": "boolean"},
         "topology": TEXT,
@@ -124,13 +129,23 @@ _SCHEMA = toml_shape.table(
     },
     {
         "tied": TEXT,
-        "upgrade_from": {"type": "string", "pattern": "^[0-9a-f]{7,40}$"},
+        "upgrade_from": {
+            "type": "string",
+            "pattern": r"\A[0-9a-f]{7,40}\Z",
+            "description": "a commit, in 7 to 40 hexadecimal digits",
+        },
         "finding": {"type": "array", "items": TEXT, "minItems": 1},
         "verifiers": toml_shape.table(_VERIFIERS),
         "variants": {
             "type": "array",
             "items": toml_shape.table(
-                {"name": {"type": "string", "pattern": "^[a-z0-9][a-z0-9 .-]*$"}},
+                {
+                    "name": {
+                        "type": "string",
+                        "pattern": r"\A[a-z0-9][a-z0-9 .-]*\Z",
+                        "description": "small letters, digits, spaces, . and -, the first a letter or digit",
+                    }
+                },
                 {
                     "clients": {"enum": sorted(BEHAVIOURS)},
                     "verifiers": {"enum": list(VERIFIER_KINDS)},

@@ -118,6 +118,10 @@ def _reason(error: ValidationError) -> str:
             return f"{instance!r} is out of range; allowed is more than {schema['exclusiveMinimum']}"
         case "minItems":
             return f"{instance!r} is too short; allowed are at least {schema['minItems']} entries"
+        case "pattern" if "description" in schema:
+            return f"{instance!r} does not fit; allowed are {schema['description']}"
+        case "maxLength":
+            return f"{instance!r} is too long; allowed are at most {schema['maxLength']} characters"
         case validator:
             return f"{instance!r} does not fit; allowed is {validator} {error.validator_value}"
 

@@ -39,3 +39,28 @@ def refused(name: str, old: str, new: str) -> tuple[str, ...]:
 )
 def test_a_number_with_a_point_is_no_integer(name, old, new, fault):
     assert any(line.startswith(f"e.toml: {fault}") for line in refused(name, old, new))
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "fault"),
+    [
+        ("", '"E2"', f'"E{"9" * 5000}"', "does not fit; allowed are E and one to four digits"),
+        ("", '"E2"', '"E2\\n"', "number: 'E2\\n' does not fit; allowed are E and one to four digits"),
+        (
+            "",
+            'dies"',
+            'dies\\n"',
+            "name: 'home-region-dies\\n' does not fit; allowed are words of small letters with - between them",
+        ),
+        ("", '"home-region-dies"', f'"{"a" * 300}"', "is too long; allowed are at most 60 characters"),
+        ("brown-out", '"passive"', '"passive\\n"', "variants[0].name: 'passive\\n' does not fit; allowed are small"),
+        (
+            "rolling-upgrade",
+            'upgrade_from = "',
+            'upgrade_from = "\\n',
+            "does not fit; allowed are a commit, in 7 to 40",
+        ),
+    ],
+)
+def test_names_that_cannot_be_told_in_one_line_are_refused(name, old, new, fault):
+    assert any(fault in line for line in refused(name, old, new))

@@ -22,7 +22,7 @@ def mismatches(document: Mapping[str, Any]) -> Iterable[str]:
         yield from fault_records.mistimed(f"quick.{member}", one, quick.get(member, times), quick_s)
         if len(given := quick.get(member, entries)) != len(entries):
             yield f"quick.{member}: has {len(given)} times for {len(entries)} {what}; allowed is one for each"
-    yield from _crashes(faults, quick)
+    yield from _crashes(faults, full_s, quick, quick_s)
     for where, form, load_s in (("verifiers", document, full_s), ("quick.verifiers", quick, quick_s)):
         times = [moment["at_s"] for moment in form.get("verifiers", {}).get("moments", [])]
         yield from fault_records.mistimed(f"{where}.moments", "moment", times, load_s)
@@ -32,14 +32,22 @@ def mismatches(document: Mapping[str, Any]) -> Iterable[str]:
         yield f"finding: no check is called {name}; allowed are {', '.join(dict.fromkeys(checks))}"
 
 
-def _crashes(faults: Sequence[Mapping[str, Any]], quick: Mapping[str, Any]) -> Iterable[str]:
-    """Crashes that end before the load does: in the quick form, too, at a time of its own."""
+def _crashes(
+    faults: Sequence[Mapping[str, Any]], full_s: float, quick: Mapping[str, Any], quick_s: float
+) -> Iterable[str]:
+    """Crashes come in either form, and those that end before the load does end in the quick form at a time of its
+    own."""
+    for where, fault in _places("faults", faults):
+        yield from fault_records.crashless(where, fault, full_s)
+    times = quick.get("at_s", [fault["at_s"] for fault in faults])
+    for (where, fault), at_s in zip(_places("faults", faults), times, strict=False):
+        yield from fault_records.crashless(f"quick: {where}", {**fault, "at_s": at_s}, quick_s)
     ending = [fault for fault in faults if "until_s" in fault]
     if ending and "until_s" not in quick:
         yield "quick: until_s is missing; needed is when its crashes end"
     if "until_s" in quick and not ending:
         yield "quick.until_s: no crash of the experiment ends before the load"
-    for fault, at_s in zip(faults, quick.get("at_s", ()), strict=False):
+    for fault, at_s in zip(faults, times, strict=False):
         if "until_s" in fault and "until_s" in quick:
             yield from fault_records.too_short("quick", {**fault, "at_s": at_s, "until_s": quick["until_s"]})
 

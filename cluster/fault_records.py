@@ -181,6 +181,14 @@ def too_short(where: str, entry: Mapping[str, Any]) -> list[str]:
     return [f"{where}.until_s: {entry['until_s']:g} leaves no time for a crash; allowed is at least {least:g}"]
 
 
+def crashless(where: str, entry: Mapping[str, Any], load_s: float) -> list[str]:
+    """A line if a crash comes so seldom that what its file describes is over before the first one could come."""
+    every_s, left_s = entry.get("every_s", 0.0), load_s - entry["at_s"]
+    if every_s <= left_s or left_s <= 0:
+        return []
+    return [f"{where}.every_s: {every_s:g} leaves no time for a crash before {load_s:g}; allowed is at most {left_s:g}"]
+
+
 def check_places(faults: Iterable[Fault], regions: Sequence[str]) -> list[str]:
     """A line for each place of a fault that a cluster has not."""
     found = []

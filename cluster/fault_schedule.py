@@ -50,8 +50,10 @@ def parse(text: str, source: str) -> Schedule:
         raise ClusterError(*(f"{source}: {fault}" for fault in error.faults)) from error
     wrong = [*toml_shape.faults(_SCHEMA, document), *fault_records.faults(document.get("faults", []), {})]
     if not wrong:
-        times = [fault["at_s"] for fault in document["faults"]]
-        wrong = [*fault_records.mistimed("faults", "fault", times, document["duration_s"])]
+        faults, duration_s = document["faults"], document["duration_s"]
+        wrong = [*fault_records.mistimed("faults", "fault", [fault["at_s"] for fault in faults], duration_s)]
+        for index, fault in enumerate(faults):
+            wrong += fault_records.crashless(f"faults[{index}]", fault, duration_s)
     if wrong:
         raise ClusterError(*dict.fromkeys(f"{source}: {fault}" for fault in wrong))
     return Schedule(float(document["duration_s"]), tuple(Fault.of(fault) for fault in document["faults"]))

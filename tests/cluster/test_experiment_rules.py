@@ -64,3 +64,14 @@ def test_a_number_with_a_point_is_no_integer(name, old, new, fault):
 )
 def test_names_that_cannot_be_told_in_one_line_are_refused(name, old, new, fault):
     assert any(fault in line for line in refused(name, old, new))
+
+
+@pytest.mark.parametrize(
+    ("every_s", "fault"),
+    [
+        (70, "faults[0].every_s: 70 leaves no time for a crash before 75; allowed is at most 50"),
+        (17, "quick: faults[0].every_s: 17 leaves no time for a crash before 22; allowed is at most 16"),
+    ],
+)
+def test_crashes_so_seldom_that_none_comes_in_one_form_are_refused(every_s, fault):
+    assert f"e.toml: {fault}" in refused("", 'action = "kill"', f'name = "kill"\naction = "crash"\nevery_s = {every_s}')

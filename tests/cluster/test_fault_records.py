@@ -97,6 +97,17 @@ def test_crashes_that_end_before_the_first_one_could_come_are_refused():
     assert parsed(crash.replace("2.9", "3")).faults
 
 
+def test_crashes_so_seldom_that_none_comes_are_refused():
+    crash = GOOD.replace('"error-rate"', '"crash"').replace("share = 0.3", "every_s = 9.5")
+    with pytest.raises(ClusterError) as caught:
+        parsed(crash)
+    assert caught.value.faults == (
+        "s.toml: faults[0].every_s: 9.5 leaves no time for a crash before 10; allowed is at most 9",
+    )
+    schedule = parsed(crash.replace("9.5", "9"))
+    assert fault_records.drawn(schedule.faults, 1, THREE.regions, schedule.duration_s)
+
+
 def test_a_brown_out_that_is_none_and_a_link_with_one_end_are_refused():
     entries = [
         {"at_s": 0, "action": "brown-out", "region": US},

@@ -64,6 +64,10 @@ from cluster.toml_shape import POSITIVE, SECONDS, TEXT
 from cluster.topology import BACKBONES
 
 OPERATIONS = ("AssumeRole", "GetCallerIdentity", "verify")
+STEP_TIMES_MAX = 100
+"""Arrivals are drawn at the highest rate that any step has; more would be nothing but drawing."""
+CUTOFFS_EVERY_S_MIN = 0.1
+"""Every round calls every region several times, and ten of them begin a second then."""
 _RATE = {"type": "number", "exclusiveMinimum": 0, "maximum": 200}
 _COUNT = {"type": "integer", "minimum": 1, "maximum": 100}
 _PRELOADED = {"type": "integer", "minimum": 0, "maximum": 1_000_000}
@@ -104,7 +108,11 @@ _SCHEMA = toml_shape.table(
                 "steps": {
                     "type": "array",
                     "items": toml_shape.table(
-                        {"at_s": SECONDS, "times": {"type": "number", "minimum": 0}, "name": TEXT}
+                        {
+                            "at_s": SECONDS,
+                            "times": {"type": "number", "minimum": 0, "maximum": STEP_TIMES_MAX},
+                            "name": TEXT,
+                        }
                     ),
                 }
             },
@@ -161,7 +169,7 @@ _SCHEMA = toml_shape.table(
         "faults": {"type": "array"},
         "cutoffs": toml_shape.table(
             {
-                "every_s": POSITIVE,
+                "every_s": {"type": "number", "minimum": CUTOFFS_EVERY_S_MIN, "maximum": toml_shape.LONGEST_S},
                 "after_s": {"type": "array", "items": SECONDS, "minItems": 1, "uniqueItems": True},
                 "settle_s": SECONDS,
             }

@@ -75,3 +75,19 @@ def test_names_that_cannot_be_told_in_one_line_are_refused(name, old, new, fault
 )
 def test_crashes_so_seldom_that_none_comes_in_one_form_are_refused(every_s, fault):
     assert f"e.toml: {fault}" in refused("", 'action = "kill"', f'name = "kill"\naction = "crash"\nevery_s = {every_s}')
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "fault"),
+    [
+        (
+            "retry-storm",
+            "times = 1.5",
+            "times = 1e9",
+            "load.steps[1].times: 1000000000.0 is out of range; allowed is 0 to",
+        ),
+        ("clock-skew", "every_s = 0.9", "every_s = 1e-9", "cutoffs.every_s: 1e-09 is out of range; allowed is 0.1 to"),
+    ],
+)
+def test_loads_that_no_machine_bears_are_refused(name, old, new, fault):
+    assert any(line.startswith(f"e.toml: {fault}") for line in refused(name, old, new))

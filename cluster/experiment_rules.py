@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 from cluster import fault_records, finding
+from cluster.history import labelled
+
+_PER_PLACE = ("latency_ratio", "measured_to_table")
+"""Kinds of checks with a verdict for each place, or pair of places."""
 
 
 def mismatches(document: Mapping[str, Any]) -> Iterable[str]:
@@ -27,9 +32,23 @@ def mismatches(document: Mapping[str, Any]) -> Iterable[str]:
         times = [moment["at_s"] for moment in form.get("verifiers", {}).get("moments", [])]
         yield from fault_records.mistimed(f"{where}.moments", "moment", times, load_s)
     yield from _unknown_words(document, faults, steps)
-    checks = [check["name"] for check in document["checks"]]
-    for name in finding.unknown(document.get("finding", ()), checks):
-        yield f"finding: no check is called {name}; allowed are {', '.join(dict.fromkeys(checks))}"
+    yield from _findings(document)
+
+
+def _findings(document: Mapping[str, Any]) -> Iterable[str]:
+    """Sentences with a number that nothing measures, which would be left out without a word."""
+    every = [variant["name"] for variant in document.get("variants", [{"name": ""}])]
+    verdicts: list[str] = []
+    for check in document["checks"]:
+        place = f" ({check.get('location', finding.ANYWHERE)})" if check["kind"] in _PER_PLACE else ""
+        arms = product(check["policies"], check.get("variants", every))
+        verdicts += (f"{labelled(policy, variant)}: {check['name']}{place}" for policy, variant in arms)
+    sentences = document.get("finding", ())
+    for name in finding.unknown(sentences, verdicts):
+        allowed = ", ".join(dict.fromkeys(check["name"] for check in document["checks"]))
+        yield f"finding: no check measures {name}; allowed are {allowed}, each also behind its policy and variant"
+    for sentence in finding.torn(sentences):
+        yield f"finding: {sentence!r} has a brace of its own; allowed is a check's name in braces"
 
 
 def _crashes(

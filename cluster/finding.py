@@ -15,6 +15,7 @@ from cluster.checks import Verdict
 
 PLACEHOLDER = re.compile(r"\{([^{}]+?)( %)?\}")
 DIGITS = 3
+ANYWHERE = "anywhere"
 
 
 def filled(sentences: Iterable[str], verdicts: Sequence[Verdict]) -> str:
@@ -36,11 +37,19 @@ def places(sentence: str) -> Iterable[re.Match[str]]:
     return PLACEHOLDER.finditer(sentence)
 
 
-def unknown(sentences: Iterable[str], checks: Sequence[str]) -> list[str]:
-    """The names in placeholders that no check has."""
-    return [
-        match[1] for sentence in sentences for match in places(sentence) if not any(name in match[1] for name in checks)
-    ]
+def unknown(sentences: Iterable[str], verdicts: Sequence[str]) -> list[str]:
+    """The names in placeholders that mean none of `verdicts`, in whose names ANYWHERE stands for any place."""
+    names = dict.fromkeys(match[1] for sentence in sentences for match in places(sentence))
+    return [name for name in names if not any(_is(one, verdict) for one in _forms(name) for verdict in verdicts)]
+
+
+def _forms(name: str) -> tuple[str, str]:
+    return name, re.sub(r"\([^()]*\)$", f"({ANYWHERE})", name)
+
+
+def torn(sentences: Iterable[str]) -> list[str]:
+    """The sentences with a brace that belongs to no placeholder."""
+    return [sentence for sentence in sentences if {*"{}"} & {*PLACEHOLDER.sub("", sentence)}]
 
 
 def _numbers(name: str, per_cent: bool, verdicts: Sequence[Verdict]) -> str | None:

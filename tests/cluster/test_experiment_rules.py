@@ -91,3 +91,33 @@ def test_crashes_so_seldom_that_none_comes_in_one_form_are_refused(every_s, faul
 )
 def test_loads_that_no_machine_bears_are_refused(name, old, new, fault):
     assert any(line.startswith(f"e.toml: {fault}") for line in refused(name, old, new))
+
+
+LOST = "{clients of other regional endpoints lose nothing}"
+
+
+@pytest.mark.parametrize(
+    ("new", "fault"),
+    [
+        ("{home-2012: clients of other regional endpoints lose nothing}", "no check measures home-2012: clients of"),
+        ("{home-2011, naif: clients of other regional endpoints lose nothing}", "no check measures home-2011, naif: "),
+        ("{dns: clients of other regional endpoints lose nothing}", "no check measures dns: clients"),
+        (
+            "{clients of other regional endpoints lose nothing (mars)}",
+            "lose nothing (mars); allowed are clients of other",
+        ),
+        ("{clients of other regional endpoints lose nothing at all}", "no check measures clients of other"),
+        ("{clients of other regional endpoints lose nothing", "has a brace of its own; allowed is a check's name in"),
+    ],
+)
+def test_a_sentence_with_a_number_that_nothing_measures_is_refused(new, fault):
+    (line,) = refused("", LOST, new)
+    assert line.startswith("e.toml: finding: ")
+    assert fault in line
+
+
+def test_a_sentence_can_name_a_policy_or_a_place_of_a_check():
+    text = text_of("").replace(LOST, LOST.replace("{", "{home-2011: "), 1)
+    assert parse(text, "e.toml").finding[0].count("home-2011") == 1
+    text = text_of("global-vs-regional").replace("latency in Dublin}", "latency in Dublin (eu-west-1)}", 1)
+    assert "(eu-west-1)" in parse(text, "e.toml").finding[0]

@@ -4,7 +4,7 @@ import pytest
 
 from cluster.checks import Verdict
 from cluster.experiment_console import load_all
-from cluster.finding import filled, number, unknown
+from cluster.finding import filled, number, torn, unknown
 from cluster.history import labelled
 
 VERDICTS = [
@@ -38,8 +38,22 @@ def test_numbers_have_three_digits_that_count():
     ]  # fmt: skip
 
 
-def test_a_name_that_no_check_has_is_told():
-    assert unknown(["{p99} and {lost %}"], ["p99 of latency", "lost"]) == ["p99"]
+def test_names_that_mean_no_verdict_are_told_and_those_that_are_filled_are_not():
+    names = [verdict.name for verdict in VERDICTS]
+    good = ["{p99 of latency} {nearest: share lost %} {share lost}", "{home-2011: p99 of latency (dublin)}"]
+    assert unknown(good, names) == []
+    assert unknown(["{p99} and {lost %} and {nearest-2012: share lost}"], names) == [
+        "p99",
+        "lost",
+        "nearest-2012: share lost",
+    ]
+    assert unknown(["{latency (dublin)}", "{latency (here) at noon}"], ["all: latency (anywhere)"]) == [
+        "latency (here) at noon"
+    ]
+
+
+def test_a_brace_without_its_other_one_is_told():
+    assert torn(["{a} and {b %}", "{a and b}", "{a", "b}", "{}", "{{a}}"]) == ["{a", "b}", "{}", "{{a}}"]
 
 
 @pytest.mark.parametrize("one", load_all().values(), ids=lambda one: one.name)

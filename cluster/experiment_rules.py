@@ -32,6 +32,7 @@ def mismatches(document: Mapping[str, Any]) -> Iterable[str]:
         times = [moment["at_s"] for moment in form.get("verifiers", {}).get("moments", [])]
         yield from fault_records.mistimed(f"{where}.moments", "moment", times, load_s)
     yield from _unknown_words(document, faults, steps)
+    yield from _twice(document)
     yield from _findings(document)
 
 
@@ -98,6 +99,22 @@ def _unknown_words(
             if check.get(member, "begin") not in ("begin", "end", *events, *moments):
                 allowed = ", ".join([*events, *moments]) or "none"
                 yield f"checks[{index}].{member}: there is no such fault or step; allowed are {allowed}"
+
+
+def _twice(document: Mapping[str, Any]) -> Iterable[str]:
+    """Two variants of one name, and comparisons of which the quick form has one side only."""
+    variants = [variant["name"] for variant in document.get("variants", [])]
+    for index, name in enumerate(variants):
+        if name in variants[:index]:
+            yield f"variants[{index}].name: {name} is that of another variant; allowed is a name of its own"
+    left = document["quick"].get("variants", variants)
+    for where, check in _places("checks", document["checks"]):
+        kept = [name for name in check.get("variants", variants) if name in left]
+        if kept and check.get("quick", True) and check.get("than") not in (None, *left):
+            yield (
+                f"quick.variants: {check['than']} is missing, with which {where} compares {', '.join(kept)};"
+                f" allowed are all that are compared, or quick = false of the check"
+            )
 
 
 def _unrun(where: str, check: Mapping[str, Any], variants: Sequence[Mapping[str, Any]]) -> Iterable[str]:

@@ -121,3 +121,32 @@ def test_a_sentence_can_name_a_policy_or_a_place_of_a_check():
     assert parse(text, "e.toml").finding[0].count("home-2011") == 1
     text = text_of("global-vs-regional").replace("latency in Dublin}", "latency in Dublin (eu-west-1)}", 1)
     assert "(eu-west-1)" in parse(text, "e.toml").finding[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "fault"),
+    [
+        (
+            "brown-out",
+            'name = "active only"',
+            'name = "passive"',
+            "variants[1].name: passive is that of another variant; allowed is a name of its own",
+        ),
+        (
+            "slow-node",
+            "quick = false\n",
+            "",
+            "quick.variants: healthy is missing, with which checks[0] compares ejection; allowed are all that are"
+            " compared, or quick = false of the check",
+        ),
+        (
+            "brown-out",
+            "[quick]",
+            '[quick]\nvariants = ["active only"]',
+            "quick.variants: passive is missing, with which checks[3] compares active only; allowed are all that are"
+            " compared, or quick = false of the check",
+        ),
+    ],
+)
+def test_variants_that_cannot_be_told_apart_or_compared_are_refused(name, old, new, fault):
+    assert f"e.toml: {fault}" in refused(name, old, new)

@@ -197,7 +197,7 @@ _CHECK_MEMBERS = {
     "until": TEXT,
     "pair_ms": SECONDS,
     "operations": {"type": "array", "items": TEXT, "minItems": 1},
-    "level": {"type": "number", "minimum": 0, "maximum": 1},
+    "level": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
     "within_ms": POSITIVE,
     "at_least": {"type": "number"},
     "at_most": {"type": "number"},

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
-from cluster import fault_records, finding
+from cluster import cutoff_checks, fault_records, finding, revocation_checks
+from cluster.crowd import checks as crowd_checks
 from cluster.history import labelled
 
+_SECTIONS = {
+    "revocations": revocation_checks.MEASURES.keys(),
+    "cutoffs": cutoff_checks.MEASURES.keys(),
+    "verifiers": crowd_checks.MEASURES.keys(),
+}
+"""What kinds of checks judge, and nothing else writes down."""
+_MEASURED_AT = {"restart_s": "start", "received_ratio": "start", "reused_origins": "empty-disk"}
+"""Kinds of checks that judge faults of one action and nothing else."""
+RESERVED = ("begin", "end")
 _PER_PLACE = ("latency_ratio", "measured_to_table")
 """Kinds of checks with a verdict for each place, or pair of places."""
 
@@ -33,6 +44,8 @@ def mismatches(document: Mapping[str, Any]) -> Iterable[str]:
         yield from fault_records.mistimed(f"{where}.moments", "moment", times, load_s)
     yield from _unknown_words(document, faults, steps)
     yield from _twice(document)
+    yield from _always_the_same(document)
+    yield from _lacking(document)
     yield from _findings(document)
 
 
@@ -115,6 +128,60 @@ def _twice(document: Mapping[str, Any]) -> Iterable[str]:
                 f"quick.variants: {check['than']} is missing, with which {where} compares {', '.join(kept)};"
                 f" allowed are all that are compared, or quick = false of the check"
             )
+
+
+def _always_the_same(document: Mapping[str, Any]) -> Iterable[str]:
+    """Checks that hold or fail whatever happens, and quick forms without any."""
+    variants = [variant["name"] for variant in document.get("variants", [])]
+    for where, check in _places("checks", document["checks"]):
+        judged = check.get("variants", variants)
+        if check.get("than") in judged:
+            others = ", ".join(name for name in variants if name not in judged) or "none"
+            yield f"{where}.than: {check['than']} would be compared with itself; allowed are {others}"
+        if check.get("at_least", -math.inf) > check.get("at_most", math.inf):
+            most = check["at_most"]
+            yield f"{where}.at_least: {check['at_least']:g} is more than at_most; allowed is at most {most:g}"
+    left = {*document["quick"].get("variants", variants)} or {""}
+    quick = [check for check in document["checks"] if check.get("quick", True)]
+    if not any(left & {*check.get("variants", left)} for check in quick):
+        yield "quick: no check is left in it; allowed is at least one without quick = false, of a variant that is left"
+
+
+def _lacking(document: Mapping[str, Any]) -> Iterable[str]:
+    """Members that mean nothing without another one."""
+    for where, check in _places("checks", document["checks"]):
+        for section, kinds in _SECTIONS.items():
+            if check["kind"] in kinds and section not in document:
+                yield f"{section}: is missing; {where} of kind {check['kind']} needs it"
+    actions = {action for fault in document.get("faults", []) for action in _done(fault)}
+    for where, check in _places("checks", document["checks"]):
+        action = _MEASURED_AT.get(check["kind"])
+        if action is not None and action not in actions:
+            yield f"{where}.kind: {check['kind']} is measured at a fault {action}, of which there is none"
+    for where, fault in _places("faults", document.get("faults", [])):
+        if fault["action"] == "upgrade" and "upgrade_from" not in document:
+            yield f"upgrade_from: is missing; {where} of action upgrade needs it"
+    quick = document["quick"]
+    if "verifiers" in quick and "verifiers" not in document:
+        yield "quick.verifiers: replaces nothing; allowed is none without verifiers"
+    if "preloaded" in quick and "preloaded" not in document.get("revocations", {}):
+        yield "quick.preloaded: replaces nothing; allowed is none without revocations.preloaded"
+    for where, one in _named(document):
+        if one.get("name") in RESERVED:
+            yield f"{where}.name: {one['name']} is what checks call the load's own; allowed is another name"
+
+
+def _named(document: Mapping[str, Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    """Everything that a window of a check can begin or end at."""
+    yield from _places("faults", document.get("faults", []))
+    yield from _places("load.steps", document["load"].get("steps", []))
+    yield from _places("verifiers.moments", document.get("verifiers", {}).get("moments", []))
+    yield from _places("quick.verifiers.moments", document["quick"].get("verifiers", {}).get("moments", []))
+
+
+def _done(fault: Mapping[str, Any]) -> tuple[str, ...]:
+    """What happens when a fault comes."""
+    return ("kill", "start") if fault["action"] == "crash" else (fault["action"],)
 
 
 def _unrun(where: str, check: Mapping[str, Any], variants: Sequence[Mapping[str, Any]]) -> Iterable[str]:

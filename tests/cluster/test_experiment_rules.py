@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cluster.experiment import ExperimentError
 from cluster.experiment_console import EXPERIMENTS
 from cluster.experiment_file import parse
+from cluster.experiment_rules import mismatches
 
 SHORT = Path(__file__).parent / "experiment.toml"
 
@@ -150,3 +153,107 @@ def test_a_sentence_can_name_a_policy_or_a_place_of_a_check():
 )
 def test_variants_that_cannot_be_told_apart_or_compared_are_refused(name, old, new, fault):
     assert f"e.toml: {fault}" in refused(name, old, new)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "fault"),
+    [
+        (
+            "brown-out",
+            'variants = ["active only"]\nthan = "passive"',
+            'variants = ["passive"]\nthan = "passive"',
+            "checks[3].than: passive would be compared with itself; allowed are active only",
+        ),
+        (
+            "brown-out",
+            'variants = ["active only"]\nthan = "passive"',
+            'than = "passive"',
+            "checks[3].than: passive would be compared with itself; allowed are none",
+        ),
+        ("brown-out", "level = 0.95", "level = 0", "checks[0].level: 0 is out of range; allowed is more than 0"),
+        (
+            "",
+            "at_most = 0\n",
+            "at_most = -1\n",
+            "checks[0].at_least: 0 is more than at_most; allowed is at most -1",
+        ),
+        ("", "[quick]", '[quick]\nvariants = ["a"]', "quick.variants: a is not compared; allowed are none"),
+    ],
+)
+def test_checks_that_come_out_the_same_whatever_happens_are_refused(name, old, new, fault):
+    assert any(line.startswith(f"e.toml: {fault}") for line in refused(name, old, new))
+
+
+def leave_no_quick_check(document: dict[str, Any]) -> None:
+    for check in document["checks"]:
+        check["quick"] = False
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "fault"),
+    [
+        ("", leave_no_quick_check, "quick: no check is left in it; allowed is at least one without quick = false"),
+        ("slow-node", leave_no_quick_check, "quick: no check is left in it; allowed is at least one without"),
+        (
+            "verifier-stampede",
+            lambda document: document["checks"].__delitem__(slice(0, 2)) or document["quick"].update(variants=["x"]),
+            "quick: no check is left in it; allowed is at least one without quick = false, of a variant that is left",
+        ),
+        (
+            "",
+            lambda document: document["checks"][3].update(kind="convergence_s"),
+            "revocations: is missing; checks[3] of kind convergence_s needs it",
+        ),
+        (
+            "clock-skew",
+            lambda document: document.pop("cutoffs"),
+            "cutoffs: is missing; checks[0] of kind escapes needs it",
+        ),
+        (
+            "verifier-stampede",
+            lambda document: document.pop("verifiers"),
+            "verifiers: is missing; checks[0] of kind peak_to_mean needs it",
+        ),
+        (
+            "verifier-stampede",
+            lambda document: document.pop("verifiers"),
+            "quick.verifiers: replaces nothing; allowed is none without verifiers",
+        ),
+        (
+            "kill-during-revocation",
+            lambda document: document["revocations"].pop("preloaded"),
+            "quick.preloaded: replaces nothing; allowed is none without revocations.preloaded",
+        ),
+        (
+            "rolling-upgrade",
+            lambda document: document.pop("upgrade_from"),
+            "upgrade_from: is missing; faults[0] of action upgrade needs it",
+        ),
+        (
+            "empty-disk-rejoin",
+            lambda document: document["faults"][0].update(action="kill"),
+            "checks[2].kind: reused_origins is measured at a fault empty-disk, of which there is none",
+        ),
+        (
+            "retry-storm",
+            lambda document: document["load"]["steps"][2].update(name="end"),
+            "load.steps[2].name: end is what checks call the load's own; allowed is another name",
+        ),
+        (
+            "brown-out",
+            lambda document: document["faults"][1].update(name="begin"),
+            "faults[1].name: begin is what checks call the load's own; allowed is another name",
+        ),
+        (
+            "verifier-stampede",
+            lambda document: document["quick"]["verifiers"]["moments"][1].update(name="end"),
+            "quick.verifiers.moments[1].name: end is what checks call the load's own; allowed is another name",
+        ),
+    ],
+)
+def test_what_means_nothing_without_another_member_is_refused(name, change, fault):
+    document = tomllib.loads(text_of(name))
+    assert not [*mismatches(document)]
+    change(document)
+    found = [*mismatches(document)]
+    assert any(line.startswith(fault) for line in found), found

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
-from cluster import cutoff_checks, fault_records, finding, revocation_checks
+from cluster import cutoff_checks, experiment_windows, fault_records, finding, revocation_checks
 from cluster.crowd import checks as crowd_checks
 from cluster.history import labelled
 
@@ -19,13 +19,25 @@ _SECTIONS = {
 """What kinds of checks judge, and nothing else writes down."""
 _MEASURED_AT = {"restart_s": "start", "received_ratio": "start", "reused_origins": "empty-disk"}
 """Kinds of checks that judge faults of one action and nothing else."""
-RESERVED = ("begin", "end")
 _PER_PLACE = ("latency_ratio", "measured_to_table")
 """Kinds of checks with a verdict for each place, or pair of places."""
 
 
 def mismatches(document: Mapping[str, Any]) -> Iterable[str]:
-    """What a schema cannot say: members that must fit each other."""
+    """A line for each of them."""
+    mistimed = [*_mistimed(document)]
+    yield from mistimed
+    yield from _unknown_words(document)
+    yield from _twice(document)
+    yield from _always_the_same(document)
+    yield from _lacking(document)
+    yield from _findings(document)
+    if not mistimed:
+        yield from experiment_windows.unmeasurable(document)
+
+
+def _mistimed(document: Mapping[str, Any]) -> Iterable[str]:
+    """Times that go back, or beyond the load of either form."""
     faults, steps, quick = document.get("faults", []), document["load"].get("steps", []), document["quick"]
     full_s = document["load"]["duration_s"]
     quick_s = quick.get("duration_s", full_s)
@@ -39,14 +51,12 @@ def mismatches(document: Mapping[str, Any]) -> Iterable[str]:
         if len(given := quick.get(member, entries)) != len(entries):
             yield f"quick.{member}: has {len(given)} times for {len(entries)} {what}; allowed is one for each"
     yield from _crashes(faults, full_s, quick, quick_s)
-    for where, form, load_s in (("verifiers", document, full_s), ("quick.verifiers", quick, quick_s)):
-        times = [moment["at_s"] for moment in form.get("verifiers", {}).get("moments", [])]
+    for where, moments, load_s in (
+        ("verifiers", document.get("verifiers", {}).get("moments", []), full_s),
+        ("quick.verifiers", experiment_windows.moments_of_quick(document), quick_s),
+    ):
+        times = [moment["at_s"] for moment in moments]
         yield from fault_records.mistimed(f"{where}.moments", "moment", times, load_s)
-    yield from _unknown_words(document, faults, steps)
-    yield from _twice(document)
-    yield from _always_the_same(document)
-    yield from _lacking(document)
-    yield from _findings(document)
 
 
 def _findings(document: Mapping[str, Any]) -> Iterable[str]:
@@ -85,12 +95,9 @@ def _crashes(
             yield from fault_records.too_short("quick", {**fault, "at_s": at_s, "until_s": quick["until_s"]})
 
 
-def _unknown_words(
-    document: Mapping[str, Any], faults: Sequence[Mapping[str, Any]], steps: Sequence[Mapping[str, Any]]
-) -> Iterable[str]:
-    """Policies, variants and events of checks that the experiment has not."""
-    events = dict.fromkeys(word for one in [*faults, *steps] for word in (one.get("name"), one.get("action")) if word)
-    moments = [moment["name"] for moment in document.get("verifiers", {"moments": []})["moments"]]
+def _unknown_words(document: Mapping[str, Any]) -> Iterable[str]:
+    """Policies and variants that the experiment has not."""
+    faults = document.get("faults", [])
     variants = [variant["name"] for variant in document.get("variants", [])]
     places = [*_places("faults", faults), *_places("checks", document["checks"]), ("quick", document["quick"])]
     for index, variant in enumerate(document.get("variants", [])):
@@ -108,10 +115,6 @@ def _unknown_words(
             if policy not in document["policies"]:
                 yield f"checks[{index}].policies: {policy} is not run; allowed are {', '.join(document['policies'])}"
         yield from _unrun(f"checks[{index}]", check, document.get("variants", []))
-        for member in ("since", "until"):
-            if check.get(member, "begin") not in ("begin", "end", *events, *moments):
-                allowed = ", ".join([*events, *moments]) or "none"
-                yield f"checks[{index}].{member}: there is no such fault or step; allowed are {allowed}"
 
 
 def _twice(document: Mapping[str, Any]) -> Iterable[str]:
@@ -153,7 +156,7 @@ def _lacking(document: Mapping[str, Any]) -> Iterable[str]:
         for section, kinds in _SECTIONS.items():
             if check["kind"] in kinds and section not in document:
                 yield f"{section}: is missing; {where} of kind {check['kind']} needs it"
-    actions = {action for fault in document.get("faults", []) for action in _done(fault)}
+    actions = {action for fault in document.get("faults", []) for action in fault_records.done(fault["action"])}
     for where, check in _places("checks", document["checks"]):
         action = _MEASURED_AT.get(check["kind"])
         if action is not None and action not in actions:
@@ -167,7 +170,7 @@ def _lacking(document: Mapping[str, Any]) -> Iterable[str]:
     if "preloaded" in quick and "preloaded" not in document.get("revocations", {}):
         yield "quick.preloaded: replaces nothing; allowed is none without revocations.preloaded"
     for where, one in _named(document):
-        if one.get("name") in RESERVED:
+        if one.get("name") in (experiment_windows.BEGIN, experiment_windows.END):
             yield f"{where}.name: {one['name']} is what checks call the load's own; allowed is another name"
 
 
@@ -177,11 +180,6 @@ def _named(document: Mapping[str, Any]) -> Iterable[tuple[str, Mapping[str, Any]
     yield from _places("load.steps", document["load"].get("steps", []))
     yield from _places("verifiers.moments", document.get("verifiers", {}).get("moments", []))
     yield from _places("quick.verifiers.moments", document["quick"].get("verifiers", {}).get("moments", []))
-
-
-def _done(fault: Mapping[str, Any]) -> tuple[str, ...]:
-    """What happens when a fault comes."""
-    return ("kill", "start") if fault["action"] == "crash" else (fault["action"],)
 
 
 def _unrun(where: str, check: Mapping[str, Any], variants: Sequence[Mapping[str, Any]]) -> Iterable[str]:

@@ -148,6 +148,11 @@ MEMBERS: Mapping[str, Any] = {
 _TIMED = {"at_s": SECONDS, "action": {"enum": [*ACTIONS]}}
 
 
+def done(action: str) -> tuple[str, ...]:
+    """What happens when a fault comes, by what its events are called."""
+    return ("kill", "start") if action == "crash" else (action,)
+
+
 def faults(entries: Any, more: Mapping[str, Any]) -> list[str]:
     """What is wrong with a file's list of faults, a line each; `more` are members that this kind of file adds."""
     if not isinstance(entries, list):

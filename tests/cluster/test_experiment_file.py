@@ -124,7 +124,7 @@ def test_the_quick_form_leaves_out_checks_that_say_so():
         (
             'since = "kill"',
             'since = "flood"',
-            "checks[1].since: there is no such fault or step; allowed are kill, start",
+            "checks[1].since: no window can begin at flood; allowed are begin, kill, start",
         ),
         ('kind = "lost"\n', 'kind = "lost"\norigin = "us-east-1"\n', "checks[0]: origin is not known; allowed are"),
         (

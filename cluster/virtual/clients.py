@@ -29,15 +29,29 @@ class Clients:
     seed: int
     begin: float
     exchanges: list[Exchange] = field(default_factory=list)
+    _planned: int = 0
     _clients: dict[Group, Client] = field(default_factory=dict)
 
     def now(self) -> float:
         """Seconds since the measured part began."""
         return self.scheduler.now - self.begin
 
+    @property
+    def unanswered(self) -> int:
+        """How many requests have not come to their end, those that are still to be sent too."""
+        return self._planned - len(self.exchanges)
+
+    @property
+    def longest_s(self) -> float:
+        """What no request takes longer than: every attempt times out, and every pause is as long as it may be."""
+        behaviour = self.behaviour
+        attempts_s = (behaviour.retries + 1) * self.timeout_s
+        return attempts_s + behaviour.retries * (behaviour.backoff_s_max + RETRY_AFTER_S)
+
     def plan(self, arrivals: Iterable[Arrival]) -> None:
         """Every arrival happens when it is due."""
         for arrival in arrivals:
+            self._planned += 1
             self.scheduler.after(arrival.due_at - self.now(), partial(self._send, arrival))
 
     def _send(self, arrival: Arrival) -> None:

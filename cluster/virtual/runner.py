@@ -155,15 +155,22 @@ class _Scene:
             self._revoker.plan(load.duration_s)
 
     def slices(self) -> Iterator[float]:
-        """Lets time pass; tells how far it is, in seconds of load."""
+        """Lets time pass until every request has its answer; tells how far it is, in seconds of load."""
         load, revoking = self._experiment.load, self._experiment.revoking
-        last = load.duration_s + max(load.timeout_s, revoking.settle_s if revoking else 0.0)
-        end = HEAD_START_S + load.warm_up_s + last
+        load_ends = HEAD_START_S + load.warm_up_s + load.duration_s
+        settled = load_ends + max(load.timeout_s, revoking.settle_s if revoking else 0.0)
+        yield from self._until(settled)
+        if self._revoker is not None:
+            self._revoker.audit()
+        latest = load_ends + self._clients.longest_s
+        while self._clients.unanswered and self._scheduler.now < latest:
+            yield from self._until(min(latest, self._scheduler.now + SLICE_S))
+
+    def _until(self, end: float) -> Iterator[float]:
+        load = self._experiment.load
         while self._scheduler.now < end:
             self._world.run(min(end, self._scheduler.now + SLICE_S))
             yield min(self._scheduler.now - HEAD_START_S, load.warm_up_s + load.duration_s)
-        if self._revoker is not None:
-            self._revoker.audit()
 
     def recorded(self) -> Run:
         """What happened so far."""

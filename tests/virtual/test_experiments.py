@@ -12,6 +12,7 @@ import pytest
 
 from cluster import experiment_console
 from cluster.__main__ import cluster
+from cluster.behaviour import BEHAVIOURS
 from cluster.checks import KINDS, judge
 from cluster.errors import ClusterError
 from cluster.experiment import Experiment, Fault, Revoking, Variant
@@ -19,6 +20,7 @@ from cluster.experiment_file import parse
 from cluster.files import parse_topology, topology_source
 from cluster.history import Run
 from cluster.interrupts import Interrupts
+from cluster.load import groups, schedule
 from cluster.report import console as report_console
 from cluster.result import result, series
 from cluster.scale import fleet
@@ -144,6 +146,16 @@ def test_a_paused_region_answers_when_it_goes_on_and_not_before():
     waited = [e for e in one.measured if e.region == "eu-west-1" and 2.1 < e.due_at < 3.9]
     assert waited
     assert all(4 <= e.ended_at < 5 for e in waited if e.outcome == "ok" and e.location == "eu-west-1")
+
+
+@pytest.mark.parametrize("clients", ["plain", "naive-retries", "jitter", "budget"])
+def test_time_goes_on_until_every_request_has_its_answer_however_often_it_is_tried(clients):
+    pause = Fault(9, "pause", "us-east-1")
+    one = brief(policies=("home-2011",), faults=(pause,), variants=(Variant("v", clients=clients),))
+    (found,) = run(one)
+    due = schedule(one.load, groups(place(one), one.load.regional), 1)
+    assert sorted(e.due_at for e in found.exchanges) == [arrival.due_at for arrival in due]
+    assert max(e.attempts for e in found.exchanges) == BEHAVIOURS[clients].retries + 1
 
 
 def test_what_one_region_revokes_every_region_refuses():

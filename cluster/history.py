@@ -72,9 +72,9 @@ class Event:
 class Revocation:
     """One session and its revocation in region `origin`. `acked_at` is None without a good answer.
 
-    `accepted_after_ack` counts questions in the origin's region, asked after the answer, that were answered with yes;
-    `refused_at` says when another region refused first, `refused_in_the_end` whether each region refuses in the end,
-    None for one that did not tell.
+    `accepted_after_ack` says whether the origin's region, asked after the answer, still accepted the session;
+    `refused_at` says when another region refused first, `refused_in_the_end` whether each region refuses in the end.
+    None is for a region that did not tell.
     """
 
     origin: str
@@ -82,7 +82,7 @@ class Revocation:
     sent_at: float | None
     acked_at: float | None
     outcome: Outcome
-    accepted_after_ack: int
+    accepted_after_ack: bool | None
     refused_at: Mapping[str, float]
     refused_in_the_end: Mapping[str, bool | None]
 

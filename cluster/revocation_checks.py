@@ -6,7 +6,7 @@
 | `convergence_s` | the longest of these times, of what had all the time that is allowed before `until` |
 | `caught_up_s` | seconds from `since` (a heal; the slowest of that name) until every region refused all that was
   acknowledged before it |
-| `accepted_after_ack` | sessions accepted in the region that had acknowledged their revocation |
+| `accepted_after_ack` | sessions accepted in the region that had acknowledged their revocation, of those it told of |
 | `lost_acked` | acknowledged revocations that some region does not hold in the end, or does not tell |
 | `differing_heads` | origins of which not all regions know the same in the end |
 | `phantoms` | sessions refused in the end that nobody revoked |
@@ -110,7 +110,8 @@ def _behind_s(run: Run, healed_at: float) -> float | None:
 
 def _accepted_after_ack(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:
     acked = [one for run in runs for one in _selected(check, run) if one.acked_at is not None]
-    yield "", float(sum(one.accepted_after_ack for one in acked)) if acked else None
+    told = [one.accepted_after_ack for one in acked if one.accepted_after_ack is not None]
+    yield "", float(sum(told)) if told else None
 
 
 def _lost_acked(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:

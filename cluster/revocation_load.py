@@ -114,7 +114,8 @@ class Revoker:
             one.outcome = "unknown"
         if one.outcome == "ok":
             one.acked_at = self._now()
-            one.accepted_after_ack = (await self._refusals(one.origin, [one])).count(False)
+            [refused] = await self._refusals(one.origin, [one])
+            one.accepted_after_ack = None if refused is None else not refused
 
     # -- watching ----------------------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ class Watched:
     sent_at: float | None = None
     acked_at: float | None = None
     outcome: Outcome | None = None
-    accepted_after_ack: int = 0
+    accepted_after_ack: bool | None = None
     refused_at: dict[str, float] = field(default_factory=dict)
     refused_in_the_end: dict[str, bool | None] = field(default_factory=dict)
 

@@ -104,7 +104,8 @@ class VirtualRevoker:
         one.outcome = outcome or "unknown"
         if one.outcome == "ok":
             one.acked_at = self._now()
-            one.accepted_after_ack = int(self._refuses(one.origin, one) is False)
+            refuses = self._refuses(one.origin, one)
+            one.accepted_after_ack = None if refuses is None else not refuses
 
     # -- watching ----------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from cluster import watched
 from cluster.checks import Check, judge
@@ -16,6 +18,7 @@ from cluster.load import open_session
 from cluster.node_metrics import NodeCounts, parse
 from cluster.result import series
 from cluster.revocation_load import Revoker, Session
+from loadtest.places import Key
 from tests.cluster.histories import TABLE, exchange, regional
 
 REGIONS = ("virginia", "dublin", "singapore")
@@ -24,7 +27,7 @@ REGIONS = ("virginia", "dublin", "singapore")
 def revocation(sent_at: float, after_s: float | None = 0.1, **members: Any) -> Revocation:
     """A revocation of Virginia, acknowledged after 50 ms and refused elsewhere after `after_s`, or never."""
     seen = {} if after_s is None else dict.fromkeys(REGIONS[1:], sent_at + after_s)
-    one = Revocation("virginia", sent_at, sent_at, sent_at + 0.05, "ok", 0, seen, dict.fromkeys(REGIONS, True))
+    one = Revocation("virginia", sent_at, sent_at, sent_at + 0.05, "ok", False, seen, dict.fromkeys(REGIONS, True))
     return replace(one, **members)
 
 
@@ -100,7 +103,40 @@ def test_catching_up_is_judged_by_the_slowest_heal_of_that_name():
 
 
 def test_a_session_accepted_in_its_own_region_after_the_answer_counts():
-    assert measured(run_of(revocation(1), revocation(2, accepted_after_ack=1)), "accepted_after_ack") == 1
+    assert measured(run_of(revocation(1), revocation(2, accepted_after_ack=True)), "accepted_after_ack") == 1
+
+
+def test_a_region_that_tells_nothing_after_its_answer_proves_nothing():
+    silent = revocation(1, accepted_after_ack=None)
+    assert measured(run_of(silent, silent), "accepted_after_ack") is None
+    assert measured(run_of(silent, revocation(2)), "accepted_after_ack") == 0
+    assert measured(run_of(silent, revocation(2, accepted_after_ack=True)), "accepted_after_ack") == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "accepted"),
+    [
+        (200, {"results": [{"active": True}]}, True),
+        (200, {"results": [{"active": False}]}, False),
+        (503, {}, None),
+    ],
+    ids=["accepts it", "refuses it", "does not tell"],
+)
+async def test_what_its_own_region_says_of_a_session_after_the_answer_is_recorded(status, answer, accepted):
+    async def revoke(request: web.Request) -> web.Response:
+        return web.json_response({})
+
+    async def verify(request: web.Request) -> web.Response:
+        return web.json_response(answer, status=status)
+
+    app = web.Application()
+    app.add_routes([web.post("/v1/revocations", revoke), web.post("/v1/verify", verify)])
+    async with TestServer(app) as server, open_session(1.0) as session:
+        urls = {"virginia": str(server.make_url("")).rstrip("/")}
+        revoker = Revoker(urls, None, Revoking(per_s=1.0, settle_s=0.0), session, lambda: 1.0)
+        one = Session("virginia", 0.0, token="t")
+        await revoker._revoke(one, Key("ASIA", "secret", "t"))
+    assert (one.outcome, one.accepted_after_ack) == ("ok", accepted)
 
 
 @pytest.mark.parametrize("dublin", [False, None])

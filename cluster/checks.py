@@ -137,9 +137,10 @@ def _measured(
     if not check.than:
         yield from found
         return
-    others = dict(measure(check, [run for run in runs if (run.policy, run.variant) == (policy, check.than)], table))
+    compared = [run for run in runs if (run.policy, run.variant) == (policy, check.than)]
+    others = dict(measure(check, compared, table))
     for subject, value in found:
-        yield subject, load_checks.ratio(check.kind, value, others.get(subject))
+        yield subject, load_checks.ratio(check, value, others.get(subject), compared)
 
 
 def _latency_ratio(check: Check, runs: Sequence[Run], table: RttTable) -> Iterable[tuple[str, float | None]]:

@@ -14,13 +14,16 @@ A second is bad when less than `level` of the requests due in it were answered w
 they were due where a check says so. Both end with the window at the latest. Of several seeds the longest impairment,
 the shortest collapse and the amplification over all count.
 Seconds are counted from `since`; one in which fewer than REQUESTS_MIN requests were due judges nothing.
+
+With `than` a value is divided by at least the smallest one that its kind tells: a second for `impaired_s` and
+`collapsed_s`, one request's share for `lost_share` and `hedged_share`. So one that lost none of 1,000 counts as 0.001.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import mean
 from typing import TYPE_CHECKING
 
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
 REQUESTS_MIN = 5
 RESOLUTION_S = {"impaired_s": 1.0, "collapsed_s": 1.0}
+Requests = Callable[["Check", Run], int]
 
 
 def selected(check: Check, exchange: Exchange) -> bool:
@@ -43,11 +47,28 @@ def selected(check: Check, exchange: Exchange) -> bool:
     )
 
 
-def ratio(kind: str, value: float | None, other: float | None) -> float | None:
-    """What a kind measured, divided by the same of another variant; None where one was not measured, or is zero to
-    divide by. What is told in whole seconds is at least one to divide by: less than one is told as 0."""
-    divisor = max(other, RESOLUTION_S.get(kind, 0.0)) if other is not None else 0.0
+def ratio(check: Check, value: float | None, other: float | None, others: Sequence[Run]) -> float | None:
+    """What a check measured, divided by the same of another variant, whose runs are `others`; None where one was not
+    measured, or is zero to divide by. It is divided by at least the resolution of the check's kind."""
+    divisor = max(other, _resolution(check, others)) if other is not None else 0.0
     return value / divisor if value is not None and divisor else None
+
+
+def _resolution(check: Check, runs: Sequence[Run]) -> float:
+    """The least that is not told as 0; 0 for a kind that has no such."""
+    if check.kind in SHARES_OF:
+        requests = sum(SHARES_OF[check.kind](check, run) for run in runs)
+        return 1 / requests if requests else 0.0
+    return RESOLUTION_S.get(check.kind, 0.0)
+
+
+def _judged(check: Check, run: Run) -> int:
+    begin, end = bounds(check, run)
+    return sum(begin <= e.due_at < end and selected(check, e) for e in run.measured)
+
+
+SHARES_OF: Mapping[str, Requests] = {"lost_share": _judged, "hedged_share": lambda check, run: len(run.exchanges)}
+"""Of how many requests of a run a kind tells a share."""
 
 
 def _due(check: Check, run: Run) -> list[tuple[float, Exchange]]:

@@ -46,10 +46,23 @@ def test_impairment_ends_with_the_last_bad_second_and_collapse_with_the_first_go
 WELL = [1] * 10
 
 
-def test_an_impairment_that_no_whole_second_shows_is_divided_by_as_one_second_and_by_nothing_else_is_divided():
+def test_what_no_whole_second_and_no_request_shows_is_divided_by_as_one_of_them():
     runs = [run(COLLAPSED, "naive"), run(WELL, "budget")]
-    assert measured("impaired_s", *runs, variants=("naive",), than="budget") == 6
-    assert measured("lost_share", *runs, variants=("naive",), than="budget") is None
+    compared = {"variants": ("naive",), "than": "budget"}
+    assert measured("impaired_s", *runs, **compared) == 6
+    lost, of = 53, 60
+    assert measured("lost_share", *runs, **compared) == lost
+    assert measured("lost_share", *runs, run(WELL, "budget"), **compared) == pytest.approx(lost / of * 2 * of)
+    assert measured("lost_share", *runs, variants=("budget",), than="budget") == 0
+    elsewhere = compared | {"location": "nowhere"}
+    assert measured("lost_share", *runs, **elsewhere) is None
+
+
+def test_hedges_are_divided_by_as_one_where_no_second_region_was_asked():
+    some, none = replace(run(WELL, "hedging"), hedges=4.0), replace(run(WELL, "plain"), hedges=0.0)
+    assert measured("hedged_share", some, none, variants=("hedging",), than="plain") == pytest.approx(4)
+    untold = replace(none, hedges=None)
+    assert measured("hedged_share", some, untold, variants=("hedging",), than="plain") is None
 
 
 def test_late_answers_are_bad_ones_where_a_check_says_how_late():

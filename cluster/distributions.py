@@ -10,8 +10,10 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
+from cluster.cuts import heals
 from cluster.history import Exchange, Revocation, Run, percentile
 
 SHARES = (0.005, 0.01, 0.02, *(percent / 100 for percent in range(5, 100, 5)), 0.975, 0.99, 0.995, 0.999, 0.9999)
@@ -96,20 +98,20 @@ def convergence(runs: Iterable[Run]) -> Iterator[Row]:
 
 def convergence_times(run: Run) -> Iterator[tuple[str, float]]:
     """`healthy`: ms from when a revocation was sent, before the first fault, until another region refused. `after
-    heal`: from a heal until a region refused what had been acknowledged before the heal and could not reach it."""
+    heal`: from a heal until a region refused what had been acknowledged before the heal and could not reach it, as the
+    way there from the origin was cut until then."""
     first = min((event.began_at for event in run.events), default=math.inf)
-    heals = [event.began_at for event in run.events if event.action == "heal"]
+    heals_of = cache(lambda origin, region: [*heals(run.events, origin, region)])
     for one in run.revocations:
-        if one.acked_at is not None and one.sent_at is not None:
-            yield from _times(one, one.sent_at, one.acked_at, first, heals)
+        for region, refused_at in one.refused_at.items():
+            yield from _time(one, refused_at, first, heals_of(one.origin, region))
 
 
-def _times(
-    one: Revocation, sent_at: float, acked_at: float, first: float, heals: Sequence[float]
-) -> Iterator[tuple[str, float]]:
-    for refused_at in one.refused_at.values():
-        heal = next((at for at in heals if acked_at < at <= refused_at), None)
-        if heal is not None:
-            yield "after heal", (refused_at - heal) * 1000
-        elif refused_at < first:
-            yield "healthy", (refused_at - sent_at) * 1000
+def _time(one: Revocation, refused_at: float, first: float, healed: Iterable[float]) -> Iterator[tuple[str, float]]:
+    if one.sent_at is None or one.acked_at is None:
+        return
+    heal = next((at for at in healed if one.acked_at < at <= refused_at), None)
+    if heal is not None:
+        yield "after heal", (refused_at - heal) * 1000
+    elif refused_at < first:
+        yield "healthy", (refused_at - one.sent_at) * 1000

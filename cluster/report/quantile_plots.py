@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cluster.report.plots import Curves, Line, Plot, aligned, listing, numbered, pairs, policies, slug, unique
-from cluster.report.record import Record, Table
+from cluster.report.record import SHARE, SHARES_MIN, Record, Table
 from cluster.report.words import cell
 
-SHARE = re.compile(r"p([0-9.]+)_ms")
-SHARES_MIN = 6
-"""Fewer quantiles are a summary and no curve."""
 LATENCY, CONVERGENCE = "latency distribution", "convergence distribution"
 Row = Mapping[str, Any]
 

@@ -105,6 +105,10 @@ _KINDS: Sequence[tuple[re.Pattern[str], tuple[type, ...], str]] = [
     (re.compile(r"p[0-9.]+_ms|ms|share|at_s|load"), (int, float, type(None)), "a number or null"),
 ]
 """What a column of such a name holds in every table."""
+SHARE = re.compile(r"p([0-9.]+)_ms")
+"""A column of quantiles."""
+SHARES_MIN = 6
+"""Fewer quantiles are a summary and no curve."""
 
 
 class RecordError(ValueError):
@@ -231,6 +235,8 @@ def _table(table: Mapping[str, Any]) -> Table:
     found = Table(table["name"], columns, tuple(map(tuple, table["rows"])))
     for at, column in enumerate(columns):
         _check_column(found, at, column)
+    _check_quantiles(found)
+    _check_counts(found)
     return found
 
 
@@ -240,6 +246,33 @@ def _check_column(table: Table, at: int, column: str) -> None:
             if not isinstance(row[at], kinds) or isinstance(row[at], bool):
                 where = f"series {table.name}, row {index}, {column}"
                 raise RecordError(f"{where}: {json.dumps(row[at])} is not {wanted}: the file is damaged")
+
+
+def _check_quantiles(table: Table) -> None:
+    """Every quantile has a share, and no time is negative; a curve has its median, which is told beside it."""
+    found = [match for match in map(SHARE.fullmatch, table.columns) if match]
+    for match in found:
+        if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", match[1]):
+            raise RecordError(f"series {table.name}, {match[0]}: {match[1]} is no percentage: the file is damaged")
+    for index, row in enumerate(table):
+        for match in found:
+            if (row[match[0]] or 0) < 0:
+                where = f"series {table.name}, row {index}, {match[0]}"
+                raise RecordError(f"{where}: {row[match[0]]} is a time below zero: the file is damaged")
+    if len(found) >= SHARES_MIN and "p50_ms" not in table.columns:
+        raise RecordError(f"series {table.name}: {len(found)} quantiles without p50_ms: the file is damaged")
+
+
+def _check_counts(table: Table) -> None:
+    """What was lost is a part of what was asked."""
+    counts = [name for name in ("ok", "lost", "requests") if name in table.columns]
+    for index, row in enumerate(table):
+        where = f"series {table.name}, row {index}"
+        for name in counts:
+            if row[name] < 0:
+                raise RecordError(f"{where}, {name}: {row[name]} is a count below zero: the file is damaged")
+        if {"lost", "requests"} <= row.keys() and row["lost"] > row["requests"]:
+            raise RecordError(f"{where}: {row['lost']} of {row['requests']} requests lost: the file is damaged")
 
 
 def ordered(records: Sequence[Record]) -> list[Record]:

@@ -38,6 +38,13 @@ def deep(levels):
     return [deep(levels - 1)] if levels else 0
 
 
+CURVE = [f"p{percent}_ms" for percent in (5, 25, 75, 90, 95, 99)]
+
+
+def table(columns, row):
+    return {"series": [{"name": "x", "columns": columns, "rows": [row]}]}
+
+
 def one_cell(column, value):
     return {"series": [{"name": "x", "columns": [column], "rows": [[value]]}]}
 
@@ -79,6 +86,14 @@ def one_cell(column, value):
         (lambda made: json.dumps(made | one_cell("second", None)), "series x, row 0, second"),
         (lambda made: json.dumps(made | one_cell("lost", True)), "series x, row 0, lost"),
         (lambda made: json.dumps(made | one_cell("region", 7)), "series x, row 0, region"),
+        (lambda made: json.dumps(made | one_cell("p.._ms", 7)), "series x, p.._ms: .. is no percentage"),
+        (lambda made: json.dumps(made | one_cell("p50_ms", -1)), "series x, row 0, p50_ms: -1 is a time below zero"),
+        (lambda made: json.dumps(made | one_cell("ok", -1)), "series x, row 0, ok: -1 is a count below zero"),
+        (lambda made: json.dumps(made | table(CURVE, [1] * 6)), "series x: 6 quantiles without p50_ms"),
+        (
+            lambda made: json.dumps(made | table(["lost", "requests"], [3, 2])),
+            "series x, row 0: 3 of 2 requests lost",
+        ),
         (
             lambda made: json.dumps(made | {"parameters": {"faults": [{"action": "slow", "ms": "a bit"}]}}),
             "faults[0].ms",
@@ -92,6 +107,12 @@ def test_a_damaged_file_is_a_fault_that_says_where(damage, said):
         parse(damage(results.found()), {})
     assert said in str(fault.value)
     assert "\n" not in str(fault.value)
+
+
+def test_what_only_looks_like_damage_is_read():
+    columns = ["p50_ms", "p999_ms", "lost", "requests"]
+    assert results.record(**table(columns, [0, None, 2, 2])).table("x").rows == ((0, None, 2, 2),)
+    assert results.record(**table(CURVE[:5], [1] * 5)).table("x").columns == tuple(CURVE[:5])
 
 
 def test_results_stand_in_the_order_of_their_numbers():

@@ -1,7 +1,8 @@
 """Two results of one experiment side by side: what checks measured, key numbers as ratios, changes of verdict. Pure.
 
-A ratio is B ÷ A; there is none where one side has nothing or A is 0. *Worse* is a check that held in A and does not in
-B (or is not there any more), a valid result that is not valid any more, and an experiment that only A has.
+A ratio is B ÷ A; there is none where one side has nothing or A is 0. *Worse* is a check that does not hold in B and held
+in A or is new, one that held in A and is gone, a result that held and does not hold any more, a valid one that is not
+valid any more, and an experiment that only A has.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from cluster.report.record import Judged, Record, Table
+from cluster.report.words import short_commit
 
 KEYS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "latency": (("policy", "location", "endpoint", "region"), ("lost", "p50_ms", "p99_ms")),
@@ -21,7 +23,8 @@ KEYS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One number in both results; None where it is missing. `change` is empty, `worse` or `better`, for checks only."""
+    """One number in both results; None where it is missing. `change` is for checks only: empty, `worse`, `better`, or
+    for one that only one side has and that is not worse `new` or `gone`."""
 
     name: str
     a: float | None
@@ -47,8 +50,9 @@ class Comparison:
     def worse(self) -> bool:
         """Whether B says no where A did not."""
         lost = self.verdict_a != "missing" and self.verdict_b == "missing"
+        fallen = self.verdict_a == "holds" != self.verdict_b
         doubtful = self.verdict_b == "not valid" and self.verdict_a not in ("not valid", "missing")
-        return lost or doubtful or any(check.change == "worse" for check in self.checks)
+        return lost or fallen or doubtful or any(check.change == "worse" for check in self.checks)
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
@@ -76,7 +80,11 @@ def _compared(a: Record | None, b: Record | None) -> Comparison:
 
 
 def _differences(a: Record, b: Record) -> Iterator[str]:
-    """What makes a ratio say less: another form, topology, backbone or load."""
+    """What makes a ratio say less: another commit, seed, form, topology, backbone or load."""
+    if a.commit != b.commit:
+        yield f"commit {short_commit(a.commit)} and {short_commit(b.commit)}"
+    if a.seed != b.seed:
+        yield f"seed {a.seed} and {b.seed}"
     if a.topology != b.topology:
         yield f"topology {a.topology.get('name')} and {b.topology.get('name')}"
     for name in sorted({*a.parameters, *b.parameters}):
@@ -89,16 +97,31 @@ def _differences(a: Record, b: Record) -> Iterator[str]:
 
 
 def _checks(a: Sequence[Judged], b: Sequence[Judged]) -> Iterator[Pair]:
-    first, second = {check.name: check for check in a}, {check.name: check for check in b}
+    first, second = _by_name(a), _by_name(b)
     for name in {**first, **second}:
         one, other = first.get(name), second.get(name)
         left, right = one.measured if one else None, other.measured if other else None
         yield Pair(name, left, right, ratio(left, right), _change(one, other))
 
 
+def _by_name(checks: Iterable[Judged]) -> dict[str, Judged]:
+    """Each check; those of one name, which an experiment has of several places, are numbered in their order."""
+    found: dict[str, Judged] = {}
+    for check in checks:
+        name, times = check.name, 1
+        while name in found:
+            times += 1
+            name = f"{check.name} ({times})"
+        found[name] = check
+    return found
+
+
 def _change(a: Judged | None, b: Judged | None) -> str:
-    before, after = a is not None and a.holds, b is not None and b.holds
-    return "" if before == after or a is None else "worse" if before else "better"
+    if a is None:
+        return "new" if b and b.holds else "worse"
+    if b is None:
+        return "worse" if a.holds else "gone"
+    return "" if a.holds == b.holds else "worse" if a.holds else "better"
 
 
 def _numbers(a: Record, b: Record) -> Iterator[Pair]:

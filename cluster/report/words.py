@@ -114,7 +114,7 @@ def _compared(parameters: Mapping[str, Any]) -> str:
 def _version_before(parameters: Mapping[str, Any]) -> str:
     if not (commit := parameters.get("upgrade_from")):
         return ""
-    return f"Every node is at first of commit {str(commit)[:12]}; an upgrade makes it one of this version."
+    return f"Every node is at first of commit {short_commit(str(commit))}; an upgrade makes it one of this version."
 
 
 def _load(load: Any) -> str:
@@ -269,6 +269,11 @@ def _asked(parameters: Mapping[str, Any]) -> list[str]:
     network = parameters.get("network", "inproc")
     words = ["--topology", shlex.quote(str(parameters["topology"]))] if parameters.get("topology") else []
     return words if network == "inproc" else [*words, "--network", shlex.quote(str(network))]
+
+
+def short_commit(commit: str) -> str:
+    """Its first twelve letters, and whether files differed from it."""
+    return commit.removesuffix("-dirty")[:12] + ("-dirty" if commit.endswith("-dirty") else "")
 
 
 def when(instant: int) -> str:

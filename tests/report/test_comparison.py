@@ -24,15 +24,17 @@ def run(*words):
 
 
 def test_checks_are_compared_by_name_as_ratios_with_the_change_of_verdict():
-    a = results.record(checks=checks(("x", True, 2.0), ("y", False, 4.0), ("gone", True, 1.0), ("zero", True, 0.0)))
-    b = results.record(checks=checks(("x", False, 3.0), ("y", True, 1.0), ("zero", True, 5.0), ("new", False, 1.0)))
+    a = results.record(checks=checks(("x", True, 2.0), ("y", False, 4.0), ("gone", True, 1.0), ("zero", True, 0.0), ("never", False, 1.0)))
+    b = results.record(checks=checks(("x", False, 3.0), ("y", True, 1.0), ("zero", True, 5.0), ("new", False, 1.0), ("more", True, 1.0)))
     [found] = compared([a], [b])
     assert [(one.name, one.ratio, one.change) for one in found.checks] == [
         ("x", 1.5, "worse"),
         ("y", 0.25, "better"),
         ("gone", None, "worse"),
         ("zero", None, ""),
-        ("new", None, ""),
+        ("never", None, "gone"),
+        ("new", None, "worse"),
+        ("more", None, "new"),
     ]
     assert found.worse
     assert {one.ratio for one in found.numbers} <= {1.0, None}
@@ -46,8 +48,22 @@ def test_what_else_differs_between_the_runs_is_told():
     assert not found.worse
 
 
+def test_two_runs_of_other_commits_and_seeds_say_so():
+    a, b = results.record(commit="a" * 40), results.record(commit="a" * 40 + "-dirty", seed=2)
+    assert compared([a], [b])[0].differs == ("commit aaaaaaaaaaaa and aaaaaaaaaaaa-dirty", "seed 1 and 2")
+
+
 @pytest.mark.parametrize(
-    ("b", "code"), [({}, 0), ({"valid": False}, 1), ({"checks": checks(("x", False, 9.0))}, 1)], ids=str
+    ("b", "code"),
+    [
+        ({}, 0),
+        ({"valid": False}, 1),
+        ({"checks": checks(("x", False, 9.0))}, 1),
+        ({"checks": checks(("x", True, 1.0), ("new", False, 9.0))}, 1),
+        ({"checks": checks(("x", True, 1.0), ("new", True, 1.0))}, 0),
+        ({"checks": []}, 1),
+    ],
+    ids=str,
 )
 def test_the_exit_code_says_whether_something_is_worse(tmp_path, b, code):
     good = {"checks": checks(("x", True, 1.0)), "valid": True}
@@ -81,6 +97,22 @@ def test_a_page_of_all_experiments_says_nothing_of_others():
     page = results_page.markdown([published.line(virtual, None)], {"home-region-dies": "E2"})
     assert "All in virtual time" in page
     assert "experiment run all --quick --seed 1 --simulate --out out/" in page
+
+
+def test_a_new_check_that_does_not_hold_is_not_shown_as_the_same(tmp_path):
+    a = results.write(tmp_path / "a", results.found(checks=checks(("x", True, 1.0))))
+    b = results.write(tmp_path / "b", results.found(checks=checks(("x", True, 1.0), ("y", False, 9.0))))
+    code, said = run("compare", a, b)
+    [row] = [line.split() for line in said.splitlines() if line.split()[:1] == ["y"]]
+    assert (code, row) == (1, ["y", "–", "9", "–", "worse"])
+
+
+def test_of_two_checks_of_one_name_none_hides_the_other():
+    a = results.record(checks=checks(("x", True, 1.0), ("x", True, 1.0), ("y", False, 1.0)))
+    b = results.record(checks=checks(("x", False, 9.0), ("x", True, 1.0), ("y", False, 1.0)))
+    [found] = compared([a], [b])
+    assert [(one.name, one.change) for one in found.checks] == [("x", "worse"), ("x (2)", ""), ("y", "")]
+    assert found.worse
 
 
 def test_names_are_shown_as_they_are(tmp_path):

@@ -14,7 +14,7 @@ from importlib.resources import files
 from cluster.report import palette, sections
 from cluster.report.record import Record
 from cluster.report.sections import verdict
-from cluster.report.words import count, listed, when
+from cluster.report.words import count, listed, short_commit, when
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 STYLE = files("cluster.report").joinpath("style.css").read_text(encoding="utf-8")
@@ -57,7 +57,7 @@ def _made_of(records: Sequence[Record]) -> str:
     forms = listed(sorted({"quick form" if record.quick else "full form" for record in records}))
     times = sorted(record.started_at for record in records)
     until = f" to {when(times[-1])}" if when(times[-1]) != when(times[0]) else ""
-    commits = listed(sorted({record.commit[:12] for record in records}))
+    commits = listed(sorted({short_commit(record.commit) for record in records}))
     return f"{count(len(records), 'experiment').capitalize()}, {forms}; {when(times[0])}{until}; commit {commits}."
 
 

@@ -90,7 +90,7 @@ def line(record: Record, picture: str | None) -> Line:
         simulated=bool(record.parameters.get("simulated")),
         options=tuple(" ".join(word.split()) for word in words.options(record)),
         picture=picture,
-        commits=(record.commit[:12],),
+        commits=(words.short_commit(record.commit),),
         started_at=(record.started_at, record.started_at),
     )
 

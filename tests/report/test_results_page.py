@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from cluster.report import published, results_page
+from cluster.report.page import page as report
 from tests.report import results
 
 LEFT_OUT = "Quick form: it leaves out two more seeds, a black-out of 20 seconds, and an HAProxy that observes answers"
@@ -37,6 +38,12 @@ def test_a_full_result_says_that_nothing_is_left_out():
     assert "\n\nFull form: nothing is left out.\n\n" in text
     assert "All ran in full form, which leaves nothing out." in text
     assert "two more seeds" not in text
+
+
+def test_a_dirty_commit_stays_dirty():
+    dirty = results.record(commit="a" * 40 + "-dirty")
+    assert "commit `aaaaaaaaaaaa-dirty`" in page(dirty)
+    assert "commit aaaaaaaaaaaa-dirty." in report([dirty], [])
 
 
 def test_what_a_form_leaves_out_is_not_markdown():

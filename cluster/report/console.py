@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -62,10 +63,15 @@ def compare(a: Path, b: Path, numbers: Mapping[str, str], *, as_json: bool) -> i
 
 def publish(where: Path | None, docs: Path, numbers: Mapping[str, str], *, only: bool = False) -> None:
     """`experiment publish`: the page of results and its pictures. Lines of experiments without a result here are kept
-    as they were published, unless it shall be `only` those. Raises ClusterError, before anything is changed."""
-    kept = [] if only else _published(docs, numbers)
-    new, drawn = _drawn(_all(where, numbers)) if where else ([], {})
-    lines = published.renewed(kept, new)
+    as they were published, unless it shall be `only` those; pictures that no line has any more go, other files stay.
+    Raises ClusterError, before anything is changed, and Refused when some results could not be read; those of the
+    others are published, if it is not `only` those."""
+    before = _published(docs, numbers)
+    records, faults = folder.read(where, numbers) if where else ([], [])
+    if faults and (only or not records):
+        raise ClusterError(*faults)
+    new, drawn = _drawn(records)
+    lines = published.renewed([] if only else before, new)
     if not lines:
         raise ClusterError(
             f"{docs / LINES}: nothing is published there: give a folder that `experiment run` has filled"
@@ -74,22 +80,39 @@ def publish(where: Path | None, docs: Path, numbers: Mapping[str, str], *, only:
     missing = [path for path, name in shown.items() if name not in drawn and not path.is_file()]
     if missing:
         raise ClusterError(*(f"{path}: is not there: take it from the repository again" for path in missing))
+    _check_places(docs, [docs / results_page.picture(name) for name in drawn])
     try:
         _write(docs, lines, drawn, numbers)
-        for stale in set((docs / results_page.PICTURES).glob("*.svg")) - shown.keys():
-            stale.unlink()
+        for stale in {docs / results_page.picture(one.name) for one in before} - shown.keys():
+            stale.unlink(missing_ok=True)
     except OSError as error:
         raise ClusterError(f"--docs {docs}: cannot be written: {error.strerror}") from error
     click.echo(docs / PAGE)
+    if faults:
+        raise Refused(*faults)
 
 
 def _published(docs: Path, numbers: Mapping[str, str]) -> list[Line]:
-    """The lines that the page has. Raises ClusterError."""
-    path = docs / LINES
+    """The lines that the page has. Raises ClusterError, also for a page that somebody else wrote."""
+    path, page = docs / LINES, docs / PAGE
+    if page.is_file() and not read_text(page, "page of results").startswith(results_page.MARK):
+        raise ClusterError(f"{page}: another program or somebody's hand made it: move it, or give another --docs")
     try:
         return published.parse(read_text(path, "published results"), numbers) if path.exists() else []
     except RecordError as error:
         raise ClusterError(f"{path}: {error}") from error
+
+
+def _check_places(docs: Path, pictures: Iterable[Path]) -> None:
+    """Whether every file can be replaced: half of them would be another page. Raises ClusterError."""
+    for path in (docs / PAGE, docs / LINES, *pictures):
+        if path.is_dir():
+            raise ClusterError(f"{path}: cannot be written: Is a directory")
+        there = next(folder for folder in path.parents if folder.exists())
+        if not there.is_dir():
+            raise ClusterError(f"{there}: cannot be written: Not a directory")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise ClusterError(f"{there}: cannot be written: Permission denied")
 
 
 def _drawn(records: Iterable[Record]) -> tuple[list[Line], dict[str, bytes]]:

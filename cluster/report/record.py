@@ -198,6 +198,7 @@ def parse(text: str, numbers: Mapping[str, str]) -> Record:
         raise RecordError(f"{wrong.json_path}: {reason}: it is no result of an experiment, or a damaged one")
     tables = tuple(_table(table) for table in found["series"])
     members = {name: found[name] for name in MEMBERS if name not in ("checks", "series")}
+    members |= {name: int(members[name]) for name in ("seed", "started_at")}  # 1.0 is an integer of JSON Schema
     checks = tuple(Judged(c["name"], c["holds"], c["measured"], c["required"]) for c in found["checks"])
     return Record(number=numbers.get(found["name"], ""), checks=checks, tables=tables, **members)
 

@@ -9,6 +9,8 @@ from cluster.report import words
 from cluster.report.published import Line
 
 MADE_BY = "python -m cluster experiment publish"
+MARK = f"<!-- made by `{MADE_BY}`"
+"""What the page begins with."""
 PICTURES = "results"
 """The folder of pictures, beside the page."""
 
@@ -33,7 +35,7 @@ def _head(lines: Sequence[Line], numbers: Mapping[str, str]) -> str:
     commits = words.listed([_code(commit) for commit in sorted({commit for one in lines for commit in one.commits})])
     return "\n".join(
         [
-            f"<!-- made by `{MADE_BY}`; do not edit -->",
+            f"{MARK}; do not edit -->",
             "# What the experiments found",
             "",
             f"{shown.capitalize()} on one machine, {words.when(times[0])} to",

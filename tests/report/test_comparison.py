@@ -166,9 +166,6 @@ def test_after_a_run_only_what_ran_is_drawn_again_and_the_page_has_all(tmp_path,
 
 def test_the_page_of_results_has_an_answer_a_command_and_a_picture_for_each(tmp_path):
     out = results.write(tmp_path / "out", results.found(), results.found("global-vs-regional", question="a | b <c>?"))
-    stale = tmp_path / "docs" / "results" / "old.svg"
-    stale.parent.mkdir(parents=True)
-    stale.touch()
     assert run("publish", out, "--docs", tmp_path / "docs")[0] == 0
     page = (tmp_path / "docs" / "results.md").read_text()
     for name in ("home-region-dies", "global-vs-regional"):
@@ -179,4 +176,3 @@ def test_the_page_of_results_has_an_answer_a_command_and_a_picture_for_each(tmp_
     assert f"2 of {len(results.NUMBERS)} experiments on one machine" in page
     assert "Not shown here: E3 brown-out, E4 " in page
     assert "experiment run global-vs-regional home-region-dies --quick --seed 1 --out out/" in page
-    assert not stale.exists()

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from cluster.__main__ import cluster
-from cluster.errors import ClusterError
+from cluster.errors import ClusterError, Refused
 from cluster.report import published, results_page
 from tests.report import results
 
@@ -88,13 +88,12 @@ def test_a_new_line_comes_to_its_number(docs, tmp_path):
 
 def test_without_a_folder_the_page_is_made_again(docs):
     before = files(docs)
-    (docs / "results.md").write_text("edited")
+    (docs / "results.md").write_text(results_page.MARK + "edited")
     publish("--docs", docs)
     assert files(docs) == before
 
 
 def test_only_drops_the_others_and_their_pictures(docs, tmp_path):
-    (docs / "data" / "results.json").write_text("{")
     publish(results.write(tmp_path / "new", results.found(E3)), "--docs", docs, "--only")
     assert list(sections(docs)) == [E3]
     assert [path.name for path in (docs / "results").iterdir()] == [f"{E3}.svg"]
@@ -102,11 +101,57 @@ def test_only_drops_the_others_and_their_pictures(docs, tmp_path):
         publish("--docs", docs, "--only")
 
 
-def test_a_picture_of_no_line_goes(docs, tmp_path):
-    (docs / "results" / "gone.svg").touch()
+def test_a_picture_that_its_line_has_no_more_goes(docs, tmp_path):
     publish(results.write(tmp_path / "new", results.found(E2, series=[])), "--docs", docs)
     assert [path.name for path in (docs / "results").iterdir()] == [f"{E1}.svg"]
     assert f"results/{E2}.svg" not in (docs / "results.md").read_text()
+
+
+@pytest.mark.parametrize("only", [(), ("--only",)], ids=str)
+def test_a_picture_that_was_never_published_stays(docs, tmp_path, only):
+    (docs / "results" / "photo.svg").write_text("mine")
+    publish(results.write(tmp_path / "new", results.found(E3)), "--docs", docs, *only)
+    assert (docs / "results" / "photo.svg").read_text() == "mine"
+
+
+@pytest.mark.parametrize("words", [(), ("--only",)], ids=str)
+def test_a_page_that_somebody_wrote_stays(tmp_path, words):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "results.md").write_text("# My results\n")
+    with pytest.raises(ClusterError, match=r"results\.md: another program or somebody's hand"):
+        publish(results.write(tmp_path / "out", results.found(E1)), "--docs", tmp_path / "docs", *words)
+    assert files(tmp_path / "docs") == {"results.md": b"# My results\n"}
+
+
+@pytest.mark.parametrize("place", ["results.md", "data/results.json", f"results/{E1}.svg", "data", "results"])
+def test_what_stands_in_the_place_of_a_file_is_told_before_anything_is_written(tmp_path, place):
+    docs = tmp_path / "docs"
+    (docs / place).parent.mkdir(parents=True)
+    (docs / place).mkdir() if "." in place else (docs / place).touch()
+    before = sorted(docs.rglob("*"))
+    with pytest.raises(ClusterError, match=place):
+        publish(results.write(tmp_path / "out", results.found(E1)), "--docs", docs)
+    assert sorted(docs.rglob("*")) == before
+
+
+def test_a_result_that_cannot_be_read_is_told_and_the_others_are_published(docs, tmp_path):
+    before = sections(docs)
+    damaged = results.found(E1, series=[{"name": "x", "columns": ["p.._ms"], "rows": []}])
+    out = results.write(tmp_path / "new", damaged, results.found(E2, answer="Nobody."))
+    with pytest.raises(ClusterError, match=f"{E1}/result.json"):
+        publish(out, "--docs", docs, "--only")
+    assert sections(docs) == before
+    with pytest.raises(Refused, match=f"{E1}/result.json"):
+        publish(out, "--docs", docs)
+    assert sections(docs)[E1] == before[E1]
+    assert "Nobody." in sections(docs)[E2]
+
+
+def test_whole_numbers_that_were_written_with_a_point_are_published_as_whole_ones(tmp_path):
+    out = results.write(tmp_path / "out", results.found(E1, started_at=1795825267.0, seed=3.0))
+    publish(out, "--docs", tmp_path / "docs")
+    publish("--docs", tmp_path / "docs")
+    assert "--seed 3 " in (tmp_path / "docs" / "results.md").read_text()
 
 
 def test_a_kept_line_without_its_picture_is_refused(docs, tmp_path):

@@ -1,8 +1,8 @@
 """Two results of one experiment side by side: what checks measured, key numbers as ratios, changes of verdict. Pure.
 
-A ratio is B ÷ A; there is none where one side has nothing or A is 0. *Worse* is a check that does not hold in B and held
-in A or is new, one that held in A and is gone, a result that held and does not hold any more, a valid one that is not
-valid any more, and an experiment that only A has.
+A ratio is B ÷ A; there is none where one side has nothing or A is 0. *Worse* is a check that does not hold in B and
+held in A or is new, one that held in A and is gone, a result that held and does not hold any more, a valid one that is
+not valid any more, and an experiment that only A has.
 """
 
 from __future__ import annotations

@@ -24,8 +24,16 @@ def run(*words):
 
 
 def test_checks_are_compared_by_name_as_ratios_with_the_change_of_verdict():
-    a = results.record(checks=checks(("x", True, 2.0), ("y", False, 4.0), ("gone", True, 1.0), ("zero", True, 0.0), ("never", False, 1.0)))
-    b = results.record(checks=checks(("x", False, 3.0), ("y", True, 1.0), ("zero", True, 5.0), ("new", False, 1.0), ("more", True, 1.0)))
+    a = results.record(
+        checks=checks(
+            ("x", True, 2.0), ("y", False, 4.0), ("gone", True, 1.0), ("zero", True, 0.0), ("never", False, 1.0)
+        )
+    )
+    b = results.record(
+        checks=checks(
+            ("x", False, 3.0), ("y", True, 1.0), ("zero", True, 5.0), ("new", False, 1.0), ("more", True, 1.0)
+        )
+    )
     [found] = compared([a], [b])
     assert [(one.name, one.ratio, one.change) for one in found.checks] == [
         ("x", 1.5, "worse"),

@@ -227,7 +227,8 @@ for verb in (*router_cli.VERBS, *fault_cli.VERBS):
 @cluster.command()
 @click.option("--regions", type=click.IntRange(2, 33), default=30, show_default=True, help="Of the round-trip table.")
 @click.option("--nodes", type=click.IntRange(1, 10_000), default=1000, show_default=True, help="In each region.")
-@click.option("--seed", type=click.IntRange(0), default=7, show_default=True, help="Of every chance.")
+@click.option("--seed", type=click.IntRange(0, experiment_cli.SEED_MAX), default=7, show_default=True,
+              help="Of every chance.")  # fmt: skip
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Where the result goes, if anywhere.")
 def sim(regions: int, nodes: int, seed: int, out: Path | None) -> int:
     """Compute what many regions of many nodes do, in virtual time; exit 1 if a claim does not hold.

@@ -72,6 +72,7 @@ _CUTOFFS = {
     "type": ["object", "null"],
     "properties": {"every_s": _NUMBER, "after_s": {"type": ["array", "null"], "items": _NUMBER}},
 }
+_SIZE = {"type": ["integer", "null"], "minimum": 1}
 _PARAMETERS = {
     "type": "object",
     "properties": {
@@ -83,6 +84,8 @@ _PARAMETERS = {
         "cutoffs": _CUTOFFS,
         "seeds": {"type": ["integer", "null"]},
         "not_judged": {"type": ["object", "null"]},
+        "regions": _SIZE,
+        "nodes_per_region": _SIZE,
     },
 }
 MEMBERS: Mapping[str, Any] = {

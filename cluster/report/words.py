@@ -43,11 +43,12 @@ AMOUNTS: Mapping[str, str] = {
 }
 """The member of which nothing ends a fault."""
 NEUTRAL = {"ms": 0, "share": 0, "every_s": 0, "per_s": 0, "offset_s": 0, "times": 1, "status": 503}
-OTHER_COMMANDS: Mapping[str, tuple[str, str]] = {
-    "many-regions": ("python -m cluster sim", "--regions {regions} --nodes {nodes} --seed {seed}"),
-    "calibration": ("python -m cluster experiment calibrate {out}", ""),
+MANY_REGIONS = "many-regions"
+OTHER_COMMANDS: Mapping[str, str] = {
+    MANY_REGIONS: "python -m cluster sim",
+    "calibration": "python -m cluster experiment calibrate {out}",
 }
-"""What makes results that are not of an experiment's file, and with which options."""
+"""What makes results that are not of an experiment's file."""
 TOLD = {
     *("form", "backbone", "policies", "seeds", "variants", "load", "faults", "revocations", "cutoffs"),
     *("quick_checks", "quick_leaves_out", "simulated", "not_judged"),
@@ -241,7 +242,7 @@ def command(record: Record, out: str = "out/") -> str:
 def command_with(name: str, given: Iterable[str], out: str = "out/") -> str:
     """What makes one result again, with the options that it was made with."""
     if name in OTHER_COMMANDS:
-        return " ".join([OTHER_COMMANDS[name][0].format(out=out), *given, "--out", out])
+        return " ".join([OTHER_COMMANDS[name].format(out=out), *given, "--out", out])
     return run_command([name], given, out)
 
 
@@ -252,16 +253,26 @@ def run_command(names: Iterable[str], given: Iterable[str], out: str = "out/") -
 
 def options(record: Record) -> tuple[str, ...]:
     """The options that the experiment was run with."""
+    nodes = record.parameters.get("nodes_per_region")
+    if record.name == MANY_REGIONS:
+        return (*_sizes(len(record.topology.get("regions") or ()), nodes), "--seed", str(record.seed))
     if record.name in OTHER_COMMANDS:
-        regions, nodes = len(record.topology.get("regions") or ()), record.parameters.get("nodes_per_region")
-        return tuple(OTHER_COMMANDS[record.name][1].format(regions=regions, nodes=nodes, seed=record.seed).split())
+        return ()
     words = ["--quick"] if record.quick else []
     words += ["--seed", str(record.seed)]
     backbone = record.parameters.get("backbone", "http")
     words += [] if backbone == "http" else ["--backbone", shlex.quote(str(backbone))]
     words += _asked(record.parameters)
-    words += ["--simulate"] if record.parameters.get("simulated") else []
+    words += (
+        ["--simulate", *_sizes(record.parameters.get("regions"), nodes)] if record.parameters.get("simulated") else []
+    )
     return tuple(words)
+
+
+def _sizes(regions: float | None, nodes: float | None) -> list[str]:
+    """The options for how large it was, if another size than its own was asked for."""
+    words = ["--regions", str(int(regions))] if regions else []
+    return [*words, "--nodes", str(int(nodes))] if nodes else words
 
 
 def _asked(parameters: Mapping[str, Any]) -> list[str]:

@@ -202,3 +202,20 @@ def test_results_that_no_experiment_made_have_their_own_command():
         "python -m cluster sim --regions 2 --nodes 9 --seed 1 --out out/"
     )
     assert "--simulate" in words.command(wide)
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        ({}, ""),
+        ({"regions": 9}, " --regions 9"),
+        ({"nodes_per_region": 1000.0}, " --nodes 1000"),
+        ({"regions": 9, "nodes_per_region": 1000}, " --regions 9 --nodes 1000"),
+    ],
+    ids=str,
+)
+def test_a_simulated_run_is_repeated_on_as_many_regions_and_nodes(size, said):
+    run = "python -m cluster experiment run home-region-dies --seed 1"
+    virtual, real = ({"simulated": simulated, **size} for simulated in (True, False))
+    assert words.command(results.record(parameters=virtual)) == f"{run} --simulate{said} --out out/"
+    assert words.command(results.record(parameters=real)) == f"{run} --out out/"

@@ -100,6 +100,11 @@ def one_cell(column, value):
         ),
         (lambda made: json.dumps(made | {"parameters": {"load": {"arrivals_per_s": "x"}}}), "$.parameters.load"),
         (lambda made: json.dumps(made | {"parameters": {"variants": ["naive"]}}), "$.parameters.variants"),
+        (lambda made: json.dumps(made | {"parameters": {"regions": "9"}}), "$.parameters.regions"),
+        (
+            lambda made: json.dumps(made | {"parameters": {"nodes_per_region": "1; rm -rf ~"}}),
+            "$.parameters.nodes_per_region",
+        ),
     ],
 )
 def test_a_damaged_file_is_a_fault_that_says_where(damage, said):

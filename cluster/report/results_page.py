@@ -13,6 +13,12 @@ MARK = f"<!-- made by `{MADE_BY}`"
 """What the page begins with."""
 PICTURES = "results"
 """The folder of pictures, beside the page."""
+NEEDS: Mapping[str, str] = {
+    "home-region-dies": "`haproxy`",
+    "engine-swap": "Debian's `nats-server`",
+    "rolling-upgrade": "the git history of this repository",
+}
+"""What experiments on processes need beside the project itself."""
 
 
 def markdown(lines: Sequence[Line], numbers: Mapping[str, str]) -> str:
@@ -43,6 +49,7 @@ def _head(lines: Sequence[Line], numbers: Mapping[str, str]) -> str:
             "between places simulated. Each command repeats its line and writes a `report.html` with every check, its",
             "number and all plots.",
             *_forms(lines),
+            _needs(lines),
             "",
             *rest,
             "These at once, and this page from them:",
@@ -61,6 +68,15 @@ def _kinds(lines: Sequence[Line]) -> str:
     return (
         "All in virtual time" if all(simulated) else "Some in virtual time" if any(simulated) else "Processes are real"
     )
+
+
+def _needs(lines: Iterable[Line]) -> str:
+    """What has to be there for the commands."""
+    more = [
+        f"{NEEDS[one.name]} for {one.number or one.name}" for one in lines if one.name in NEEDS and not one.simulated
+    ]
+    beside = f", and besides {words.listed(more)}" if more else ""
+    return f"The commands need the project's `.venv`, active (`. .venv/bin/activate` after `make install`){beside}."
 
 
 def _forms(lines: Iterable[Line]) -> list[str]:
@@ -100,11 +116,18 @@ def _section(one: Line) -> str:
         f"## {one.title}",
         f"**{_text(one.question)}** {_text(one.answer)}",
         *_left_out(one),
+        f"Measured at {_commits(one)}; again with:",
         f"```sh\n{words.command_with(one.name, one.options)}\n```",
     ]
     if one.picture is not None:
         parts.append(f"![{_text(one.picture)}]({picture(one.name)})")
     return "\n\n".join(parts)
+
+
+def _commits(one: Line) -> str:
+    """The commit it was measured at, or those of which that is one."""
+    several = "one of the commits " if len(one.commits) > 1 else "commit "
+    return several + words.listed([_code(commit) for commit in one.commits])
 
 
 def _left_out(one: Line) -> list[str]:

@@ -40,6 +40,22 @@ def test_a_full_result_says_that_nothing_is_left_out():
     assert "two more seeds" not in text
 
 
+def test_the_page_says_what_its_commands_need():
+    text = page(results.record(), replace(full(), name="rolling-upgrade", number="E17"))
+    assert "`haproxy` for E2 and the git history of this repository for E17.\n" in text
+    assert "the project's `.venv`, active" in text
+    assert "nats-server" not in text
+    assert "haproxy" not in page(full(simulated=True)).partition("\n## ")[0]
+
+
+def test_each_line_says_at_which_commit_it_was_measured():
+    line = published.line(results.record(commit="a" * 40), None)
+    several = replace(line, commits=("a", "b"))
+    for one, said in ((line, "commit `aaaaaaaaaaaa`"), (several, "one of the commits `a` and `b`")):
+        section = results_page.markdown([one], {}).partition("\n## ")[2]
+        assert f"Measured at {said}; again with:\n\n```sh\n" in section
+
+
 def test_a_dirty_commit_stays_dirty():
     dirty = results.record(commit="a" * 40 + "-dirty")
     assert "commit `aaaaaaaaaaaa-dirty`" in page(dirty)

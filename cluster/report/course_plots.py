@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from cluster.report import words
@@ -19,6 +20,8 @@ MOMENTS = ("upgrade", "later-entry")
 """Actions that are over when they are done."""
 TOGETHER_S = 0.5
 """Faults that begin within this time are one to the eye."""
+LABEL_MAX = 50
+"""Letters of a mark's words: more than an axis is wide cannot be read."""
 MARKS_MAX = 6
 """More of them are ticks without words."""
 LINES_MAX = 6
@@ -152,24 +155,44 @@ def _told(mark: Mark) -> str:
 
 
 def faults(record: Record, policy: str) -> tuple[Mark, ...]:
-    """What was done under a policy, of its first seed; what came at one moment is one mark."""
+    """What was done under a policy, of its first seed; what came at one moment is one mark with the words of all. A fault
+    without a name of its own belongs to a named one of its kind."""
     table = record.table("faults")
     if not table.has("policy", "seed", "action", "region", "began_at_s"):
         return ()
     rows = sorted((row for row in table if row["policy"] == policy), key=lambda row: row["began_at_s"])
     rows = [row for row in rows if row["seed"] == rows[0]["seed"]]
     ordered = record.parameters.get("faults") or ()
-    found: list[Mark] = []
+    moments: list[list[tuple[Row, Mark]]] = []
     for index, row in enumerate(rows):
         if str(row["action"]) in UNDOES or _ends(row, ordered):
             continue
         label = str(row.get("name") or f"{row['action']} {row['region'] or ''}".strip())
-        if found and row["began_at_s"] - found[-1].at < TOGETHER_S:
-            continue
-        found.append(Mark(float(row["began_at_s"]), _end(row, rows[index + 1 :]), label))
-    if len(found) > MARKS_MAX:
-        return tuple(Mark(mark.at, mark.until, "") for mark in found)
-    return tuple(found)
+        mark = Mark(float(row["began_at_s"]), _end(row, rows[index + 1 :]), label)
+        if moments and mark.at - moments[-1][0][1].at < TOGETHER_S:
+            moments[-1].append((row, mark))
+        else:
+            moments.append([(row, mark)])
+    found = tuple(map(_together, moments))
+    return tuple(replace(mark, label="") for mark in found) if len(found) > MARKS_MAX else found
+
+
+def _together(moment: Sequence[tuple[Row, Mark]]) -> Mark:
+    """What came at one moment as one mark, which lasts until the last of them is undone."""
+    named = {row["action"] for row, _ in moment if row.get("name")}
+    labels = unique(mark.label for row, mark in moment if row.get("name") or row["action"] not in named)
+    until = max((mark.until for _, mark in moment if mark.until is not None), default=None)
+    return Mark(moment[0][1].at, until, _joined(labels))
+
+
+def _joined(labels: Sequence[str]) -> str:
+    """The labels, as many as can be read beside each other, and how many more there are."""
+    for shown in range(len(labels), 0, -1):
+        rest = len(labels) - shown
+        said = ", ".join([*labels[:shown], *([words.count(rest, "other")] if rest else [])])
+        if len(said) <= LABEL_MAX:
+            break
+    return said
 
 
 def _ends(row: Row, ordered: Iterable[Row]) -> bool:

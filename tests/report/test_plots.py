@@ -82,6 +82,17 @@ def test_a_fault_lasts_until_it_is_undone_replaced_or_of_no_amount():
     assert found == (Mark(1.0, 3.0, "slow a and b"), Mark(2.0, 4.0, "cut"), Mark(5.0, None, "pause c"))
 
 
+def test_faults_of_one_moment_have_the_words_of_all_as_many_as_can_be_read():
+    together = [["kill", "a", 5.0, 5.0, ""], ["slow", "b and c", 5.2, 5.2, "slowness"], ["kill", "a", 5.3, 5.3, ""]]
+    assert marks(*together, ["heal", "", 9.0, 9.0, ""]) == (Mark(5.0, 9.0, "kill a, slowness"),)
+    herd = [["capacity", place, 0.0, 0.0, f"lowered-in-{place}"] for place in ("virginia", "dublin", "singapore")]
+    [mark] = marks(*herd)
+    assert mark.label == "lowered-in-virginia, lowered-in-dublin, one other"
+    assert len(mark.label) <= course_plots.LABEL_MAX
+    long = [["partition", f"ap-southeast-1 and {place}-east-1", 0.0, 0.0, ""] for place in ("us", "sa", "eu")]
+    assert marks(*long)[0].label == "partition ap-southeast-1 and us-east-1, two others"
+
+
 COURSE = ["policy", "seed", "second", "endpoint", "region", "ok", "lost", "p50_ms"]
 
 

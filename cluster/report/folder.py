@@ -46,8 +46,8 @@ def found(where: Path) -> list[Path]:
 
 
 def write(where: Path, records: Sequence[Record], faults: Sequence[str], drawn: Sequence[str]) -> Path:
-    """`report.html` of all results, and the files of every plot of the experiments named in `drawn`. Raises
-    ClusterError."""
+    """`report.html` of all results, and the files of every plot of the experiments named in `drawn`, whose earlier plots
+    go. Raises ClusterError."""
     from cluster.report import drawing, gallery, page
 
     try:
@@ -55,10 +55,20 @@ def write(where: Path, records: Sequence[Record], faults: Sequence[str], drawn: 
             if record.name in drawn:
                 folder = where / record.name
                 folder.mkdir(parents=True, exist_ok=True)
-                for plot in gallery.plots(record):
-                    for name, content in drawing.files(plot):
-                        write_whole(folder / name, content)
+                files = dict(file for plot in gallery.plots(record) for file in drawing.files(plot))
+                for name, content in files.items():
+                    write_whole(folder / name, content)
+                for stale in _plots(folder) - {folder / name for name in files}:
+                    stale.unlink()
         write_whole(where / REPORT, page.page(records, faults).encode())
     except OSError as error:
         raise ClusterError(f"{where}: cannot be written: {error.strerror}") from error
     return where / REPORT
+
+
+def _plots(folder: Path) -> set[Path]:
+    """The files of plots that were drawn here: each has both forms, and a name that one of ours has."""
+    from cluster.report import gallery
+
+    pairs = [(one, one.with_suffix(".png")) for one in folder.glob("*.svg") if gallery.SLUG.fullmatch(one.stem)]
+    return {one for pair in pairs if all(file.is_file() for file in pair) for one in pair}

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from cluster.report import course_plots, generic_plots, latency_plots, quantile_plots
 from cluster.report.plots import Plot
 from cluster.report.record import Record
 
 STALENESS = "timeline-staleness"
+SLUG = re.compile(r"blast-radius|latency-medians|timeline-.+|.+-(cdf|points)")
+"""The slug of any plot that is made here."""
 
 
 def plots(record: Record) -> list[Plot]:

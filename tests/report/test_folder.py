@@ -24,3 +24,19 @@ def test_two_results_of_one_experiment_are_told_and_neither_is_drawn_over_the_ot
     assert "is in " in (tmp_path / "report.html").read_text()
     with pytest.raises(ClusterError, match=r"is in .* already"):
         console.compare(tmp_path, tmp_path, {}, as_json=True)
+
+
+def test_plots_of_an_earlier_run_go_and_files_of_others_stay(tmp_path):
+    out = results.write(tmp_path, results.found())
+    console.report(out, {})
+    own = out / "home-region-dies"
+    assert (own / "blast-radius.png").exists()
+    for name in ("photo.svg", "photo.png", "my-cdf.svg", "timeline-mine.png"):
+        (own / name).write_text("mine")
+    kept = [table for table in results.found()["series"] if table["name"] == "latency distribution"]
+    (own / "result.json").write_bytes(results.encoded(results.found(series=kept)))
+    console.report(out, {})
+    assert {path.name for path in own.iterdir()} == {
+        *("result.json", "latency-cdf.svg", "latency-cdf.png"),
+        *("photo.svg", "photo.png", "my-cdf.svg", "timeline-mine.png"),
+    }

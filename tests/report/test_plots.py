@@ -168,6 +168,7 @@ def test_an_old_result_has_the_plots_that_its_series_allow():
     old = [table for table in made["series"] if table["name"] in ("latency", "course", "faults")]
     allowed = {"timeline-lost", "timeline-answered", "blast-radius"}
     assert {plot.slug for plot in gallery.plots(results.record(series=old))} == allowed
+    assert all(gallery.SLUG.fullmatch(slug) for slug in allowed)
     assert gallery.plots(results.record(series=[])) == []
 
 
@@ -187,6 +188,7 @@ def test_series_that_nobody_knows_are_plotted_by_their_columns():
         "stall-cdf",
     }
     assert all(drawing.page_svg(panel, "p") for plot in plots for panel in plot.panels)
+    assert all(gallery.SLUG.fullmatch(plot.slug) for plot in plots)
     small = next(plot for plot in plots if plot.slug == "timeline-queue-in-the-cut").panels[0]
     assert (small.x_range, small.y_max) == ((0.0, 0.5), 1)
 

@@ -218,6 +218,24 @@ def test_medians_are_compared_only_without_faults():
     assert {line.label for line in plot.panels[0].kinds} == {"regional", "global, home-2011", "global, nearest"}
 
 
+def test_the_regional_endpoint_is_that_of_the_middle_policy_and_not_of_the_luckiest():
+    medians = {"a": (10.0, 12.0, 30.0), "b": (2.0, 20.0, 21.0)}
+    asked = [[f"p{at}", "x", "regional", region, 9, 0, ms]
+             for region, found in medians.items() for at, ms in enumerate(found)]  # fmt: skip
+    asked += [[policy, "x", "global", "", 9, 0, 99.0] for policy in ("p0", "p1", "p2")]
+    summary = {"name": "latency", "columns": [*latency_plots.GROUP, "p50_ms"], "rows": asked}
+    whole = {
+        "name": "latency distribution",
+        "columns": ["policy", "location", "endpoint", "region", "p25_ms", "p50_ms"],
+        "rows": [[*row[:4], row[-1] / 2, row[-1]] for row in asked],
+    }
+    record = results.record(series=[summary, whole])
+    [dots] = named(record, "latency-medians").panels
+    assert next(line.points for line in dots.kinds if line.label == "regional") == ((12.0, 0.0),)
+    [curves] = named(record, "latency-cdf").panels
+    assert next(line.points for line in curves.lines if line.label == "regional") == ((6.0, 0.25), (12.0, 0.5))
+
+
 @pytest.mark.parametrize("scheme", [palette.LIGHT, palette.DARK], ids=["light", "dark"])
 def test_every_colour_of_text_has_contrast_on_its_paper(scheme):
     words = [name for name in scheme if name not in ("paper", "wash", "rule")]

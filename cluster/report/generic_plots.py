@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from cluster.report.course_plots import COURSES, LINES_MAX, Row, faults, said
 from cluster.report.plots import Curves, Line, Plot, aligned, listing, numbered, slug, unique
 from cluster.report.record import Record
-from cluster.report.words import heading
+from cluster.report.words import count, heading
 
 ALONG: Mapping[str, str] = {"second": "second", "at_s": "second", "load": "load"}
 """Columns that are an x axis, and what that is called."""
@@ -37,14 +37,19 @@ def others(record: Record) -> Iterator[Plot]:
             panels += aligned(
                 _other(record, here, value, (along, name), labels, strokes) for value, here in grouped.items()
             )
-        caption = f"At most {LINES_MAX} lines, those that rise highest; all numbers are in the series."
-        few = len(set(labels.values())) <= LINES_MAX
-        yield Plot(
-            f"timeline-{slug(table.name)}",
-            f"{table.name.capitalize()} by {ALONG[along]}",
-            "" if few else caption,
-            tuple(panels),
+        many = len(set(labels.values())) > LINES_MAX
+        caption = [f"{_mean(rows).capitalize()}."] if _mean(rows) else []
+        caption += (
+            [f"At most {LINES_MAX} lines, those that rise highest; all numbers are in the series."] if many else []
         )
+        title = f"{table.name.capitalize()} by {ALONG[along]}"
+        yield Plot(f"timeline-{slug(table.name)}", title, " ".join(caption), tuple(panels))
+
+
+def _mean(rows: Iterable[Row]) -> str:
+    """Of what a line is the mean, in words; nothing of one seed."""
+    seeds = len({row["seed"] for row in rows if "seed" in row})
+    return f"each line is the mean of {count(seeds, 'seed')}" if seeds > 1 else ""
 
 
 def _highest(rows: Iterable[Row], labels: Mapping[int, str], name: str) -> list[str]:
@@ -60,7 +65,7 @@ def _highest(rows: Iterable[Row], labels: Mapping[int, str], name: str) -> list[
 
 def _other(
     record: Record,
-    rows: Iterable[Row],
+    rows: Sequence[Row],
     value: str,
     axes: tuple[str, str],
     labels: Mapping[int, str],
@@ -79,6 +84,6 @@ def _other(
         if len(points) > 1
     )
     title = f"{heading(name)}, {value}" if value else heading(name)
-    alt = listing([title, *(said(line, False) for line in lines)])
+    alt = listing([*filter(None, (title, _mean(rows))), *(said(line, False) for line in lines)])
     marks = faults(record, value) if along == "second" else ()
     return Curves(title, ALONG[along], heading(name), lines, alt, marks, step=along == "second")

@@ -193,6 +193,17 @@ def test_series_that_nobody_knows_are_plotted_by_their_columns():
     assert (small.x_range, small.y_max) == ((0.0, 0.5), 1)
 
 
+def test_lines_that_are_means_of_several_seeds_say_so():
+    rows = [["p", seed, second, seed * second] for seed in (1, 2, 3) for second in (0, 1)]
+    columns = ["policy", "seed", "second", "staleness_s"]
+    for kept, said in ((rows, "ach line is the mean of three seeds."), (rows[:2], "")):
+        plot = named(
+            results.record(series=[{"name": "staleness", "columns": columns, "rows": kept}]), gallery.STALENESS
+        )
+        assert plot.caption == ("E" + said if said else "")
+        assert ("mean of" in plot.panels[0].alt) is bool(said)
+
+
 @pytest.mark.parametrize("events", [None, []], ids=["blast-radius", "latency-medians"])
 def test_a_long_name_of_a_place_leaves_room_for_the_drawing(request, events):
     place = "Frankfurt am Main, behind the old " + "cable " * 20

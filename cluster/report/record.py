@@ -25,6 +25,8 @@ _LIMIT = 1e15
 """Nothing is larger; drawings of larger numbers overflow."""
 _DEEP = 20
 """A series is four deep in its file; parameters may be deeper."""
+_CONTROL = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What is no Char of XML 1.0 (2.2)."""
 _TABLE = {
     "type": "object",
     "required": ["name", "columns", "rows"],
@@ -207,12 +209,15 @@ def parse(text: str, numbers: Mapping[str, str]) -> Record:
 
 
 def check_values(value: Any, where: str = "$", depth: int = 0) -> None:
-    """JSON allows text that no file can hold, and numbers and depths that nobody can work with. Raises RecordError."""
+    """JSON allows text that no file or no XML can hold, and numbers and depths that nobody can work with. Raises
+    RecordError."""
     if isinstance(value, str):
         try:
             value.encode()
         except UnicodeEncodeError as error:
             raise RecordError(f"{where}: half a letter of Unicode: the file is damaged") from error
+        if control := _CONTROL.search(value):
+            raise RecordError(f"{where}: a control character, {control[0]!a}: the file is damaged")
     elif isinstance(value, int | float):
         if not -_LIMIT <= value <= _LIMIT:
             raise RecordError(f"{where}: a number beyond {_LIMIT:g}: the file is damaged")

@@ -64,6 +64,9 @@ def one_cell(column, value):
         (lambda made: json.dumps(made | {"parameters": {"x": deep(100)}}), "$.parameters.x[0][0]"),
         (lambda made: json.dumps(made | {"answer": "\ud800"}), "$.answer: half a letter"),
         (lambda made: json.dumps(made | {"parameters": {"\ud800": 1}}), "$.parameters: half a letter"),
+        (lambda made: json.dumps(made | {"answer": "\x1b[1m"}), "$.answer: a control character, '\\x1b'"),
+        (lambda made: json.dumps(made | one_cell("region", "a\0")), "$.series[0].rows[0][0]: a control character"),
+        (lambda made: json.dumps(made | {"parameters": {"\ufffe": 1}}), "$.parameters: a control character"),
         (
             lambda made: json.dumps(made | {"parameters": {"load": {"arrivals_per_s": 10**400}}}),
             "arrivals_per_s: a number",
@@ -117,6 +120,7 @@ def test_a_damaged_file_is_a_fault_that_says_where(damage, said):
 def test_what_only_looks_like_damage_is_read():
     columns = ["p50_ms", "p999_ms", "lost", "requests"]
     assert results.record(**table(columns, [0, None, 2, 2])).table("x").rows == ((0, None, 2, 2),)
+    assert results.record(answer="a\tb\r\n\x7f\U0001f600").answer == "a\tb\r\n\x7f\U0001f600"
     assert results.record(**table(CURVE[:5], [1] * 5)).table("x").columns == tuple(CURVE[:5])
 
 

@@ -155,8 +155,8 @@ def _told(mark: Mark) -> str:
 
 
 def faults(record: Record, policy: str) -> tuple[Mark, ...]:
-    """What was done under a policy, of its first seed; what came at one moment is one mark with the words of all. A fault
-    without a name of its own belongs to a named one of its kind."""
+    """What was done under a policy, of its first seed; what came at one moment is one mark with the words of all. A
+    fault without a name of its own belongs to a named one of its kind."""
     table = record.table("faults")
     if not table.has("policy", "seed", "action", "region", "began_at_s"):
         return ()

@@ -46,8 +46,8 @@ def found(where: Path) -> list[Path]:
 
 
 def write(where: Path, records: Sequence[Record], faults: Sequence[str], drawn: Sequence[str]) -> Path:
-    """`report.html` of all results, and the files of every plot of the experiments named in `drawn`, whose earlier plots
-    go. Raises ClusterError."""
+    """`report.html` of all results, and the files of every plot of the experiments named in `drawn`, whose earlier
+    plots go. Raises ClusterError."""
     from cluster.report import drawing, gallery, page
 
     try:

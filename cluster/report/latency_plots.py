@@ -16,8 +16,8 @@ GROUP = ("policy", "location", "endpoint", "region", "requests", "lost")
 
 
 def medians(record: Record) -> Plot | None:
-    """Per place: the median at its fastest regional endpoint, of all policies the middle one, and at the global one under each policy. Only where
-    endpoints are compared without a fault."""
+    """Per place: the median at its fastest regional endpoint, of all policies the middle one, and at the global one
+    under each policy. Only where endpoints are compared without a fault."""
     table = record.table("latency")
     if not table.has(*GROUP, "p50_ms") or record.table("faults").rows:
         return None

@@ -109,7 +109,8 @@ def report_results(results: Path) -> None:
 def compare_results(a: Path, b: Path, as_json: bool) -> int:
     """Compare two folders of results, or two result files: checks and key numbers as ratios B ÷ A.
 
-    Exit 1 if something is worse in B: a check that held, a result that was valid, an experiment that was there.
+    Exit 1 if something is worse in B: a check that held or is new, a result that held or was valid, an experiment that
+    was there.
 
     Example: python -m cluster experiment compare before/ after/
     """
@@ -129,6 +130,8 @@ def publish_results(results: Path | None, docs: Path, only: bool) -> None:
 
     Experiments that have a result in DIR get a new line. Those of others stay as they were published before: what the
     page says of each is kept in docs/data/results.json. Without DIR the page is made again of that file.
+
+    Exit 1 if a result could not be read: the page has the others.
 
     Example: python -m cluster experiment publish out/
     """

@@ -99,7 +99,8 @@ def simulate_all(
     places = {one.name: console.place(one, regions) for one in there}
 
     def run(one: Experiment, interrupts: Interrupts) -> dict[str, Any]:
-        return console.run(one, places[one.name], interrupts, quick=quick, seed=seed, commit=commit(), nodes=nodes)
+        where, version = places[one.name], commit()
+        return console.run(one, where, interrupts, quick=quick, seed=seed, commit=version, regions=regions, nodes=nodes)
 
     return _each(there, out, run)
 

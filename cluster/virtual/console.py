@@ -74,10 +74,11 @@ def run(
     quick: bool,
     seed: int,
     commit: str,
+    regions: int | None = None,
     nodes: int | None = None,
 ) -> dict[str, Any]:
     """The result of one experiment in virtual time, also of one that did not come to its end; with what so many `nodes`
-    in each region do, if that is given."""
+    in each region do, if that is given. `regions` is what was asked for, by which `where` was made."""
     started_at, broken = int(time.time()), None
     form = judged(one)
     parts: list[Part] = []
@@ -108,6 +109,8 @@ def run(
         beside=[verdict for part in parts for verdict in part.verdicts],
     )
     found["parameters"] |= {"simulated": True, "not_judged": left_out(one)}
+    if regions is not None:
+        found["parameters"]["regions"] = regions
     if nodes is not None:
         found["parameters"]["nodes_per_region"] = nodes
         found["series"] += [table for part in parts for table in fleet.tables(part, nodes)]

@@ -317,7 +317,7 @@ def test_many_nodes_are_computed_on_the_regions_of_the_run_and_told_beside_it(tm
     main_code(["experiment", "run", *asked])
     found = json.loads((tmp_path / "control-plane-outage" / "result.json").read_text())
     tables = {table["name"]: table for table in found["series"]}
-    assert found["parameters"]["nodes_per_region"] == 40
+    assert (found["parameters"]["regions"], found["parameters"]["nodes_per_region"]) == (5, 40)
     assert tables["partition, 40 nodes in each region"]["rows"]
     assert tables["latency"]["rows"]
     claim = "seconds from the heal until equal heads, after 600 s at 46 a second"

@@ -11,16 +11,23 @@ import pytest
 import requests
 from multidict import CIMultiDict
 
+from stsd import world as worlds
 from stsd.node import Node
 from stsd.operations.v1.revocations import Asked
 from stsd.revocation import feed, snapshot
 from stsd.revocation.messages import Origin
+from stsd.revocation.replica import Replica
+from stsd.revocation.revocation_set import RevocationSet
 from stsd.server.clock import Clock
 from stsd.server.readers import Readers
 from stsd.tokens import published_keys
+from stsd.tokens.keyset import new_key_set
+from stsd.view import View
 from stsd.wire.messages import Request, Response
+from tests.conftest import NOW, seeded
 from tests.revocation.signed import node as replica_of
 from tests.running import RunningNode, post_signed, running_node
+from tests.world.worlds import account, world
 
 pytestmark = pytest.mark.processes
 EVENTS = {"Accept": "text/event-stream"}
@@ -36,6 +43,12 @@ def own(tmp_path_factory):
 
 def path(node: RunningNode) -> str:
     return f"{node.url}/v1/revocations"
+
+
+def view_of(replica: Replica) -> View:
+    """Of a node in a world without anybody."""
+    directory = worlds.directory(worlds.materialise(world(account()), seeded(1)))
+    return View("eu-west-1", "", directory, new_key_set(seeded(1), NOW), replica, RevocationSet(), seeded(1))
 
 
 def revoke(node: RunningNode, **subject: str) -> dict:
@@ -155,7 +168,7 @@ def test_who_asks_for_nothing_special_gets_a_page(own, accept):
 
 @pytest.mark.parametrize("headers", [EVENTS, COMPACT, {}])
 def test_off_loopback_every_form_wants_a_resource_server_key(headers):
-    view = SimpleNamespace(replica=replica_of(Origin("eu-west-1", "1", "a" * 16), (), 0.0))
+    view = view_of(replica_of(Origin("eu-west-1", "1", "a" * 16), (), 0.0))
     node = Node(view, b"r" * 32, ("a-key-of-a-resource-server",))
 
     def ask(**more: str) -> Asked | Response:
@@ -170,7 +183,7 @@ def test_off_loopback_every_form_wants_a_resource_server_key(headers):
 
 @pytest.mark.parametrize(("headers", "refused"), [(EVENTS, True), (COMPACT, True), ({}, False)])
 def test_a_node_that_has_not_caught_up_promises_nothing(headers, refused):
-    view = SimpleNamespace(replica=replica_of(Origin("eu-west-1", "1", "a" * 16), ("us-east-1",), 0.0, joined=False))
+    view = view_of(replica_of(Origin("eu-west-1", "1", "a" * 16), ("us-east-1",), 0.0, joined=False))
     answer = Node(view, b"r" * 32).ask_feed(Request("GET", "/v1/revocations", "", CIMultiDict(headers), b"", "id"), 0.0)
     assert isinstance(answer, Response) == refused
     if isinstance(answer, Response):
@@ -191,7 +204,7 @@ def test_a_node_with_open_streams_stops_at_once(tmp_path):
 )
 async def test_who_comes_too_late_for_a_stream_gets_a_page_if_it_takes_one(accept, status):
     replica = replica_of(Origin("eu-west-1", "1", "a" * 16), (), time.time())
-    node = Node(SimpleNamespace(replica=replica, look=lambda now: None), b"")
+    node = Node(view_of(replica), b"")
     crowded = SimpleNamespace(full=True, staleness_ms=lambda: 1500)
     reader = Readers(node, None, crowded, Clock())
     request = Request("GET", "/v1/revocations", "", CIMultiDict({"Accept": accept}), b"", "id")

@@ -136,7 +136,7 @@ def new_console() -> Console:
 
 def _each(forms: Sequence[Experiment], out: Path, run: Callable[[Experiment, Interrupts], dict[str, Any]]) -> int:
     console, code = new_console(), 0
-    _check_writable(out, [one.name for one in forms])
+    check_writable(out, [one.name for one in forms])
     interrupts = Interrupts()
     with interrupts.kept():
         for one in forms:
@@ -244,7 +244,7 @@ def write_result(out: Path, found: Mapping[str, Any]) -> Path:
     return path
 
 
-def _check_writable(out: Path, names: Iterable[str]) -> None:
+def check_writable(out: Path, names: Iterable[str]) -> None:
     """Makes the folder before anything runs: minutes of load must not end in a wrong path, nor where something else
     stands in the place of a result. Raises ClusterError."""
     try:

@@ -18,6 +18,7 @@ from cluster import (
     brokers,
     conditions,
     disturb,
+    fault_records,
     fronts,
     node_checks,
     own_cluster,
@@ -211,7 +212,7 @@ class Runner:
     async def _faults(self, data: DataDir, generator: Generator, events: list[Event], seed: int, variant: str) -> None:
         for fault in self.experiment.drawn(seed, self.topology.regions, variant):
             await asyncio.sleep(max(0.0, fault.at_s - generator.now()))
-            for action in ("kill", "start") if fault.action == "crash" else (fault.action,):
+            for action in fault_records.done(fault.action):
                 began_at = generator.now()
                 await disturb.do(data, replace(fault, action=action))
                 events.append(Event(action, fault.where, began_at, generator.now(), fault.name))

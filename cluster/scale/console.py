@@ -31,7 +31,7 @@ STORM = "retry-storm"
 def run(regions: int, nodes: int, seed: int, out: Path | None) -> int:
     """Everything; 0 if every check held. Raises ClusterError, for a wrong `out` before anything is computed."""
     if out is not None:
-        experiment_console._check_writable(out, [NAME])
+        experiment_console.check_writable(out, [NAME])
     started_at, where = int(time.time()), _topology(regions)
     parts = _parts(Size(where, nodes, seed))
     tables = [table for part in parts for table in part.tables]

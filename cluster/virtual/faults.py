@@ -166,5 +166,4 @@ ACTIONS: Mapping[str, Obey] = {
     "full-disk": _full_disk,
     "empty-disk": _empty_disk,
 }
-"""By the action of an experiment file; `crash` is a kill and a start."""
-CRASH = ("kill", "start")
+"""By what is done when a fault comes (see `fault_records.done`)."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from cluster import latency, watched
+from cluster import fault_records, latency, watched
 from cluster.behaviour import BEHAVIOURS
 from cluster.checks import Check
 from cluster.experiment import Experiment, Variant
@@ -20,7 +20,7 @@ from cluster.load import groups, schedule
 from cluster.sim.invariants import InvariantBroken
 from cluster.topology import Topology
 from cluster.virtual.clients import Clients
-from cluster.virtual.faults import ACTIONS, CRASH, Machine
+from cluster.virtual.faults import ACTIONS, Machine
 from cluster.virtual.replication import Replication
 from cluster.virtual.revoking import VirtualRevoker, void
 from cluster.virtual.router import VirtualRouter
@@ -194,7 +194,7 @@ class _Scene:
     def _faults(self, faults: Sequence[Fault]) -> Steps:
         for fault in faults:
             yield max(0.0, fault.at_s - self._clients.now())
-            for action in CRASH if fault.action == "crash" else (fault.action,):
+            for action in fault_records.done(fault.action):
                 began_at = self._clients.now()
                 yield from ACTIONS[action](self._machine, fault)
                 self._events.append(Event(action, fault.where, began_at, self._clients.now(), fault.name))
